@@ -1,0 +1,55 @@
+"""The domain of every argument, checked in one place: each message names the argument and what it must be."""
+
+import math
+from fractions import Fraction
+from numbers import Real
+
+Number = int | float | Fraction
+
+
+def check_head_dim(head_dim: int, name: str = "head_dim") -> int:
+    if isinstance(head_dim, bool) or not isinstance(head_dim, int) or head_dim < 2 or head_dim % 2:
+        raise ValueError(f"{name}: must be an even integer >= 2, got {head_dim!r}")
+    return head_dim
+
+
+def check_base(base: Number, name: str = "base") -> Number:
+    if not _finite(base) or base <= 1:
+        raise ValueError(f"{name}: must be a finite number > 1, got {base!r}")
+    return base
+
+
+def check_window(window: int, name: str = "window") -> int:
+    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        raise ValueError(f"{name}: must be an integer >= 1 (tokens), got {window!r}")
+    return window
+
+
+def check_factor(factor: float, name: str = "factor") -> float:
+    if not _finite(factor) or factor < 1:
+        raise ValueError(f"{name}: must be a finite number >= 1 (extended window / trained window), got {factor!r}")
+    return factor
+
+
+def check_positive(value: Number, name: str) -> Number:
+    if not _finite(value) or value <= 0:
+        raise ValueError(f"{name}: must be a finite number > 0, got {value!r}")
+    return value
+
+
+def check_finite(value: Number, name: str) -> Number:
+    if not _finite(value):
+        raise ValueError(f"{name}: must be a finite number, got {value!r}")
+    return value
+
+
+def check_interval(lower: Number, upper: Number, name: str = "interval") -> tuple[Number, Number]:
+    check_finite(lower, f"{name} start")
+    check_finite(upper, f"{name} end")
+    if not lower < upper:
+        raise ValueError(f"{name}: start must be below end, got [{lower!r}, {upper!r}]")
+    return lower, upper
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
