@@ -54,16 +54,28 @@ class Source:
     split: str = "test"
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A source by a short name, with the paper's selection of it.
+
+    Attributes:
+        vocabulary: for a source that is already tokenised, the size of the vocabulary its ids belong to.
+    """
+
+    source: Source
+    selection: Selection
+    vocabulary: int | None = None
+
+
 # The paper's evaluation sets as plain parquet (the originals are loading scripts, which datasets 4 and later refuse).
-# The second is tokenised with LLaMA's tokenizer, and is refused under any other vocabulary size.
 PRESETS = {
-    "pg19": (Source("emozilla/pg19"), Selection()),
-    "proof-pile": (
+    "pg19": Preset(Source("emozilla/pg19"), Selection()),
+    "proof-pile": Preset(
         Source("emozilla/proofpile-test-tokenized", column="input_ids"),
         Selection(min_tokens=32768, max_tokens=32768, samples=128),
+        vocabulary=32000,
     ),
 }
-LLAMA_VOCABULARY = 32000
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _TEXT_SUFFIXES = {".txt", ".md", ".rst", ".py", ".tex"}
@@ -196,9 +208,13 @@ def load_documents(
     Raises:
         UsageError, RunError: as `read_documents`; RunError also when the selection leaves nothing.
     """
-    if source.name in PRESETS:
-        preset, default = PRESETS[source.name]
-        source, selection = preset, selection or default
+    if preset := PRESETS.get(source.name):
+        if preset.vocabulary not in (None, tokenizer.vocab_size):
+            raise RunError(
+                f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, this tokenizer has "
+                f"{tokenizer.vocab_size}; give a source of text"
+            )
+        source, selection = preset.source, selection or preset.selection
     selection = selection or Selection()
     names, tokens = _memory_map(source, tokenizer, progress)
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
@@ -243,8 +259,9 @@ def _token_ids(name: str, content: str | Sequence[int], tokenizer: PreTrainedTok
         ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
         return np.asarray(ids, dtype=np.uint32)
     ids = np.asarray(content, dtype=np.int64)
-    if len(tokenizer) < LLAMA_VOCABULARY or ids.size and (ids.min() < 0 or ids.max() >= len(tokenizer)):
+    if ids.size and (ids.min() < 0 or ids.max() >= len(tokenizer)):
         raise RunError(f"{name}: token ids of another tokenizer; give a column of text")
+    # BOS is the evaluation's to add, at the start of each window.
     return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
 
 

@@ -1,0 +1,318 @@
+"""Perplexity by context window: the sliding window of Press et al. and the truncated sweep.
+
+What makes it cheap, with the same numbers: only the scored positions go through the LM head, in blocks; no key or value
+is kept; windows share a forward pass up to a budget of tokens; losses stay on the device until there is something
+to show.
+
+Shape suffixes: B windows in a batch, T tokens, S scored tokens, D model width, V vocabulary.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from tqdm import tqdm
+from transformers import LlamaForCausalLM
+
+from pi_model.errors import RunError, UsageError
+from pi_model.evaluation import ranks
+from pi_model.evaluation.journal import UNDONE, Journal
+from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
+from pi_model.rope import depends_on_context, read_extension, reset_frequencies
+
+# float32 logits of one block: 512 x 49152 x 4 bytes = 96 MiB for SmolLM2, whatever the window.
+HEAD_BLOCK = 512
+# Wide enough to keep the cores busy with a tiny model, and one long window a pass with a real one.
+BATCH_TOKENS = 8192
+_SECONDS_BETWEEN_SYNCS = 1.0
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """Perplexity at one window size.
+
+    Attributes:
+        window: input length in tokens, BOS included.
+        perplexity: exp(loss_nats).
+        loss_nats: mean negative log-likelihood a token, in nats.
+        tokens: how many tokens were scored.
+        windows: in how many windows.
+        loss_nats_stderr: standard error over documents of loss_nats (None for a single document): the spread of the
+            mean if other documents of the same kind had been drawn.
+        document_loss_nats: the mean of each document, in order.
+    """
+
+    window: int
+    perplexity: float
+    loss_nats: float
+    tokens: int
+    windows: int
+    loss_nats_stderr: float | None
+    document_loss_nats: tuple[float, ...]
+
+
+@dataclass
+class _Batch:
+    entries: list[int]  # indices of the windows in the run
+    windows: list[Window]
+
+
+def sliding_perplexity(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    *,
+    windows: Sequence[int],
+    stride: int = 256,
+    bos_id: int | None = None,
+    averaging: str = "token",
+    batch_tokens: int = BATCH_TOKENS,
+    names: Sequence[str] | None = None,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> list[WindowResult]:
+    """Perplexity of documents at each window size, documents never joined.
+
+    Args:
+        model: a LLaMA in evaluation mode.
+        documents: token ids without special tokens, one array a document.
+        windows: input lengths in tokens, each > stride.
+        stride: S; every window after a document's first scores its last S tokens.
+        bos_id: token put at the start of every window, taking one place of it; None puts none, and then a document's
+            first token is not scored.
+        averaging: "token" weighs every token alike; "window" is the mean of window means, which some tools report.
+        batch_tokens: windows share a forward pass up to this many tokens. Results do not depend on it.
+        names: of the documents, for messages.
+        progress_folder: where results are kept as they come, so that an interrupted run goes on where it stopped.
+            It must belong to this model and these documents alone; the caller removes it when all is done.
+        progress: show a bar with tokens a second and the perplexity so far.
+
+    Raises:
+        UsageError: an argument outside its domain.
+        RunError: nothing to score, or a loss that is not finite (naming its documents; it is never averaged away).
+    """
+    for window in windows:
+        check_window_and_stride(window, stride)
+    plan = {
+        window: [
+            piece
+            for number, ids in enumerate(documents)
+            for piece in sliding_windows(len(ids), window=window, stride=stride, bos=bos_id is not None, document=number)
+        ]
+        for window in windows
+    }
+    pieces = [piece for per_window in plan.values() for piece in per_window]
+    losses = _score(model, documents, pieces, bos_id, batch_tokens, progress_folder, progress)
+    results, first = [], 0
+    for window, per_window in plan.items():
+        sums = losses[first : first + len(per_window)]
+        first += len(per_window)
+        results.append(_summary(window, per_window, sums, averaging, documents, names))
+    return results
+
+
+def truncated_perplexity(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    *,
+    windows: Sequence[int],
+    bos_id: int | None = None,
+    averaging: str = "token",
+    names: Sequence[str] | None = None,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> list[WindowResult]:
+    """Perplexity of each document cut to each window: its first ``window`` tokens, scored in one window.
+
+    A causal model's loss at a token does not depend on what follows, so one pass over the longest cut gives every
+    shorter one. Only where the frequencies depend on the context's length (dynamic scaling) is each cut its own pass.
+
+    Arguments, result and errors are those of `sliding_perplexity`; there is no stride.
+    """
+    if min(windows) < 2:
+        raise UsageError(f"windows: must be at least 2 tokens, got {min(windows)}")
+    bos = bos_id is not None
+    first = 0 if bos else 1
+    cuts = [
+        [Window(number, 0, min(len(ids), window - bos), first) for number, ids in enumerate(documents)]
+        for window in windows
+    ]
+    own_pass = depends_on_context(read_extension(model.config))
+    journal = Journal(len(windows) * len(documents), progress_folder, f"truncated {bos_id} {cuts}")
+    entries = np.arange(len(journal.values)).reshape(len(windows), len(documents))
+    mine = range(ranks.rank(), len(documents), ranks.world_size())
+    todo = [number for number in mine if not journal.done[entries[:, number]].all()]
+    show = progress and ranks.rank() == 0
+    longest = int(np.argmax(windows))
+    for number in tqdm(todo, unit="document", leave=False, disable=not show):
+        sums = np.zeros(len(windows))
+        for step in range(len(windows)) if own_pass else [longest]:
+            piece = cuts[step][number]
+            if piece.scored < 1:
+                continue
+            nats_S = _token_losses(model, _inputs(documents, [piece], bos_id), [piece], bos)[0].double().cpu().numpy()
+            for shorter in [step] if own_pass else range(len(windows)):
+                sums[shorter] = nats_S[: max(cuts[shorter][number].scored, 0)].sum()
+        journal.write(entries[:, number], sums)
+    losses = _joined(journal).reshape(entries.shape)
+    return [
+        _summary(window, pieces, sums, averaging, documents, names)
+        for window, pieces, sums in zip(windows, cuts, losses, strict=True)
+    ]
+
+
+def _score(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    pieces: list[Window],
+    bos_id: int | None,
+    batch_tokens: int,
+    progress_folder: Path | None,
+    progress: bool,
+) -> np.ndarray:
+    """The summed loss of every window, in nats, float64; infinity where one was not finite."""
+    bos = bos_id is not None
+    journal = Journal(len(pieces), progress_folder, f"sliding {bos_id} {batch_tokens} {pieces}")
+    same_length = depends_on_context(read_extension(model.config))
+    batches = list(_batches(pieces, batch_tokens, same_length))[ranks.rank() :: ranks.world_size()]
+    done = journal.done
+    todo = [batch for batch in batches if not done[batch.entries].all()]
+
+    pending: list[tuple[_Batch, Float[torch.Tensor, "B"]]] = []
+
+    def collect() -> None:
+        for batch, sums_B in pending:
+            journal.write(batch.entries, sums_B.cpu().numpy())
+        pending.clear()
+
+    tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
+    skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
+    scored = np.array([piece.scored for piece in pieces])
+    show = progress and ranks.rank() == 0
+    with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=not show) as bar:
+        last = time.monotonic()
+        for batch in todo:
+            ids_BT = _inputs(documents, batch.windows, bos_id)
+            nats = _token_losses(model, ids_BT, batch.windows, bos)
+            pending.append((batch, torch.stack([nats_S.double().sum() for nats_S in nats])))
+            bar.update(sum(piece.end - piece.start for piece in batch.windows))
+            if time.monotonic() - last > _SECONDS_BETWEEN_SYNCS:
+                collect()
+                here = journal.done
+                bar.set_postfix_str(f"perplexity {math.exp(journal.values[here].sum() / scored[here].sum()):.4g}")
+                last = time.monotonic()
+        collect()
+    return _joined(journal)
+
+
+def _joined(journal: Journal) -> np.ndarray:
+    """Every rank's results together, once all are there."""
+    losses = ranks.join(journal.values)
+    if (losses == UNDONE).any():
+        raise RunError("some windows were scored by no rank; remove the cache folder's runs/ and start again")
+    return losses
+
+
+def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iterator[_Batch]:
+    """Group windows of like length; a batch is padded on the right, where a causal model cannot see.
+
+    The grouping depends on the windows alone, so that results are the same for any number of ranks.
+    """
+    order = sorted(range(len(pieces)), key=lambda n: pieces[n].start - pieces[n].end)
+    batch = _Batch([], [])
+    for number in order:
+        piece = pieces[number]
+        if batch.windows:
+            longest = batch.windows[0].end - batch.windows[0].start
+            full = (len(batch.windows) + 1) * (longest + 1) > batch_tokens
+            if full or (same_length and piece.end - piece.start != longest):
+                yield batch
+                batch = _Batch([], [])
+        batch.entries.append(number)
+        batch.windows.append(piece)
+    if batch.windows:
+        yield batch
+
+
+def _inputs(
+    documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: int | None
+) -> Int[torch.Tensor, "B T"]:
+    bos = bos_id is not None
+    ids_BT = np.zeros((len(windows), bos + max(piece.end - piece.start for piece in windows)), dtype=np.int64)
+    for row, piece in zip(ids_BT, windows, strict=True):
+        row[bos : bos + piece.end - piece.start] = documents[piece.document][piece.start : piece.end]
+    if bos_id is not None:
+        ids_BT[:, 0] = bos_id
+    return torch.from_numpy(ids_BT)
+
+
+@torch.inference_mode()
+def _token_losses(
+    model: LlamaForCausalLM, ids_BT: Int[torch.Tensor, "B T"], windows: Sequence[Window], bos: bool
+) -> list[Float[torch.Tensor, "S"]]:
+    """The loss in nats of every scored token of every window, float32, on the model's device."""
+    reset_frequencies(model)
+    ids_BT = ids_BT.to(model.device)
+    hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    losses = []
+    for hidden_TD, ids_T, piece in zip(hidden_BTD, ids_BT, windows, strict=True):
+        first, last = piece.score_from - piece.start + bos, piece.end - piece.start + bos
+        blocks = [
+            # Position t - 1 predicts token t.
+            torch.nn.functional.cross_entropy(
+                model.lm_head(hidden_TD[begin - 1 : min(begin + HEAD_BLOCK, last) - 1]).float(),
+                ids_T[begin : min(begin + HEAD_BLOCK, last)],
+                reduction="none",
+            )
+            for begin in range(first, last, HEAD_BLOCK)
+        ]
+        losses.append(torch.cat(blocks))
+    return losses
+
+
+def _summary(
+    window: int,
+    pieces: Sequence[Window],
+    sums: np.ndarray,
+    averaging: str,
+    documents: Sequence[np.ndarray],
+    names: Sequence[str] | None,
+) -> WindowResult:
+    if averaging not in ("token", "window"):
+        raise UsageError(f"averaging: unknown {averaging!r}, choose token or window")
+    scored = np.array([piece.scored for piece in pieces])
+    owner = np.array([piece.document for piece in pieces], dtype=int)
+    keep = scored > 0
+    scored, owner, sums = scored[keep], owner[keep], sums[keep]
+    if not len(scored):
+        raise RunError("the documents hold no token to score: each is empty, or has one token and there is no BOS")
+    if not np.isfinite(sums).all():
+        broken = sorted({int(number) for number in owner[~np.isfinite(sums)]})
+        which = ", ".join(names[number] if names else f"document {number}" for number in broken)
+        raise RunError(f"loss is not finite at window {window} in {len(broken)} of {len(documents)} documents: {which}")
+    values, weights = (sums, scored.astype(float)) if averaging == "token" else (sums / scored, np.ones(len(sums)))
+    numbers = np.unique(owner)
+    by_document = np.array([[values[owner == n].sum(), weights[owner == n].sum()] for n in numbers])
+    loss = float(values.sum() / weights.sum())
+    return WindowResult(
+        window=window,
+        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        loss_nats=loss,
+        tokens=int(scored.sum()),
+        windows=len(sums),
+        loss_nats_stderr=_ratio_stderr(by_document[:, 0], by_document[:, 1]),
+        document_loss_nats=tuple((by_document[:, 0] / by_document[:, 1]).tolist()),
+    )
+
+
+def _ratio_stderr(totals: np.ndarray, weights: np.ndarray) -> float | None:
+    """Standard error of sum(totals) / sum(weights) over independent documents (linearised ratio estimator)."""
+    count = len(totals)
+    if count < 2:
+        return None
+    residuals = totals - totals.sum() / weights.sum() * weights
+    return float(np.sqrt(count / (count - 1) * (residuals**2).sum()) / weights.sum())
