@@ -4,19 +4,16 @@ The truncated sweep: each document cut to each window, all windows from one pass
 documents it shows directions and sizes, not third digits; the standard error over documents says how far to trust it.
 """
 
-import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import torch
 
 from pi_model.data import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.extension import extend_checkpoint
 from pi_model.files import sha256_file
 from pi_model.model import load_checkpoint, local_folder
-from pi_theory.scaling import METHODS, scaling_by_name
+from pi_theory.scaling import scaling_by_name
 
 CONFIG: dict[str, Any] = {
     "model": "smollm2-135m",

@@ -55,7 +55,9 @@ def _books(split: str) -> Iterator[tuple[str, str]]:
             title = path.stem.removesuffix("_gut")
             milton = path.parts[-3] == "miltondata"
             # Milton's collected volume repeats the single ones, so they are one work.
-            work = "milton" if milton else "shakespeare/poems" if title in _SHAKESPEARE_POEMS else f"shakespeare/{title}"
+            work = (
+                "milton" if milton else "shakespeare/poems" if title in _SHAKESPEARE_POEMS else f"shakespeare/{title}"
+            )
             if split_of(work) == split:
                 yield f"{'milton' if milton else 'shakespeare'}/{title}", _read(path)
     if split_of("king-james-bible") == split:

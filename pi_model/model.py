@@ -144,7 +144,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     except (ValueError, KeyError, IndexError, OSError, RuntimeError) as error:
         raise RunError(f"{file}: not a readable LLaMA GGUF file: {str(error).splitlines()[0]}") from error
     # Left in place, either makes save_pretrained refuse: the weights here are plain float32.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     del model.config.quantization_config
     with new_folder(folder) as partial:
         model.save_pretrained(partial)

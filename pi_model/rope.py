@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import LlamaConfig, PreTrainedModel
 
 from pi_model.errors import RunError, UsageError
@@ -71,7 +70,7 @@ def read_extension(config: LlamaConfig) -> Extension:
     Raises:
         RunError: a RoPE type that no scaling method here covers.
     """
-    rope: dict[str, Any] = config.rope_parameters
+    rope: dict[str, Any] = config.rope_parameters  # type: ignore[assignment]
     kind = rope.get("rope_type", "default")
     base = float(rope["rope_theta"])
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
@@ -104,7 +103,9 @@ def read_extension(config: LlamaConfig) -> Extension:
             )
             window = rope["original_max_position_embeddings"]
         case _:
-            raise RunError(f"config.json: RoPE type {kind!r} is not supported; use default, linear, dynamic, yarn, llama3")
+            raise RunError(
+                f"config.json: RoPE type {kind!r} is not supported; use default, linear, dynamic, yarn, llama3"
+            )
     return Extension(scaling, window, base, head_dim)
 
 
@@ -172,7 +173,7 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
     return new
 
 
-def check_frequencies(rotary: torch.nn.Module, config: LlamaConfig) -> Extension:
+def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
     """Hold the frequencies that transformers' rotary embedding will really use against pi_theory's.
 
     They are not among the saved weights: a config edited after the model was built, a cast of the whole model to

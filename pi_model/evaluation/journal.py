@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from pi_model.errors import RunError
 
@@ -25,7 +24,7 @@ class Journal:
     """
 
     def __init__(self, size: int, folder: Path | None, key: str) -> None:
-        self.values: Float[np.ndarray, "size"]
+        self.values: np.ndarray
         if folder is None or size == 0:
             self.values = np.full(size, UNDONE)
             return

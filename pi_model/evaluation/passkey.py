@@ -11,6 +11,7 @@ Shape suffixes: B trials in a batch, T tokens, A answer tokens.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -239,7 +240,7 @@ class Judge:
         self.model = model
         self.prefix_T = torch.tensor(prefix, device=model.device)
         self.reuse = not depends_on_context(read_extension(model.config))
-        self.cache = DynamicCache(config=model.config)
+        self.cache: Any = DynamicCache(config=model.config)
 
     @torch.inference_mode()
     def answers(self, prompts: Sequence[Prompt]) -> Bool[np.ndarray, "B"]:
@@ -270,7 +271,7 @@ class Judge:
         ]
         cache = DynamicCache(pairs) if shared else DynamicCache(config=self.model.config)
         chunks = own_BT.split(CHUNK_TOKENS, dim=1)
-        hidden = [self.model.model(input_ids=c, past_key_values=cache, use_cache=True).last_hidden_state for c in chunks]
+        hidden = [
+            self.model.model(input_ids=c, past_key_values=cache, use_cache=True).last_hidden_state for c in chunks
+        ]
         return torch.cat(hidden[-2:], dim=1)
-
-

@@ -101,7 +101,9 @@ def sliding_perplexity(
         window: [
             piece
             for number, ids in enumerate(documents)
-            for piece in sliding_windows(len(ids), window=window, stride=stride, bos=bos_id is not None, document=number)
+            for piece in sliding_windows(
+                len(ids), window=window, stride=stride, bos=bos_id is not None, document=number
+            )
         ]
         for window in windows
     }
@@ -182,7 +184,7 @@ def _score(
     done = journal.done
     todo = [batch for batch in batches if not done[batch.entries].all()]
 
-    pending: list[tuple[_Batch, Float[torch.Tensor, "B"]]] = []
+    pending: list[tuple[_Batch, torch.Tensor]] = []
 
     def collect() -> None:
         for batch, sums_B in pending:
@@ -238,9 +240,7 @@ def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iter
         yield batch
 
 
-def _inputs(
-    documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: int | None
-) -> Int[torch.Tensor, "B T"]:
+def _inputs(documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: int | None) -> Int[torch.Tensor, "B T"]:
     bos = bos_id is not None
     ids_BT = np.zeros((len(windows), bos + max(piece.end - piece.start for piece in windows)), dtype=np.int64)
     for row, piece in zip(ids_BT, windows, strict=True):

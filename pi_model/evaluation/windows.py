@@ -28,7 +28,9 @@ def check_window_and_stride(window: int, stride: int) -> None:
         raise UsageError(f"stride: must be at least 1 token, got {stride}")
     if stride >= window:
         # One place goes to BOS or, without BOS, to the token that gives the first scored one its context.
-        raise UsageError(f"stride: {stride} would leave tokens unscored in windows of {window}; use at most {window - 1}")
+        raise UsageError(
+            f"stride: {stride} would leave tokens unscored in windows of {window}; use at most {window - 1}"
+        )
 
 
 def sliding_windows(tokens: int, *, window: int, stride: int, bos: bool, document: int = 0) -> list[Window]:
