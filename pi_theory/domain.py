@@ -52,4 +52,9 @@ def check_interval(lower: Number, upper: Number, name: str = "interval") -> tupl
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer or fraction beyond float64
+        return False
