@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import LlamaConfig, PreTrainedModel
 
 from pi_model.errors import RunError, UsageError
