@@ -122,6 +122,7 @@ def truncated_perplexity(
     documents: Sequence[np.ndarray],
     *,
     windows: Sequence[int],
+    last_tokens: int | None = None,
     bos_id: int | None = None,
     averaging: str = "token",
     names: Sequence[str] | None = None,
@@ -133,38 +134,60 @@ def truncated_perplexity(
     A causal model's loss at a token does not depend on what follows, so one pass over the longest cut gives every
     shorter one. Only where the frequencies depend on the context's length (dynamic scaling) is each cut its own pass.
 
-    Arguments, result and errors are those of `sliding_perplexity`; there is no stride.
+    Args:
+        last_tokens: score only this many tokens at the end of each cut, as one step of `sliding_perplexity` with this
+            stride does; None scores the whole cut.
+
+    The other arguments, the result and the errors are those of `sliding_perplexity`. Repeated with the same
+    ``progress_folder`` and another ``last_tokens`` or ``averaging``, no pass is made again.
     """
     if min(windows) < 2:
         raise UsageError(f"windows: must be at least 2 tokens, got {min(windows)}")
+    if last_tokens is not None and last_tokens < 1:
+        raise UsageError(f"last tokens: must be at least 1, got {last_tokens}")
     bos = bos_id is not None
     first = 0 if bos else 1
-    cuts = [
-        [Window(number, 0, min(len(ids), window - bos), first) for number, ids in enumerate(documents)]
-        for window in windows
+    room = {window: window - bos for window in windows}
+    passes = list(room.values()) if depends_on_context(read_extension(model.config)) else [max(room.values())]
+    pieces = [Window(number, 0, min(len(ids), end), first) for end in passes for number, ids in enumerate(documents)]
+    nats = _losses_of_tokens(model, documents, pieces, bos_id, progress_folder, progress)
+    results = []
+    for window, end in room.items():
+        own = passes.index(end) if end in passes else 0
+        from_pass = nats[own * len(documents) :]
+        cuts, sums = [], []
+        for number, ids in enumerate(documents):
+            stop = min(len(ids), end)
+            score_from = first if last_tokens is None else max(first, stop - last_tokens)
+            cuts.append(Window(number, 0, stop, score_from))
+            sums.append(from_pass[number][score_from - first : max(stop - first, 0)].sum())
+        results.append(_summary(window, cuts, np.array(sums), averaging, documents, names))
+    return results
+
+
+def _losses_of_tokens(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    pieces: list[Window],
+    bos_id: int | None,
+    progress_folder: Path | None,
+    progress: bool,
+) -> list[np.ndarray]:
+    """The loss in nats of every scored token of every piece, one array a piece, each piece a pass of its own."""
+    ends = np.cumsum([max(piece.scored, 0) for piece in pieces])
+    journal = Journal(int(ends[-1]), progress_folder, f"truncated {bos_id} {pieces}")
+    entries = np.split(np.arange(ends[-1]), ends[:-1])
+    todo = [
+        number
+        for number in range(ranks.rank(), len(pieces), ranks.world_size())
+        if not journal.done[entries[number]].all()
     ]
-    own_pass = depends_on_context(read_extension(model.config))
-    journal = Journal(len(windows) * len(documents), progress_folder, f"truncated {bos_id} {cuts}")
-    entries = np.arange(len(journal.values)).reshape(len(windows), len(documents))
-    mine = range(ranks.rank(), len(documents), ranks.world_size())
-    todo = [number for number in mine if not journal.done[entries[:, number]].all()]
     show = progress and ranks.rank() == 0
-    longest = int(np.argmax(windows))
     for number in tqdm(todo, unit="document", leave=False, disable=not show):
-        sums = np.zeros(len(windows))
-        for step in range(len(windows)) if own_pass else [longest]:
-            piece = cuts[step][number]
-            if piece.scored < 1:
-                continue
-            nats_S = _token_losses(model, _inputs(documents, [piece], bos_id), [piece], bos)[0].double().cpu().numpy()
-            for shorter in [step] if own_pass else range(len(windows)):
-                sums[shorter] = nats_S[: max(cuts[shorter][number].scored, 0)].sum()
-        journal.write(entries[:, number], sums)
-    losses = _joined(journal).reshape(entries.shape)
-    return [
-        _summary(window, pieces, sums, averaging, documents, names)
-        for window, pieces, sums in zip(windows, cuts, losses, strict=True)
-    ]
+        ids_BT = _inputs(documents, [pieces[number]], bos_id)
+        nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
+        journal.write(entries[number], nats_S.double().cpu().numpy())
+    return np.split(_joined(journal), ends[:-1])
 
 
 def _score(

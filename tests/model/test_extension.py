@@ -173,7 +173,9 @@ def test_generation_follows_the_extended_positions_token_by_token(tiny_folder, t
     ids = IDS
     for _ in range(5):
         ids = torch.cat([ids, model(ids).logits[:, -1:].argmax(-1)], dim=1)
-    made = model.generate(IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=5, do_sample=False, eos_token_id=None)
+    made = model.generate(
+        IDS, attention_mask=torch.ones_like(IDS), max_new_tokens=5, do_sample=False, eos_token_id=None
+    )
     assert torch.equal(made, ids)
 
 
