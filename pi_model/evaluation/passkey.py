@@ -118,10 +118,16 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
-    """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone."""
-    before, both = _ids(tokenizer, context), _ids(tokenizer, context + text)
-    # A tokenizer that merges across the seam has no tokens of the text alone; then it is tokenised by itself.
-    return both[len(before) :] if both[: len(before)] == before else _ids(tokenizer, text)
+    """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone.
+
+    Where a tokenizer merges across that seam, another character stands in for the context; where it merges across
+    every seam, the text is tokenised by itself.
+    """
+    for before in (context, "a", "0"):
+        ids, both = _ids(tokenizer, before), _ids(tokenizer, before + text)
+        if both[: len(ids)] == ids:
+            return both[len(ids) :]
+    return _ids(tokenizer, text)
 
 
 @dataclass(frozen=True)
@@ -264,12 +270,18 @@ class Judge:
             for chunk_T in self.prefix_T[kept:shared].split(CHUNK_TOKENS):
                 self.model.model(input_ids=chunk_T[None], past_key_values=self.cache, use_cache=True)
         rows = len(own_BT)
-        # Views of the shared keys and values; the cache copies when it appends, so these stay as they are.
-        pairs = [
-            (layer.keys[:, :, :shared].expand(rows, -1, -1, -1), layer.values[:, :, :shared].expand(rows, -1, -1, -1))
-            for layer in self.cache.layers
-        ]
-        cache = DynamicCache(pairs) if shared else DynamicCache(config=self.model.config)
+        cache = DynamicCache(config=self.model.config)
+        if shared:
+            # Views of the shared keys and values; the cache copies when it appends, so these stay as they are.
+            cache = DynamicCache(
+                [
+                    (
+                        layer.keys[:, :, :shared].expand(rows, -1, -1, -1),
+                        layer.values[:, :, :shared].expand(rows, -1, -1, -1),
+                    )
+                    for layer in self.cache.layers
+                ]
+            )
         chunks = own_BT.split(CHUNK_TOKENS, dim=1)
         hidden = [
             self.model.model(input_ids=c, past_key_values=cache, use_cache=True).last_hidden_state for c in chunks
