@@ -158,15 +158,13 @@ class FiniteWindow:
 
 
 def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, "n"]:
-    """Positions that stand for [0, factor * window]: ``count`` odd integers, evenly spread, and the half-integers below.
+    """``count`` integers evenly spread over [1, factor * window], and the half-integers just below them.
 
-    Integers are what a model asks for (under linear scaling by 2, odd ones fall half-way between trained positions);
-    half-integers are the hardest real positions inside the window.
+    Integers are what a model asks for; half-integers are the hardest real positions inside the window.
     """
-    last = max(1, math.floor(factor * window))
-    odd = np.unique(2 * np.round((np.linspace(1, last, count) - 1) / 2) + 1)
-    odd = odd[odd <= last]
-    return np.sort(np.concatenate([odd - 0.5, odd]))
+    last = max(1, math.floor(factor * check_window(window)))
+    integers = np.unique(np.round(np.linspace(1, last, count)))
+    return np.sort(np.concatenate([integers - 0.5, integers]))
 
 
 def _gap(case: WorstCase) -> float:
