@@ -169,5 +169,3 @@ def study_positions(window: int, factor: float, count: int = 24) -> Float[np.nda
 
 def _gap(case: WorstCase) -> float:
     return (case.upper_bound - case.value) / case.upper_bound
-
-

@@ -79,9 +79,7 @@ class IntegerScan:
     first_below: int | None  # the first integer with B(s) < level d, proved; None when there is none, proved
 
 
-def minimum(
-    lower: Number, upper: Number, *, head_dim: int, base: Number, rel_width: float = 1e-6
-) -> Extremum:
+def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_width: float = 1e-6) -> Extremum:
     """The certified minimum of B(s)/d over real s in [lower, upper].
 
     Args:
@@ -113,7 +111,10 @@ def minimum(
             best, argmin = float(bounds.value[where]) + bounds.error, search.centre(boxes, where)
         keep = bounds.lower <= best
         boxes, floors = boxes.take(keep), bounds.lower[keep]
-    first, last = search.edges(boxes, int(np.argmin(boxes.index)))[0], search.edges(boxes, int(np.argmax(boxes.index)))[1]
+    first, last = (
+        search.edges(boxes, int(np.argmin(boxes.index)))[0],
+        search.edges(boxes, int(np.argmax(boxes.index)))[1],
+    )
     return Extremum(
         value=Enclosure(_down(floors.min() / head_dim), _up(best / head_dim)),
         argmin=float(argmin),

@@ -194,7 +194,9 @@ def _solve_normal_equations(
     basis = arb_mat([[c for c, _ in row] + [s for _, s in row] for row in rows])
     moments = arb_mat(head_dim, 1, cosine_moments + sine_moments)
     try:
-        solution = gram.solve(arb_mat([[moments[i, 0], *column] for i, column in enumerate(basis.transpose().tolist())]))
+        solution = gram.solve(
+            arb_mat([[moments[i, 0], *column] for i, column in enumerate(basis.transpose().tolist())])
+        )
     except ZeroDivisionError:  # the ball matrix still contains a singular one
         return None
     table = solution.transpose().tolist()

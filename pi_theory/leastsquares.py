@@ -67,9 +67,7 @@ def fit(
     return w[:half].astype(float) - 1j * w[half:].astype(float)
 
 
-def evaluate(
-    h: Complex[np.ndarray, "half"], positions: Reals, *, base: Number
-) -> Float[np.ndarray, "..."]:
+def evaluate(h: Complex[np.ndarray, "half"], positions: Reals, *, base: Number) -> Float[np.ndarray, "..."]:
     """The fitted curve a(s), in float64."""
     return score(h, positions, frequencies(2 * h.size, base))
 
