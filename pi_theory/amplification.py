@@ -41,8 +41,8 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy.optimize import linprog
 
-from pi_theory.domain import Number, check_finite, check_positive, check_window
-from pi_theory.intervals import Enclosure, LinearProgramCertifier
+from pi_theory.domain import Number, check_count, check_finite, check_positive
+from pi_theory.intervals import LinearProgramCertifier
 from pi_theory.scaling import LinearPI, NoScaling, Scaling, scaled_frequencies
 
 
@@ -72,7 +72,7 @@ def window_bound(position: float, window: int, coefficient_sum: float) -> float:
     Returns:
         sec((1 + r)/2) with r = e ceil(ln S)/D, or ``coefficient_sum`` where that is less or 1 + r >= pi.
     """
-    check_window(window)
+    check_count(window)
     check_positive(coefficient_sum, "coefficient_sum")
     if not 0 <= position <= window:
         raise ValueError(f"position: must lie in [0, {window}], got {position}")
@@ -105,7 +105,7 @@ class FiniteWindow:
     """
 
     def __init__(self, *, head_dim: int, base: Number, window: int, scaling: Scaling) -> None:
-        check_window(window)
+        check_count(window)
         self.window = window
         self.scaling = scaling
         self._frequencies = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)
@@ -162,7 +162,7 @@ def study_positions(window: int, factor: float, count: int = 24) -> Float[np.nda
 
     Integers are what a model asks for; half-integers are the hardest real positions inside the window.
     """
-    last = max(1, math.floor(factor * check_window(window)))
+    last = max(1, math.floor(factor * check_count(window)))
     integers = np.unique(np.round(np.linspace(1, last, count)))
     return np.sort(np.concatenate([integers - 0.5, integers]))
 

@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 from tqdm import tqdm
 
-from pi_theory.domain import Number, check_base, check_head_dim, check_interval, check_positive, check_window
+from pi_theory.domain import Number, check_base, check_count, check_head_dim, check_interval, check_positive
 from pi_theory.intervals import (
     UNIT_ROUNDOFF,
     B_ball,
@@ -160,7 +160,7 @@ def first_below(
 
 def envelope(lower: Number, upper: Number, pieces: int, *, head_dim: int, base: Number) -> Envelope:
     """Certified lower and upper envelope of B(s)/d, constant on ``pieces`` equal parts of [lower, upper]."""
-    check_window(pieces, "pieces")
+    check_count(pieces, "pieces")
     search = _Search(lower, upper, head_dim, base, multiple_of=pieces)
     low, high = np.full(pieces, np.inf), np.full(pieces, -np.inf)
     for boxes in search.first_boxes():
@@ -179,7 +179,7 @@ def integer_scan(upto: int, *, head_dim: int, base: Number, level: Number = 1) -
         ValueError: an argument outside its domain.
         ArithmeticError: an integer whose side of the level 1024 bits cannot tell.
     """
-    check_window(upto, "upto")
+    check_count(upto, "upto")
     # Boxes of width 1 around the integers: only their centres are used.
     search = _Search(Fraction(-1, 2), upto + Fraction(1, 2), head_dim, base, count=upto + 1)
     smallest, argmin, first = math.inf, 0, None

@@ -1,4 +1,4 @@
-"""Ball arithmetic: the numbers that the rest of the package may call certified. The only file that touches python-flint.
+"""Ball arithmetic: what the rest of the package may call certified. The only file that touches python-flint.
 
 A ball is a midpoint and a radius with the true value inside; every operation keeps it inside. Comparisons are true
 only when certain. Bases are taken exactly: pass 10000, Fraction("1.5") or a float, which stands for its binary value.
@@ -139,7 +139,12 @@ class ExactFit:
 
 
 def exact_least_squares(
-    points: Sequence[float], positions: Sequence[int], *, head_dim: int, base: Number, digits: int
+    points: Sequence[float] | Float[np.ndarray, "n"],
+    positions: Sequence[int],
+    *,
+    head_dim: int,
+    base: Number,
+    digits: int,
 ) -> ExactFit:
     """Least squares of points[n], n = 0 .. L-1, by the functions cos(s theta_j), sin(s theta_j).
 
@@ -168,7 +173,7 @@ def exact_least_squares(
 
 
 def _solve_normal_equations(
-    points: Sequence[float], positions: Sequence[int], head_dim: int, base: Number
+    points: Sequence[float] | Float[np.ndarray, "n"], positions: Sequence[int], head_dim: int, base: Number
 ) -> ExactFit | None:
     thetas = theta_balls(head_dim, base)
     half, window = len(thetas), len(points)

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.domain import Number, check_positive, check_window
+from pi_theory.domain import Number, check_count, check_positive
 from pi_theory.rope import Reals, frequencies, score
 
 
@@ -23,7 +23,7 @@ class Arithmetic(StrEnum):
 
 def random_points(window: int, seed: int) -> Float[np.ndarray, "window"]:
     """Independent N(0, 1) values at s = 0 .. window - 1."""
-    return np.random.default_rng(seed).standard_normal(check_window(window))
+    return np.random.default_rng(seed).standard_normal(check_count(window))
 
 
 def fit(
@@ -50,7 +50,7 @@ def fit(
         check_positive(ridge, "ridge")
     if points.size < head_dim:
         raise ValueError(f"window: {points.size} points do not determine {head_dim} functions")
-    dtype = np.float32 if arithmetic is Arithmetic.FLOAT32_NORMAL else np.float64
+    dtype: type[np.floating] = np.float32 if arithmetic is Arithmetic.FLOAT32_NORMAL else np.float64
     phase = np.multiply.outer(np.arange(points.size, dtype=dtype), theta.astype(dtype))
     design = np.concatenate([np.cos(phase), np.sin(phase)], axis=1)
     y = points.astype(dtype)
@@ -61,7 +61,7 @@ def fit(
         gains = sigma[keep] / (sigma[keep] ** 2 + ridge)
         w = vt[keep].T @ (gains * (u[:, keep].T @ y))
     else:
-        gram = design.T @ design + dtype(ridge) * np.eye(head_dim, dtype=dtype)
+        gram = design.T @ design + (ridge * np.eye(head_dim)).astype(dtype)
         w = np.linalg.solve(gram, design.T @ y)
     half = head_dim // 2
     return w[:half].astype(float) - 1j * w[half:].astype(float)

@@ -280,7 +280,7 @@ def monotonicity() -> Proof:
                 (2 * y - (1 - exp(-2 * y))) / (4 * sinh(y) ** 2),
             ),
             _equal(
-                r"$A(y)/y$ falls, $B$ is concave and $B'$ falls, so $\varphi'(ky) \le 2k\,\varphi'(y)$; all are positive.",
+                r"$A(y)/y$ falls, $B$ is concave and $B'$ falls, so $0 < \varphi'(ky) \le 2k\,\varphi'(y)$:",
                 sp.diff(1 - exp(-2 * n * y), y, 2),
                 -4 * n**2 * exp(-2 * n * y),
             ),
@@ -352,7 +352,7 @@ def pairs() -> Proof:
         theorem=r"B(s) \ge d/4 \text{ for every real } s,\text{ so } 2\max|h|\,B(s) \ge \tfrac d2 \max|h|",
         steps=(
             _equal(
-                r"Neighbouring partial sums differ by a unit vector, so $|A_k| + |A_{k+1}| \ge |A_{k+1} - A_k|$, which is",
+                r"Neighbouring partial sums differ by a unit vector: $|A_k| + |A_{k+1}| \ge |A_{k+1} - A_k|$, which is",
                 sp.Abs(exp(I * u * t)),
                 Integer(1),
             ),
@@ -391,8 +391,8 @@ def stability() -> Proof:
             ),
             _equal("and", first_moment, I * (sin(beta) / beta**2 - cos(beta) / beta)),
             _equal(
-                r"so that, as $\sin\beta = \epsilon\sin\alpha$ and $\cos\beta = \epsilon\cos\alpha$, $\epsilon = (-1)^k$, "
-                "they are",
+                r"so that, as $\sin\beta = \epsilon\sin\alpha$ and $\cos\beta = \epsilon\cos\alpha$, "
+                r"$\epsilon = (-1)^k$, they are",
                 cos(alpha) * sign * sin(alpha) / beta
                 - I * sin(alpha) * I * (sign * sin(alpha) / beta**2 - sign * cos(alpha) / beta),
                 sign * sin(alpha) ** 2 / beta**2,
@@ -404,7 +404,8 @@ def stability() -> Proof:
             ),
             _equal(
                 r"the series converges absolutely to it, and its value at the ends gives "
-                r"$\sum_k \sin^2\alpha/(\alpha-k\pi)^2 = 1$. Put $v = \omega/\tau$, multiply by $e^{i\omega x}$, integrate.",
+                r"$\sum_k \sin^2\alpha/(\alpha-k\pi)^2 = 1$. Put $v = \omega/\tau$, multiply by $e^{i\omega x}$ and "
+                "integrate.",
                 target.subs(u, -1),
                 Integer(1),
             ),
@@ -421,8 +422,8 @@ def stability() -> Proof:
             ),
             _equal(
                 r"Half a unit from a near-maximum an integer has $f(n) \ge M\cos(\tau/2 + o(1))$. "
-                r"In a finite window, with $m = \lceil\ln S\rceil$ and $r = e m/D$, the factor $(\sin y/y)^m$ is at most "
-                r"$e^{-m} \le 1/S$ at unseen integers, where $|y|$ is at least $r/m$ times $D$:",
+                r"In a finite window, with $m = \lceil\ln S\rceil$ and $r = e m/D$, the factor $(\sin y/y)^m$ is at "
+                r"most $e^{-m} \le 1/S$ at unseen integers, where $|y|$ is at least $r/m$ times $D$:",
                 sp.E * n / d / n * d,
                 sp.E,
             ),
@@ -437,7 +438,7 @@ def ridge() -> Proof:
         theorem=r"|a(s)| \le \sqrt{d/2}\,\|y\| / (2\sqrt\rho) \text{ for every real } s",
         steps=(
             _equal(
-                r"Each singular value $\sigma$ is inverted with gain $\sigma/(\sigma^2+\rho) \le 1/(2\sqrt\rho)$, because",
+                r"Each singular value $\sigma$ is inverted with gain $\sigma/(\sigma^2+\rho) \le 1/(2\sqrt\rho)$:",
                 1 / (2 * sqrt(rho)) - sigma / (sigma**2 + rho),
                 (sigma - sqrt(rho)) ** 2 / (2 * sqrt(rho) * (sigma**2 + rho)),
             ),
