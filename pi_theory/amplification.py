@@ -41,8 +41,8 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy.optimize import linprog
 
-from pi_theory.domain import Number, check_finite, check_positive, check_window
-from pi_theory.intervals import Enclosure, LinearProgramCertifier
+from pi_theory.domain import Number, check_count, check_finite, check_positive
+from pi_theory.intervals import LinearProgramCertifier
 from pi_theory.scaling import LinearPI, NoScaling, Scaling, scaled_frequencies
 
 
@@ -72,7 +72,7 @@ def window_bound(position: float, window: int, coefficient_sum: float) -> float:
     Returns:
         sec((1 + r)/2) with r = e ceil(ln S)/D, or ``coefficient_sum`` where that is less or 1 + r >= pi.
     """
-    check_window(window)
+    check_count(window)
     check_positive(coefficient_sum, "coefficient_sum")
     if not 0 <= position <= window:
         raise ValueError(f"position: must lie in [0, {window}], got {position}")
@@ -105,7 +105,7 @@ class FiniteWindow:
     """
 
     def __init__(self, *, head_dim: int, base: Number, window: int, scaling: Scaling) -> None:
-        check_window(window)
+        check_count(window)
         self.window = window
         self.scaling = scaling
         self._frequencies = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)
@@ -158,18 +158,14 @@ class FiniteWindow:
 
 
 def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, "n"]:
-    """Positions that stand for [0, factor * window]: ``count`` odd integers, evenly spread, and the half-integers below.
+    """``count`` integers evenly spread over [1, factor * window], and the half-integers just below them.
 
-    Integers are what a model asks for (under linear scaling by 2, odd ones fall half-way between trained positions);
-    half-integers are the hardest real positions inside the window.
+    Integers are what a model asks for; half-integers are the hardest real positions inside the window.
     """
-    last = max(1, math.floor(factor * window))
-    odd = np.unique(2 * np.round((np.linspace(1, last, count) - 1) / 2) + 1)
-    odd = odd[odd <= last]
-    return np.sort(np.concatenate([odd - 0.5, odd]))
+    last = max(1, math.floor(factor * check_count(window)))
+    integers = np.unique(np.round(np.linspace(1, last, count)))
+    return np.sort(np.concatenate([integers - 0.5, integers]))
 
 
 def _gap(case: WorstCase) -> float:
     return (case.upper_bound - case.value) / case.upper_bound
-
-

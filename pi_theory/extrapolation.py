@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.domain import Number, check_finite, check_head_dim, check_positive, check_window
+from pi_theory.domain import Number, check_count, check_finite, check_head_dim, check_positive
 from pi_theory.rope import Reals, exp_i, frequencies, partial_sums
 
 _BLOCK = 1 << 13  # positions worked on at once: long enough for threads to overlap, short enough for the cache
@@ -48,7 +48,7 @@ def B_on_grid(
     Raises:
         ValueError: count < 1, step <= 0, or an argument outside its domain.
     """
-    check_window(count, "count")
+    check_count(count, "count")
     check_finite(start, "start")
     check_positive(step, "step")
     theta = frequencies(head_dim, base)

@@ -4,7 +4,8 @@ For s in [s1, s2], lam = (s - s1)/(s2 - s1), a_lin = (1 - lam) a(s1) + lam a(s2)
 
 * published (Chen et al. 2023, Thm 2.1): hmax d (s - s1)(s2 - s) / (8 ln c), not valid in general: `published_margin`
 * Taylor, its repair: hmax/2 (s - s1)(s2 - s) sum_j theta_j^2
-* sharp, attained by `sharp_witness`: hmax sum_j |e(s theta_j) - (1-lam) e(s1 theta_j) - lam e(s2 theta_j)|, e(x) = exp(ix)
+* sharp, attained by `sharp_witness`: hmax sum_j |e(s theta_j) - (1-lam) e(s1 theta_j) - lam e(s2 theta_j)| with
+  e(x) = exp(ix)
 
 The published proof goes through the Taylor bound and then uses c^x <= 1 + x ln c for x < 0 (Eq. 14); by convexity
 of c^x the inequality points the other way. Two facts, proved in `pi_theory.symbolic`, decide where the result

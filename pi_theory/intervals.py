@@ -1,4 +1,4 @@
-"""Ball arithmetic: the numbers that the rest of the package may call certified. The only file that touches python-flint.
+"""Ball arithmetic: what the rest of the package may call certified. The only file that touches python-flint.
 
 A ball is a midpoint and a radius with the true value inside; every operation keeps it inside. Comparisons are true
 only when certain. Bases are taken exactly: pass 10000, Fraction("1.5") or a float, which stands for its binary value.
@@ -139,7 +139,12 @@ class ExactFit:
 
 
 def exact_least_squares(
-    points: Sequence[float], positions: Sequence[int], *, head_dim: int, base: Number, digits: int
+    points: Sequence[float] | Float[np.ndarray, "n"],
+    positions: Sequence[int],
+    *,
+    head_dim: int,
+    base: Number,
+    digits: int,
 ) -> ExactFit:
     """Least squares of points[n], n = 0 .. L-1, by the functions cos(s theta_j), sin(s theta_j).
 
@@ -168,7 +173,7 @@ def exact_least_squares(
 
 
 def _solve_normal_equations(
-    points: Sequence[float], positions: Sequence[int], head_dim: int, base: Number
+    points: Sequence[float] | Float[np.ndarray, "n"], positions: Sequence[int], head_dim: int, base: Number
 ) -> ExactFit | None:
     thetas = theta_balls(head_dim, base)
     half, window = len(thetas), len(points)
@@ -194,7 +199,9 @@ def _solve_normal_equations(
     basis = arb_mat([[c for c, _ in row] + [s for _, s in row] for row in rows])
     moments = arb_mat(head_dim, 1, cosine_moments + sine_moments)
     try:
-        solution = gram.solve(arb_mat([[moments[i, 0], *column] for i, column in enumerate(basis.transpose().tolist())]))
+        solution = gram.solve(
+            arb_mat([[moments[i, 0], *column] for i, column in enumerate(basis.transpose().tolist())])
+        )
     except ZeroDivisionError:  # the ball matrix still contains a singular one
         return None
     table = solution.transpose().tolist()

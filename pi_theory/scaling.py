@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pi_theory.domain import check_base, check_factor, check_head_dim, check_window
+from pi_theory.domain import check_base, check_count, check_factor, check_head_dim
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def scaled_frequencies(
     """
     check_head_dim(head_dim)
     check_base(base)
-    check_window(window)
+    check_count(window)
     exponents = np.arange(0, head_dim, 2) / head_dim
     theta = float(base) ** -exponents
     match scaling:
@@ -151,7 +151,7 @@ def scaled_frequencies(
         case NTKAware(factor=factor):
             return theta * _ntk_multiplier(factor, head_dim)
         case DynamicNTK(factor=factor):
-            used = factor * window if context is None else max(check_window(context, "context"), window)
+            used = factor * window if context is None else max(check_count(context, "context"), window)
             return theta * _ntk_multiplier(factor * used / window - (factor - 1), head_dim)
         case Yarn(factor=factor):
             kept = 1 - _yarn_ramp(scaling, head_dim, float(base), window)

@@ -1,0 +1,1 @@
+"""What was measured: one script a study, each writes one record."""

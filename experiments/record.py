@@ -1,0 +1,130 @@
+"""Records: one JSON file a study, with everything needed to trust it or to make it again.
+
+A record holds the study's config, the hashes of config, code and inputs, the commit, package versions, device, wall
+time, peak memory and the metrics, and a hash of itself: an edited record is refused. Live records are made on the
+machine that draws the figures and are not committed; recorded ones come from machines or hours that not everybody
+has, and are.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "experiments" / "results"
+_PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
+
+Record = dict[str, Any]
+
+
+class RecordError(Exception):
+    """A record that is missing or not what its study wrote; the message names the command that makes it."""
+
+
+def path_of(study: str, *, live: bool) -> Path:
+    return RESULTS / ("live" if live else "recorded") / f"{study}.json"
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read(study: str) -> Record:
+    """The record of a study, live if there is one, else recorded.
+
+    Raises:
+        RecordError: missing, unreadable, of another schema, or changed since it was written.
+    """
+    make = f"make it with: python -m experiments {study}"
+    for path in (path_of(study, live=True), path_of(study, live=False)):
+        if path.exists():
+            break
+    else:
+        raise RecordError(f"no record of study {study!r}; {make}")
+    try:
+        record: Record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
+    if record.get("schema") != SCHEMA:
+        raise RecordError(f"{path.name} has schema {record.get('schema')}, expected {SCHEMA}; {make}")
+    if record.get("sha256") != _own_digest(record):
+        raise RecordError(f"{path.name} was changed after it was written; {make}")
+    return record
+
+
+def write(record: Record, path: Path) -> None:
+    """Writes a record with its own hash, atomically."""
+    record = {**record, "sha256": _own_digest(record)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole content or nothing, whatever happens while writing."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def environment() -> Record:
+    """Where a study runs: commit, versions, device."""
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "device": f"CPU, {os.cpu_count()} cores, {_processor()}",
+    }
+
+
+def peak_memory_gib() -> float:
+    """Largest resident size of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def _own_digest(record: Record) -> str:
+    return digest({key: value for key, value in record.items() if key != "sha256"})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

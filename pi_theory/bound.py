@@ -1,0 +1,111 @@
+"""What a claim is and what may settle it.
+
+HOLDS needs a proof whose steps all verify, or balls that certify it; REFUTED needs a witness checked in balls or a
+proof; anything else is UNDECIDED, which never counts as a pass. Samples settle nothing, so there is no way to pass
+them here.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from pi_theory.symbolic import Proof
+
+
+class Verdict(Enum):
+    HOLDS = "holds"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A statement about balls: ``certain`` is the truth value of a comparison that is true only when certain."""
+
+    says: str
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Make one with `holds` or `refuted`; both fall back to UNDECIDED when something does not check."""
+
+    verdict: Verdict
+    says: str
+
+
+def holds(says: str, *, proofs: Sequence[Proof] = (), certificates: Sequence[Certificate] = ()) -> Evidence:
+    """HOLDS when every proof verifies and every certificate is certain, and there is at least one of them."""
+    return _settle(Verdict.HOLDS, says, proofs, certificates)
+
+
+def refuted(says: str, *, proofs: Sequence[Proof] = (), certificates: Sequence[Certificate] = ()) -> Evidence:
+    """REFUTED when every proof verifies and every certificate is certain, and there is at least one of them."""
+    return _settle(Verdict.REFUTED, says, proofs, certificates)
+
+
+def undecided(says: str) -> Evidence:
+    return Evidence(Verdict.UNDECIDED, says)
+
+
+def _settle(verdict: Verdict, says: str, proofs: Sequence[Proof], certificates: Sequence[Certificate]) -> Evidence:
+    if not proofs and not certificates:
+        return undecided(f"no proof and no certificate given for: {says}")
+    for proof in proofs:
+        for number, step in enumerate(proof.steps, 1):
+            if not step.verify():
+                return undecided(f"step {number} of proof '{proof.id}' does not verify")
+    for certificate in certificates:
+        if not certificate.certain:
+            return undecided(f"not certain: {certificate.says}")
+    return Evidence(verdict, says)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A claim about attention scores, from the paper or from here."""
+
+    id: str  # "chen2023.thm2_1"
+    says: str  # one plain sentence
+    statement: str  # LaTeX, printed in the paper
+    source: str  # "arXiv:2306.15595v2, Thm 2.1"
+    domain: str  # where the verdict is about
+    evidence: Callable[[], Evidence]
+
+    def settle(self) -> "Settled":
+        """Runs the evidence. A computation that cannot decide is UNDECIDED with its reason."""
+        start = time.perf_counter()
+        try:
+            evidence = self.evidence()
+        except ArithmeticError as error:
+            evidence = undecided(str(error))
+        return Settled(self, evidence, time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Settled:
+    bound: Bound
+    evidence: Evidence
+    seconds: float
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.evidence.verdict
+
+
+REGISTRY: dict[str, Bound] = {}
+
+
+def claim(
+    *, id: str, says: str, statement: str, source: str, domain: str
+) -> Callable[[Callable[[], Evidence]], Callable[[], Evidence]]:
+    """Registers the decorated function as the evidence of a claim."""
+
+    def register(evidence: Callable[[], Evidence]) -> Callable[[], Evidence]:
+        if id in REGISTRY:
+            raise ValueError(f"id: claim {id!r} is registered twice")
+        REGISTRY[id] = Bound(id=id, says=says, statement=statement, source=source, domain=domain, evidence=evidence)
+        return evidence
+
+    return register

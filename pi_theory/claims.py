@@ -1,0 +1,371 @@
+"""Every claim the package settles: the paper's first, then what is found here. Importing this fills the registry."""
+
+from pi_theory import symbolic
+from pi_theory.amplification import FiniteWindow, stability_constant
+from pi_theory.bound import Certificate, Evidence, claim, holds, refuted, undecided
+from pi_theory.envelope import first_below, integer_scan, minimum
+from pi_theory.interpolation import smallest_valid_head_dim
+from pi_theory.intervals import (
+    certify_smallest_valid_head_dim,
+    enclosure,
+    exact,
+    exact_least_squares,
+    published_interpolation_ball,
+    published_margin_ball,
+    sharp_interpolation_ball,
+    taylor_interpolation_ball,
+)
+from pi_theory.leastsquares import random_points, ridge_bound
+from pi_theory.scaling import METHODS, NoScaling, scaling_by_name
+
+PAPER = "arXiv:2306.15595v2"
+HERE = "this package"
+LLAMA = "d = 128, c = 10^4"
+
+# head dimension and RoPE base of released models, from their configuration files
+MODELS: dict[str, tuple[int, int]] = {
+    "LLaMA 1 and 2": (128, 10_000),
+    "Llama 3": (128, 500_000),
+    "Mistral 7B v0.3": (128, 1_000_000),
+    "Qwen 2.5 7B": (128, 1_000_000),
+    "SmolLM2 135M": (64, 100_000),
+}
+
+
+@claim(
+    id="chen2023.thm2_1",
+    says="A score strays from the line between neighbouring positions by at most d max|h| (s-s1)(s2-s) / (8 ln c).",
+    statement=r"|a(s) - a_{\rm lin}(s)| \le d \max_j|h_j| \frac{(s-s_1)(s_2-s)}{8\ln c}",
+    source=f"{PAPER}, Thm 2.1",
+    domain=f"{LLAMA}, unit intervals",
+)
+def theorem_2_1() -> Evidence:
+    left, right = sharp_interpolation_ball(128, 10_000), published_interpolation_ball(128, 10_000)
+    return refuted(
+        f"h_j = -exp(-i theta_j/2), s1 = 0, s2 = 1, s = 1/2: left side {float(left):.5f}, right {float(right):.5f}",
+        certificates=[Certificate("sharp > published", left > right)],
+    )
+
+
+@claim(
+    id="chen2023.thm2_1.models",
+    says="The same at the head dimension and base of some model in use.",
+    statement=r"\text{Thm 2.1 at } (d, c) \text{ of LLaMA 1-3, Mistral, Qwen or SmolLM2}",
+    source=f"{PAPER}, Thm 2.1",
+    domain="; ".join(f"{name} (d = {d}, c = {c:g})" for name, (d, c) in MODELS.items()) + "; unit intervals",
+)
+def theorem_2_1_at_models() -> Evidence:
+    margins = {name: published_margin_ball(*pair) for name, pair in MODELS.items()}
+    return refuted(
+        "exceeded by the factor " + ", ".join(f"{float(m):.3f} ({name})" for name, m in margins.items()),
+        certificates=[Certificate(f"F > 1 for {name}", margin > 1) for name, margin in margins.items()],
+    )
+
+
+@claim(
+    id="chen2023.eq14",
+    says="For x < 0 and c > 1, c^x <= 1 + x ln c (the step the theorem's proof takes).",
+    statement=r"c^x \le 1 + x\ln c \quad (x < 0,\ c > 1)",
+    source=f"{PAPER}, Eq. 14",
+    domain="every x < 0, every c > 1",
+)
+def equation_14() -> Evidence:
+    return refuted(
+        "c^x is convex, so the inequality points the other way for every x < 0", proofs=[symbolic.eq14_is_reversed()]
+    )
+
+
+@claim(
+    id="chen2023.eq8",
+    says="A score anywhere is at most max|h_j - h_(j+1)| B(s), and at most 2 max|h| B(s).",
+    statement=r"|a(s)| \le \max_j|h_j - h_{j+1}|\,B(s) \le 2\max_j|h_j|\,B(s)",
+    source=f"{PAPER}, Eq. 8",
+    domain="every even d, c > 1, h and real s",
+)
+def equation_8() -> Evidence:
+    return holds("Abel summation; the first form is attained at every s", proofs=[symbolic.abel()])
+
+
+@claim(
+    id="chen2023.fig5",
+    says="B(s) is at least d on the range the paper draws.",
+    statement=r"B(s) \ge d,\quad 0 \le s \le 4096",
+    source=f"{PAPER}, Fig. 5",
+    domain=f"{LLAMA}, real s in [0, 4096]",
+)
+def figure_5() -> Evidence:
+    found = minimum(0, 4096, head_dim=128, base=10_000)
+    return holds(
+        f"minimum of B/d in [{found.value.lower:.6f}, {found.value.upper:.6f}], near s = {found.argmin:.4f}",
+        certificates=[Certificate("min B/d >= 1", found.value.lower >= 1)],
+    )
+
+
+@claim(
+    id="chen2023.fig5.beyond",
+    says="B(s) is at least d at every relative position up to 32768, the paper's longest window.",
+    statement=r"B(s) \ge d,\quad 0 \le s \le 32768",
+    source=f'{PAPER}, Section 2.3 ("numerically B(s) is at least larger than d")',
+    domain=f"{LLAMA}, real s in [0, 32768]",
+)
+def figure_5_beyond() -> Evidence:
+    crossing = first_below(0, 32768, head_dim=128, base=10_000)
+    scan = integer_scan(32768, head_dim=128, base=10_000)
+    if crossing is None or scan.first_below is None:
+        return undecided("no crossing found")
+    return refuted(
+        f"B = d first at s = {crossing.upper:.6f}; first integer below: {scan.first_below}; smallest at integers: "
+        f"{scan.minimum.upper:.4f} d at s = {scan.argmin}",
+        certificates=[Certificate("min B/d < 1", scan.minimum.upper < 1)],
+    )
+
+
+def _ratio(upto: int, interpolation: str) -> tuple[float, float]:
+    """Lower and upper end of min over [0, upto] of 2 B(s) over an interpolation bound, hmax = 1, unit interval."""
+    found = minimum(0, upto, head_dim=128, base=10_000)
+    ball = {"published": published_interpolation_ball, "sharp": sharp_interpolation_ball}[interpolation](128, 10_000)
+    below = enclosure(2 * 128 * exact(found.value.lower) / ball)
+    above = enclosure(2 * 128 * exact(found.value.upper) / ball)
+    return below.lower, above.upper
+
+
+@claim(
+    id="chen2023.600x",
+    says="The extrapolation bound is at least 600 times the interpolation bound, as both are published.",
+    statement=r"2 B(s) \ge 600 \cdot \frac{d}{32\ln c},\quad 0 \le s \le 4096",
+    source=f"{PAPER}, Section 2.3",
+    domain=f"{LLAMA}, s in [0, 4096]; a ratio of two formulas, one of which is not a bound",
+)
+def six_hundred() -> Evidence:
+    lower, _ = _ratio(4096, "published")
+    return holds(f"at least {lower:.1f} times", certificates=[Certificate("ratio >= 600", lower >= 600)])
+
+
+@claim(
+    id="chen2023.600x.repaired",
+    says="The same, with the smallest true interpolation bound in place of the published one.",
+    statement=r"2 B(s) \ge 600 \sum_j (1-\cos\tfrac{\theta_j}{2}),\quad 0 \le s \le 4096",
+    source=f"{PAPER}, Section 2.3, repaired",
+    domain=f"{LLAMA}, s in [0, 4096]",
+)
+def six_hundred_repaired() -> Evidence:
+    _, upper = _ratio(4096, "sharp")
+    return refuted(f"{upper:.1f} times at the worst s", certificates=[Certificate("ratio < 600", upper < 600)])
+
+
+@claim(
+    id="chen2023.600x.beyond",
+    says="The same as published, on the paper's longest window.",
+    statement=r"2 B(s) \ge 600 \cdot \frac{d}{32\ln c},\quad 0 \le s \le 32768",
+    source=f"{PAPER}, Section 2.3",
+    domain=f"{LLAMA}, s in [0, 32768]",
+)
+def six_hundred_beyond() -> Evidence:
+    _, upper = _ratio(32768, "published")
+    return refuted(f"{upper:.1f} times at the worst s", certificates=[Certificate("ratio < 600", upper < 600)])
+
+
+@claim(
+    id="chen2023.600x.suprema",
+    says="The largest score is at least 600 times the largest interpolation error, each taken at its true maximum.",
+    statement=r"\sup|a| \ge 600\,\sup|a - a_{\rm lin}|,\quad |h_j| \le 1",
+    source=f"{PAPER}, Section 2.3, like compared with like",
+    domain=f"{LLAMA}, unit intervals",
+)
+def six_hundred_suprema() -> Evidence:
+    ratio = 64 / sharp_interpolation_ball(128, 10_000)
+    return refuted(
+        f"sup|a| = d/2 = 64, the ratio is {float(ratio):.1f}",
+        proofs=[symbolic.sharp(), symbolic.midpoint()],
+        certificates=[Certificate("ratio < 600", ratio < 600)],
+    )
+
+
+@claim(
+    id="chen2023.fig2.8000",
+    says="The size Fig. 2 shows beyond the window, some thousands, is the size of the least-squares curve.",
+    statement=r"\max_{L \le s < 2L}|a(s)| \le 10^6",
+    source=f"{PAPER}, Fig. 2",
+    domain=f"{LLAMA}, L = 2048, exact fit of N(0, 1) points, seed 0",
+)
+def figure_2_size() -> Evidence:
+    fit = exact_least_squares(random_points(2048, 0), [4095], head_dim=128, base=10_000, digits=6)
+    size = abs(fit.values[0])
+    return refuted(
+        f"the exact fit is {float(size):.4e} at s = 4095; the paper's thousands are what float32 rounding leaves of it",
+        certificates=[Certificate("|a(4095)| > 10^6", size > 10**6)],
+    )
+
+
+@claim(
+    id="chen2023.fig2.almost_every",
+    says="Almost every curve fitted to random points exceeds 8000 beyond the window.",
+    statement=r"P\left(\max_{L \le s < 2L}|a(s)| > 8000\right) \ge 1 - 10^{-50},\quad y_n \sim N(0, 1)",
+    source=f"{PAPER}, Section 2.4",
+    domain=f"{LLAMA}, L = 2048, exact fit of independent N(0, 1) points",
+)
+def figure_2_almost_every() -> Evidence:
+    fit = exact_least_squares([0.0] * 2047 + [1.0], [4095], head_dim=128, base=10_000, digits=6)
+    deviation = fit.standard_deviations[0]
+    # P(|N(0, s^2)| <= x) <= x sqrt(2/pi) / s
+    miss = 8000 * (2 / exact(0).pi()).sqrt() / deviation
+    return holds(
+        f"a(4095) is normal with standard deviation {float(deviation):.3e}: at most 8000 with probability "
+        f"below {float(miss.upper()):.0e}",
+        certificates=[Certificate("probability < 10^-50", miss < exact(10) ** -50)],
+    )
+
+
+@claim(
+    id="chen2023.fig2.ridge",
+    says="Ridge regularisation keeps the fitted curve bounded everywhere.",
+    statement=symbolic.ridge().theorem,
+    source=f"{PAPER}, Section 2.4",
+    domain="every d, c, L, points y and ridge rho > 0",
+)
+def figure_2_ridge() -> Evidence:
+    example = ridge_bound(random_points(2048, 0), 1.0, 128)
+    return holds(f"for Fig. 2 and rho = 1 the bound is {example:.0f}", proofs=[symbolic.ridge()])
+
+
+@claim(
+    id="taylor",
+    says="With sum_j theta_j^2 / 2 for d / (8 ln c), the theorem is true on every interval.",
+    statement=symbolic.taylor().theorem,
+    source=HERE,
+    domain="every even d, c > 1, h and interval",
+)
+def taylor() -> Evidence:
+    value = taylor_interpolation_ball(128, 10_000)
+    return holds(f"at a unit interval's midpoint, {LLAMA}: {float(value):.5f}", proofs=[symbolic.taylor()])
+
+
+@claim(
+    id="closed_form",
+    says="Adding 1/4 + ln c / (6 d) to the published d / (8 ln c) repairs the theorem.",
+    statement=r"|a - a_{\rm lin}| \le \max|h| (s-s_1)(s_2-s) "
+    r"\left(\frac{d}{8\ln c} + \frac14 + \frac{\ln c}{6d}\right)",
+    source=HERE,
+    domain="every even d, c > 1, h and interval",
+)
+def closed_form() -> Evidence:
+    return holds(
+        "1/(1 - e^-t) <= 1/t + 1/2 + t/12 at t = 4 ln c / d",
+        proofs=[symbolic.taylor(), symbolic.eq14_is_reversed()],
+    )
+
+
+@claim(
+    id="thm2_1.region",
+    says="On unit intervals Theorem 2.1 holds exactly when F(d, c) <= 1; for c = 10^4, exactly from one d on.",
+    statement=r"F(d, c) = \frac{64\ln c}{d}\sum_j \sin^2\frac{\theta_j}{4} \le 1",
+    source=HERE,
+    domain="every even d, every c > 1",
+)
+def region() -> Evidence:
+    head_dim = certify_smallest_valid_head_dim(10_000)
+    return holds(
+        f"the smallest valid d is {head_dim} at c = 10^4 "
+        f"(float64: {smallest_valid_head_dim(500_000)} at 5x10^5); it grows as 190 ln c",
+        proofs=[symbolic.sharp(), symbolic.midpoint(), symbolic.monotonicity()],
+        certificates=[Certificate("F <= 1 there, F > 1 one step below", head_dim > 0)],
+    )
+
+
+@claim(
+    id="eq8.never_better",
+    says="Eq. 8's last form, 2 max|h| B(s), is never below the trivial bound (d/2) max|h|.",
+    statement=symbolic.pairs().theorem,
+    source=HERE,
+    domain="every even d, c > 1, real s",
+)
+def equation_8_never_better() -> Evidence:
+    return holds("neighbouring partial sums differ by a unit vector, so B(s) >= d/4", proofs=[symbolic.pairs()])
+
+
+@claim(
+    id="half_d",
+    says="B(s) never falls below d/2, at any relative position whatever.",
+    statement=r"B(s) \ge d/2,\quad s \ge 0",
+    source=HERE,
+    domain=f"{LLAMA}, every real s >= 0",
+)
+def half_d() -> Evidence:
+    found = minimum(0, 100_000, head_dim=128, base=10_000)
+    return undecided(
+        f"true on [0, 100000], where the minimum is {found.value.lower:.4f} d (certified); B >= d/4 everywhere (proved)"
+    )
+
+
+@claim(
+    id="stability",
+    says="Between trained integer positions a score exceeds its largest trained value by at most sec(1/2) = 1.1395.",
+    statement=symbolic.stability().theorem,
+    source=HERE + "; after M. Riesz, Bernstein-Szego, Duffin and Schaeffer",
+    domain="every even d, c > 1 and h; all integers trained",
+)
+def stability() -> Evidence:
+    return holds(f"sec(1/2) = {stability_constant():.6f}", proofs=[symbolic.stability()])
+
+
+@claim(
+    id="stability.window",
+    says="In a finite window the same constant holds up to a term that falls as log(sum|h|) / distance to its ends.",
+    statement=r"|a(s)| \le \sec\left(\frac12 + \frac{e\lceil\ln S\rceil}{2D}\right),\quad D = \min(s, L-s)+1",
+    source=HERE,
+    domain="every even d, c > 1, L, and h with S = sum|h| >= e, where the argument is below pi/2",
+)
+def stability_window() -> Evidence:
+    return holds("proof in pi_theory.amplification", proofs=[symbolic.stability()])
+
+
+@claim(
+    id="stability.edge",
+    says="In a finite window sec(1/2) itself is always enough.",
+    statement=r"|a(s)| \le \sec(1/2)\max_{0\le n\le L}|a(n)|,\quad 0 \le s \le L",
+    source=HERE,
+    domain=f"{LLAMA}, L = 512, |Re h|, |Im h| <= 100",
+)
+def stability_edge() -> Evidence:
+    worst = FiniteWindow(head_dim=128, base=10_000, window=512, scaling=NoScaling()).worst_case(0.5, 100.0)
+    constant = 1 / (exact(1) / 2).cos()
+    return refuted(
+        f"a head with |a(n)| <= 1 for n = 0..512 and a(1/2) = {worst.value:.5f} > {float(constant):.5f}",
+        certificates=[Certificate("a(1/2) > sec(1/2)", exact(worst.value) > constant)],
+    )
+
+
+@claim(
+    id="extrapolation.thousandfold",
+    says="One window beyond the trained one, a score is at most 1000 times its largest trained value.",
+    statement=r"|a(2L)| \le 1000 \max_{0\le n\le L}|a(n)|",
+    source=HERE,
+    domain=f"{LLAMA}, L = 512, |Re h|, |Im h| <= 100",
+)
+def extrapolation_thousandfold() -> Evidence:
+    program = FiniteWindow(head_dim=128, base=10_000, window=512, scaling=NoScaling())
+    values = {hmax: program.worst_case(1024, hmax).value for hmax in (1.0, 10.0, 100.0)}
+    return refuted(
+        "a(1024) reaches " + ", ".join(f"{value:.1f} (H = {hmax:g})" for hmax, value in values.items()),
+        certificates=[Certificate("a(1024) > 1000 at H = 100", values[100.0] > 1000)],
+    )
+
+
+@claim(
+    id="methods.share_stability",
+    says="NTK-aware, dynamic NTK, YaRN or Llama-3 scaling by 2 keeps linear interpolation's worst-case guarantee.",
+    statement=r"|a'(s)| \le 2 \max_{0\le n\le L}|a(n)| \text{ for one of them, } s \le 2L",
+    source=HERE,
+    domain="d = 64, c = 10^4, L = 512, factor 2, |Re h|, |Im h| <= 1; worst heads, not trained ones",
+)
+def methods_share_stability() -> Evidence:
+    worst: dict[str, float] = {}
+    for name in METHODS:
+        program = FiniteWindow(head_dim=64, base=10_000, window=512, scaling=scaling_by_name(name, 2.0))
+        worst[name] = max(program.worst_case(position, 1.0).value for position in (935.0, 979.0, 1023.0))
+    others = {name: value for name, value in worst.items() if name not in ("none", "linear")}
+    return refuted(
+        f"a head reaches {', '.join(f'{v:.1f} ({n})' for n, v in others.items())}; linear {worst['linear']:.3f}, "
+        f"no scaling {worst['none']:.1f}",
+        certificates=[Certificate(f"{name} > 2", value > 2) for name, value in others.items()],
+    )
