@@ -82,7 +82,7 @@ def _perplexity(arguments: argparse.Namespace) -> None:
         check_window_and_stride(window, 1 if arguments.truncate else arguments.stride)
     from pi_model.data import Source, load_documents, tokenizer_sha256
     from pi_model.evaluation import ranks
-    from pi_model.evaluation.perplexity import BATCH_TOKENS, sliding_perplexity, truncated_perplexity
+    from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
 
     ranks.start()
     try:
@@ -107,9 +107,12 @@ def _perplexity(arguments: argparse.Namespace) -> None:
         if arguments.truncate:
             results = truncated_perplexity(checkpoint.model, documents.tokens, **common)
         else:
-            batch_tokens = arguments.batch_tokens or BATCH_TOKENS
             results = sliding_perplexity(
-                checkpoint.model, documents.tokens, stride=arguments.stride, batch_tokens=batch_tokens, **common
+                checkpoint.model,
+                documents.tokens,
+                stride=arguments.stride,
+                batch_tokens=arguments.batch_tokens,
+                **common,
             )
         if ranks.rank() == 0:
             report = {
@@ -294,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     perplexity.add_argument("--max-tokens", type=int, help="cut longer documents")
     perplexity.add_argument("--samples", type=int, help="draw this many documents")
     perplexity.add_argument("--seed", type=int, help="of the draw (default 0)")
-    perplexity.add_argument("--batch-tokens", type=int, help="tokens in a forward pass (default 8192)")
+    perplexity.add_argument("--batch-tokens", type=int, help="tokens in a forward pass (default: by device)")
 
     retrieval = add(
         "passkey",

@@ -27,8 +27,9 @@ from pi_model.rope import depends_on_context, read_extension, reset_frequencies
 
 # float32 logits of one block: 512 x 49152 x 4 bytes = 96 MiB for SmolLM2, whatever the window.
 HEAD_BLOCK = 512
-# Wide enough to keep the cores busy with a tiny model, and one long window a pass with a real one.
-BATCH_TOKENS = 8192
+# On a CPU as much as its caches hold: a tiny model's products are slower when they spill. On a GPU enough to fill it.
+BATCH_TOKENS_CPU = 1024
+BATCH_TOKENS_GPU = 32768
 _SECONDS_BETWEEN_SYNCS = 1.0
 
 
@@ -70,7 +71,7 @@ def sliding_perplexity(
     stride: int = 256,
     bos_id: int | None = None,
     averaging: str = "token",
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     names: Sequence[str] | None = None,
     progress_folder: Path | None = None,
     progress: bool = False,
@@ -85,7 +86,8 @@ def sliding_perplexity(
         bos_id: token put at the start of every window, taking one place of it; None puts none, and then a document's
             first token is not scored.
         averaging: "token" weighs every token alike; "window" is the mean of window means, which some tools report.
-        batch_tokens: windows share a forward pass up to this many tokens. Results do not depend on it.
+        batch_tokens: windows share a forward pass up to this many tokens; a longer window has one of its own. None
+            suits the device. Results do not depend on it.
         names: of the documents, for messages.
         progress_folder: where results are kept as they come, so that an interrupted run goes on where it stopped.
             It must belong to this model and these documents alone; the caller removes it when all is done.
@@ -108,6 +110,10 @@ def sliding_perplexity(
         for window in windows
     }
     pieces = [piece for per_window in plan.values() for piece in per_window]
+    if batch_tokens is not None and batch_tokens < 1:
+        raise UsageError(f"batch tokens: must be at least 1, got {batch_tokens}")
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS_CPU if model.device.type == "cpu" else BATCH_TOKENS_GPU
     losses = _score(model, documents, pieces, bos_id, batch_tokens, progress_folder, progress)
     results, first = [], 0
     for window, per_window in plan.items():

@@ -185,7 +185,7 @@ WRONG_USAGE = {
 FAILURES = {
     "an empty file": ["perplexity", "--model", "MODEL", "--data", "EMPTY", "--windows", "400"],
     "a binary file": ["perplexity", "--model", "MODEL", "--data", "BINARY", "--windows", "400"],
-    "only short documents": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "400", "--min-tokens", "999"],
+    "short documents": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "400", "--min-tokens", "999"],
     "truncated weights": ["perplexity", "--model", "TRUNCATED", "--data", "TEXT", "--windows", "400"],
     "no weights": ["extend", "WEIGHTLESS", "--factor", "2", "--out", "OUT"],
     "an output in use": ["extend", "MODEL", "--factor", "2", "--out", "MODEL"],

@@ -1,0 +1,71 @@
+"""Passkey retrieval: one teacher-forced pass a trial, filler shared, beside generate() with and without a cache."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import LlamaForCausalLM
+
+from experiments.timing import compare
+from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
+from pi_model.model import load_checkpoint
+
+# context, positions, trials at each, repeats, whether generate also runs without its cache
+CASES = [(512, 4, 2, 3, True), (2048, 4, 1, 2, False)]
+
+
+def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
+    """Trials by distance, the farthest first."""
+    keys = range(10007, 99999, 7919)
+    by_distance = distances(maker.context_tokens, positions)[::-1]
+    return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
+
+
+def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
+    judge = Judge(model, maker.prefix)
+    return [float(right) for row in prompts for right in judge.answers(row)]
+
+
+def theirs(
+    model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool
+) -> list[float]:
+    """Greedy generation of as many tokens as the key has, one trial at a time."""
+    found = []
+    for prompt in (prompt for row in prompts for prompt in row):
+        ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)])
+        made = model.generate(  # type: ignore[misc]
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=len(prompt.answer),
+            do_sample=False,
+            use_cache=use_cache,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        found.append(float(tuple(made[0, ids.shape[1] :].tolist()) == prompt.answer))
+    return found
+
+
+def rows() -> list[dict[str, Any]]:
+    """Measured rows, times as ratios."""
+    checkpoint = load_checkpoint("smollm2-135m")
+    model = checkpoint.model
+    table = []
+    for context, positions, trials, repeats, uncached in CASES:
+        maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)
+        prompts = prompts_of(maker, positions, trials)
+        for use_cache in [True, False] if uncached else [True]:
+            timed = compare(
+                lambda maker=maker, prompts=prompts: ours(model, maker, prompts),  # type: ignore[misc]
+                lambda maker=maker, prompts=prompts, use_cache=use_cache: theirs(model, maker, prompts, use_cache),  # type: ignore[misc]
+                repeats=repeats,
+            )
+            case = {"context": context, "positions": positions, "trials": trials, "generate_cache": use_cache}
+            table.append({**case, **timed})
+            print(json.dumps(table[-1]), flush=True)
+    return table
+
+
+if __name__ == "__main__":
+    rows()
