@@ -231,10 +231,13 @@ def _progress_folder(checkpoint: "Checkpoint", data: str) -> Path:
 
 
 def _quiet_libraries() -> None:
-    from transformers.utils import logging
+    import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # five lines of retries before our one
 
 
 def _print(report: dict[str, Any], text: str, as_json: bool) -> None:

@@ -185,7 +185,9 @@ def _dataset(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
         rows = datasets.load_dataset(source.name, split=source.split)
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{source.name}: split {source.split!r} cannot be loaded: {reason}") from error
+        raise RunError(
+            f"{source.name}: split {source.split!r} cannot be loaded: {reason}; {', '.join(CORPORA)} need no hub"
+        ) from error
     for number, row in enumerate(rows):
         name = f"{source.name}/{source.split}:{number}"
         yield name, _column(row, source.column, list(row), name)
