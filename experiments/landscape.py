@@ -11,7 +11,8 @@ from pi_theory.intervals import certify_smallest_valid_head_dim
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    head_dims = [2**i for i in range(1, config["log2_head_dim"] + 1)]
+    powers = np.linspace(1, config["log2_head_dim"], config["head_dims"])
+    head_dims = sorted({2 * round(2 ** (power - 1)) for power in powers.tolist()})
     bases = np.logspace(config["log10_base"][0], config["log10_base"][1], config["bases"]).tolist()
     boundary_bases = [float(f"{base:.3g}") for base in bases[:: config["boundary_every"]]]
     return {
@@ -40,7 +41,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 STUDY = Study(
     name="landscape",
     says="For which head dimensions and bases Theorem 2.1 holds",
-    config={"log2_head_dim": 13, "log10_base": [0.1, 8.0], "bases": 80, "boundary_every": 4},
+    config={"log2_head_dim": 13, "head_dims": 60, "log10_base": [0.1, 8.0], "bases": 80, "boundary_every": 2},
     run=run,
     minutes=0.1,
 )

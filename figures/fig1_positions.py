@@ -36,5 +36,7 @@ def draw() -> Figure:
         axes.axvline(window, color="0.5", lw=0.6, ls="--")
         axes.set_ylabel(rf"$\cos(s\,\theta_{{{record['config']['feature']}}})$")
         axes.set_ylim(-1.15, 1.6)
-    top.annotate(f"window L = {window}", (window, -1.05), xytext=(4, 0), textcoords="offset points", color="0.3")
+    top.annotate(
+        f"L = {window}", (window, 1.4), xytext=(-3, 0), textcoords="offset points", ha="right", color="0.3", fontsize=7
+    )
     return figure

@@ -29,7 +29,8 @@ def draw() -> Figure:
     values = np.array(published["curve"])
     inside.plot(positions[positions < window], values[positions < window], color=BLUE, lw=0.7, label="fit")
     panel(inside, "a", "fit on the window, float32")
-    inside.legend(loc="upper right", ncols=2)
+    inside.legend(loc="upper right", ncols=2, markerscale=5)
+    inside.set_ylim(-4.3, 5)
 
     beyond.plot(positions, published["curve"], color=BLUE, lw=0.8, label="float32 normal equations")
     beyond.plot(positions, curves["ridge 1"]["curve"], color=RED, ls="--", lw=0.8, label=r"ridge, $\rho = 1$")

@@ -11,7 +11,7 @@ from figures.style import BLUE, PAGE, RED, panel
 def draw() -> Figure:
     record = read("envelope")
     config = record["config"]
-    figure, grid = plt.subplots(1, 2, figsize=(PAGE, 2.3), sharey=True)
+    figure, grid = plt.subplots(1, 2, figsize=(PAGE, 2.5), sharey=True)
     for axes, letter, part in zip(grid, "ab", record["metrics"]["ranges"], strict=True):
         edges = np.array(part["edges"])
         axes.fill_between(
@@ -24,20 +24,21 @@ def draw() -> Figure:
         axes.plot(lowest["argmin"], lowest["value"]["upper"], ls="", marker="v", color="k", ms=4)
         axes.annotate(
             f"min {lowest['value']['lower']:.5f}\nat s = {lowest['argmin']:.1f}",
-            (lowest["argmin"], lowest["value"]["lower"]), xytext=(0, -4), textcoords="offset points",
+            (lowest["argmin"], lowest["value"]["lower"]), xytext=(0, -5), textcoords="offset points",
             ha="center", va="top", fontsize=7,
         )  # fmt: skip
         if part["first_below"] is not None:
             s = part["first_below"]["upper"]
             axes.plot(s, 1, ls="", marker="o", ms=4, mfc="white", color=RED)
             axes.annotate(
-                f"B = d first at\ns = {s:.4f}", (s, 1), xytext=(s, 0.34), fontsize=7, ha="center",
+                f"B = d first at\ns = {s:.4f}", (s, 1), xytext=(s, -0.62), fontsize=7, ha="center",
                 arrowprops={"arrowstyle": "-", "lw": 0.5, "color": RED},
             )  # fmt: skip
         panel(axes, letter, f"0 to {part['upto']}")
         axes.set_xlim(0, part["upto"])
         axes.set_xlabel("relative position s")
-    grid[0].set_ylim(0, 5)
+    grid[0].set_ylim(-0.75, 5)
+    grid[0].set_yticks(range(6))
     grid[0].set_ylabel(rf"$B(s)/d$,  $d={config['head_dim']}$, $c={config['base']}$")
-    grid[0].legend(loc="upper right")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
