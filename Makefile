@@ -19,6 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 figures: $(INSTALLED) ## run what has changed, then redraw every figure
+	$(BIN)/python -m experiments
 	$(BIN)/python -m figures
 
 lint: $(INSTALLED)

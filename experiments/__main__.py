@@ -1,10 +1,9 @@
-"""Runs studies: ``python -m experiments`` those that are live and not current, ``python -m experiments NAME ...`` these.
+"""Runs studies: those named, or all live ones, as far as their records are not current.
 
 Each runs in a process of its own, so that peak memory is its own and an interruption costs at most the one in hand.
 """
 
 import argparse
-import importlib
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import time
 from tqdm import tqdm
 
 from experiments import STUDIES, record
-from experiments.study import Study
+from experiments.study import Study, load
 
 
 def main() -> int:
@@ -32,21 +31,30 @@ def main() -> int:
     if not arguments.names:
         studies = [study for study in studies if study.live]
     pending = [study for study in studies if arguments.force or study.current() is None]
-    with tqdm(total=sum(_seconds(s) for s in pending), unit="s", bar_format="{desc} {bar} {elapsed} < {remaining}") as bar:
-        for number, study in enumerate(pending, 1):
-            bar.set_description(f"study {number}/{len(pending)} {study.name}")
-            start = time.perf_counter()
-            done = subprocess.run([sys.executable, "-m", f"experiments.{study.name}", "--force"])
-            if done.returncode:
-                return done.returncode
-            del start
-            bar.update(_seconds(study))
+    return _run_all(pending)
+
+
+def _run_all(pending: list[Study]) -> int:
+    guesses = [_seconds(study) for study in pending]
+    layout = "{desc} {bar} {elapsed} done, about {remaining} left"
+    with tqdm(total=sum(guesses) or 1, bar_format=layout, disable=None if pending else True) as bar:
+        for number, (study, guess) in enumerate(zip(pending, guesses, strict=True), 1):
+            bar.set_description(f"study {number}/{len(pending)}: {study.name}")
+            before, start = sum(guesses[: number - 1]), time.monotonic()
+            process = subprocess.Popen([sys.executable, "-m", "experiments.study", study.name])
+            while True:
+                try:
+                    process.wait(timeout=0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    bar.n = before + min(guess, time.monotonic() - start)
+                    bar.refresh()
+            if process.returncode:
+                print(f"study {study.name} failed (exit {process.returncode})", file=sys.stderr)
+                return 1
+            bar.n = sum(guesses[:number])
+            bar.refresh()
     return 0
-
-
-def load(name: str) -> Study:
-    study: Study = importlib.import_module(f"experiments.{name}").STUDY
-    return study
 
 
 def _seconds(study: Study) -> float:
@@ -58,4 +66,7 @@ def _seconds(study: Study) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; finished studies are kept, run it again to go on")

@@ -1,7 +1,7 @@
 """Passkey retrieval: one teacher-forced pass a trial, filler shared, beside generate() with and without a cache."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,25 +47,18 @@ def theirs(
     return found
 
 
-def rows() -> list[dict[str, Any]]:
-    """Measured rows, times as ratios."""
+def rows() -> Iterator[dict[str, Any]]:
+    """Times as ratios; every outcome the same first."""
     checkpoint = load_checkpoint("smollm2-135m")
-    model = checkpoint.model
-    table = []
     for context, positions, trials, repeats, uncached in CASES:
         maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)
-        prompts = prompts_of(maker, positions, trials)
+        case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
         for use_cache in [True, False] if uncached else [True]:
-            timed = compare(
-                lambda maker=maker, prompts=prompts: ours(model, maker, prompts),  # type: ignore[misc]
-                lambda maker=maker, prompts=prompts, use_cache=use_cache: theirs(model, maker, prompts, use_cache),  # type: ignore[misc]
-                repeats=repeats,
-            )
-            case = {"context": context, "positions": positions, "trials": trials, "generate_cache": use_cache}
-            table.append({**case, **timed})
-            print(json.dumps(table[-1]), flush=True)
-    return table
+            timed = compare(partial(ours, *case), partial(theirs, *case, use_cache), repeats=repeats)
+            what = f"passkey, smollm2-135m, {positions * trials} trials of {context} tokens"
+            yield {"what": what, "theirs": f"generate() {'with' if use_cache else 'without'} cache", **timed}
 
 
 if __name__ == "__main__":
-    rows()
+    for row in rows():
+        print(row, flush=True)

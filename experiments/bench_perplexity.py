@@ -1,6 +1,7 @@
 """Sliding-window perplexity: ours beside the strided loop of transformers' documentation."""
 
-import json
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,27 +67,21 @@ def once(who: str, name: str, tokens: int, window: int, stride: int) -> None:
         {"ours": ours, "theirs": theirs}[who](model, ids, window, stride)
 
 
-def rows() -> list[dict[str, Any]]:
-    """Measured rows: times as ratios, peak memory of whole processes."""
-    table = []
+def rows() -> Iterator[dict[str, Any]]:
+    """Times as ratios, then peak memory of whole processes."""
+    loop = "the strided loop of transformers' documentation"
     for name, tokens, window, stride, repeats in TIMED:
-        model, ids = model_and_document(name, tokens)
-        timed = compare(
-            lambda model=model, ids=ids, window=window, stride=stride: ours(model, ids, window, stride),  # type: ignore[misc]
-            lambda model=model, ids=ids, window=window, stride=stride: theirs(model, ids, window, stride),  # type: ignore[misc]
-            repeats=repeats,
-        )
-        table.append({"model": name, "tokens": tokens, "window": window, "stride": stride, **timed})
-        print(json.dumps(table[-1]), flush=True)
+        case = (*model_and_document(name, tokens), window, stride)
+        what = f"perplexity, {name}, {tokens} tokens, window {window}, stride {stride}"
+        yield {"what": what, "theirs": loop, **compare(partial(ours, *case), partial(theirs, *case), repeats=repeats)}
     for name, tokens, window, stride in WEIGHED:
         peaks = {
             f"{who}_peak_gib": peak_gib("experiments.bench_perplexity", "once", who, name, tokens, window, stride)
             for who in ("load", "ours", "theirs")
         }
-        table.append({"model": name, "tokens": tokens, "window": window, "stride": stride, **peaks})
-        print(json.dumps(table[-1]), flush=True)
-    return table
+        yield {"what": f"perplexity, {name}, window {window}, memory of the whole process", "theirs": loop, **peaks}
 
 
 if __name__ == "__main__":
-    rows()
+    for row in rows():
+        print(row, flush=True)

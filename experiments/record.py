@@ -96,9 +96,10 @@ def environment() -> Record:
 
 
 def peak_memory_gib() -> float:
-    """Largest resident size of this process so far."""
+    """Largest resident size so far of this process or of any one process it started."""
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in processes) * unit / 2**30
 
 
 def _own_digest(record: Record) -> str:

@@ -4,9 +4,9 @@ A study is redone exactly when its config, its code or its inputs changed. Its c
 script imports from this project, directly or not, found by reading the imports; all are compared by hash.
 """
 
-import argparse
 import ast
 import hashlib
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +18,13 @@ from experiments import record
 from experiments.record import ROOT, Record, RecordError
 
 _PACKAGES = ("pi_theory", "pi_model", "experiments")
-_NOT_THE_STUDY = ("experiments.record", "experiments.study")  # how a record is kept does not change what is measured
+# how records are kept does not change what is measured
+_NOT_THE_STUDY = ("experiments", "experiments.record", "experiments.study")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """One measurement, run as ``python -m experiments NAME``."""
+    """The measurement of the script ``experiments/NAME.py``, run as ``python -m experiments NAME``."""
 
     name: str
     says: str  # one line: what it shows
@@ -37,7 +38,7 @@ class Study:
         """What a record must agree with to be current."""
         return {
             "config_sha256": record.digest(self.config),
-            "code_sha256": code_digest(self.run.__module__),
+            "code_sha256": code_digest(f"experiments.{self.name}"),
             "inputs": self.inputs(),
         }
 
@@ -76,14 +77,10 @@ def code_digest(module: str) -> str:
     return record.digest(sources)
 
 
-def main(study: Study) -> None:
-    """The command line of one study's script."""
-    parser = argparse.ArgumentParser(description=study.says)
-    parser.add_argument("--force", action="store_true", help="run even when the record is current")
-    arguments = parser.parse_args()
-    if arguments.force or study.current() is None:
-        study.measure()
-    print(f"{study.name}: {record.path_of(study.name, live=study.live).relative_to(ROOT)}", file=sys.stderr)
+def load(name: str) -> Study:
+    """The study of the script ``experiments/NAME.py``."""
+    study: Study = importlib.import_module(f"experiments.{name}").STUDY
+    return study
 
 
 def _closure(module: str) -> set[str]:
@@ -115,3 +112,7 @@ def _path(module: str) -> Path:
 
 def _is_module(name: str) -> bool:
     return _path(name).exists()
+
+
+if __name__ == "__main__":
+    load(sys.argv[1]).measure()

@@ -146,7 +146,7 @@ class FiniteWindow:
             )
             if best is None or _gap(case) < _gap(best):
                 best = case
-            if _gap(best) < 1e-6:
+            if _gap(best) < 1e-5:
                 break
         if best is None:
             raise ArithmeticError(f"HiGHS found no solution at position {position}: {solution.message}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from pi_theory.symbolic import Proof
 
@@ -53,13 +54,17 @@ def _settle(verdict: Verdict, says: str, proofs: Sequence[Proof], certificates: 
     if not proofs and not certificates:
         return undecided(f"no proof and no certificate given for: {says}")
     for proof in proofs:
-        for number, step in enumerate(proof.steps, 1):
-            if not step.verify():
-                return undecided(f"step {number} of proof '{proof.id}' does not verify")
+        if (number := _first_failing_step(proof)) is not None:
+            return undecided(f"step {number} of proof '{proof.id}' does not verify")
     for certificate in certificates:
         if not certificate.certain:
             return undecided(f"not certain: {certificate.says}")
     return Evidence(verdict, says)
+
+
+@cache
+def _first_failing_step(proof: Proof) -> int | None:
+    return next((number for number, step in enumerate(proof.steps, 1) if not step.verify()), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,15 @@ class Settled:
     @property
     def verdict(self) -> Verdict:
         return self.evidence.verdict
+
+    def row(self) -> dict[str, str | float]:
+        """As JSON values, for records and the command line."""
+        described = {key: getattr(self.bound, key) for key in ("id", "says", "statement", "source", "domain")}
+        return described | {
+            "verdict": self.verdict.value,
+            "evidence": self.evidence.says,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 REGISTRY: dict[str, Bound] = {}

@@ -390,23 +390,8 @@ def _claims(args: argparse.Namespace) -> Result:
     from pi_theory.bound import REGISTRY
 
     del pi_theory  # imported to fill the registry
-    rows = []
     bar = tqdm(REGISTRY.values(), desc="claims", delay=1, leave=False, disable=None)
-    for bound in bar:
-        settled = bound.settle()
-        rows.append(
-            {
-                "id": bound.id,
-                "says": bound.says,
-                "statement": bound.statement,
-                "source": bound.source,
-                "domain": bound.domain,
-                "verdict": settled.verdict.value,
-                "evidence": settled.evidence.says,
-                "seconds": round(settled.seconds, 3),
-            }
-        )
-    return {"claims": rows}
+    return {"claims": [bound.settle().row() for bound in bar]}
 
 
 def _show_claims(r: Result) -> str:

@@ -25,7 +25,7 @@ def check_count(count: int, name: str = "window") -> int:
     return count
 
 
-def check_factor(factor: float, name: str = "factor") -> float:
+def check_factor(factor: Number, name: str = "factor") -> Number:
     if not _finite(factor) or factor < 1:
         raise ValueError(
             f"{name}: must be a finite number >= 1 (extended window / trained window), got {_show(factor)}"

@@ -65,7 +65,7 @@ class Extremum:
 class Envelope:
     """Piecewise constant bounds: lower[i] <= B(s)/d <= upper[i] for s in [edges[i], edges[i + 1]]."""
 
-    edges: Float[np.ndarray, "n+1"]
+    edges: Float[np.ndarray, "n_plus_1"]
     lower: Float[np.ndarray, "n"]
     upper: Float[np.ndarray, "n"]
 

@@ -16,12 +16,12 @@ Hugging Face transformers.
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from pi_theory.domain import Number, check_base, check_head_dim
 
 Pairing = Literal["interleaved", "half"]
-Reals = float | Float[np.ndarray, "..."]
+Reals = float | Float[np.ndarray, "..."] | Int[np.ndarray, "..."]
 
 
 def frequencies(head_dim: int, base: Number) -> Float[np.ndarray, "half"]:
@@ -60,7 +60,7 @@ def score(
     1.0
     """
     phase = np.multiply.outer(np.asarray(positions, dtype=float), theta)
-    return np.cos(phase) @ h.real - np.sin(phase) @ h.imag
+    return np.asarray(np.cos(phase) @ h.real - np.sin(phase) @ h.imag)
 
 
 def partial_sums(positions: Reals, theta: Float[np.ndarray, "half"]) -> Complex[np.ndarray, "... half"]:

@@ -1,0 +1,55 @@
+"""The look all figures share: sizes for a two-column page, colours that also differ in grey, embedded fonts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+COLUMN = 3.35  # inches: one column
+PAGE = 6.9  # inches: both columns
+
+# Okabe and Ito's palette, ordered so that luminance differs too; line styles and markers tell the rest apart.
+BLACK, ORANGE, BLUE, GREEN, RED, PURPLE = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7"
+
+METHOD_STYLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "none": ("none (extrapolation)", {"color": RED, "ls": "-", "marker": "x"}),
+    "linear": ("linear (PI)", {"color": BLUE, "ls": "-", "marker": "o"}),
+    "ntk": ("NTK-aware", {"color": ORANGE, "ls": "--", "marker": "s"}),
+    "dynamic": ("dynamic NTK", {"color": PURPLE, "ls": ":", "marker": "D"}),
+    "yarn": ("YaRN", {"color": GREEN, "ls": "-.", "marker": "^"}),
+    "llama3": ("Llama-3", {"color": BLACK, "ls": (0, (1, 1)), "marker": "v"}),
+}
+
+_SETTINGS: Any = {
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral"],
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 3,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,  # TrueType, so that text in the PDF stays text
+    "savefig.dpi": 300,
+}
+
+
+@contextmanager
+def shared_style() -> Iterator[None]:
+    with plt.rc_context(_SETTINGS):
+        yield
+
+
+def panel(axes: Axes, letter: str, title: str) -> None:
+    """A panel's letter and title, flush left."""
+    axes.set_title(f"({letter}) {title}", loc="left")
