@@ -3,13 +3,9 @@ import os
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-<<<<<<< HEAD
-install_import_hook(["pi_theory", "pi_model"], "beartype.beartype")
-=======
 import tests.typecheck  # noqa: F401  the hook below looks it up by name
 
 install_import_hook(["pi_theory", "pi_model"], "tests.typecheck.typecheck")
->>>>>>> ebd6af8a0866b7e7390eb664ee205725131cfe3b
 
 # Derandomised everywhere: a red run must be red again when somebody looks at it.
 settings.register_profile("default", derandomize=True, deadline=None, max_examples=50, print_blob=True)
