@@ -94,7 +94,7 @@ def test_truncation_scores_one_window_a_document(tiny_folder, text, capsys):
 def test_bos_follows_the_tokenizer_unless_told_otherwise(tiny_folder, text, tmp_path, capsys):
     import shutil
 
-    from conftest import byte_tokenizer
+    from tests.model.conftest import byte_tokenizer
 
     folder = tmp_path / "with-bos"
     shutil.copytree(tiny_folder, folder)
