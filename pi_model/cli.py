@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it, so that --help answers at o
 import argparse
 import hashlib
 import json
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -127,7 +128,11 @@ def _perplexity(arguments: argparse.Namespace) -> None:
                 "bos": bos_id is not None,
                 "dtype": arguments.dtype,
                 "device": arguments.device,
-                "results": [asdict(result) for result in results],
+                # JSON has no infinity, which is what exp of a loss above 709 nats is.
+                "results": [
+                    asdict(result) | ({} if math.isfinite(result.perplexity) else {"perplexity": None})
+                    for result in results
+                ],
             }
             lines = [f"{'window':>8} {'perplexity':>11} {'loss (nats)':>12} {'+-':>7} {'tokens':>9} {'windows':>8}"]
             for r in results:
@@ -241,7 +246,7 @@ def _quiet_libraries() -> None:
 
 
 def _print(report: dict[str, Any], text: str, as_json: bool) -> None:
-    print(json.dumps(report) if as_json else text)
+    print(json.dumps(report, allow_nan=False) if as_json else text)
 
 
 class _Parser(argparse.ArgumentParser):

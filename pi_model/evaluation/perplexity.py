@@ -329,7 +329,7 @@ def _summary(
     loss = float(values.sum() / weights.sum())
     return WindowResult(
         window=window,
-        perplexity=math.exp(loss) if loss < 700 else math.inf,
+        perplexity=math.exp(loss) if loss < 709 else math.inf,
         loss_nats=loss,
         tokens=int(scored.sum()),
         windows=len(sums),

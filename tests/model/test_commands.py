@@ -91,6 +91,21 @@ def test_truncation_scores_one_window_a_document(tiny_folder, text, capsys):
     assert [result["tokens"] for result in report["results"]] == [15, 31]
 
 
+def test_an_infinite_perplexity_is_null_in_json(tiny_model, tiny_folder, text, tmp_path, capsys):
+    import copy
+    import shutil
+
+    folder = tmp_path / "huge"
+    shutil.copytree(tiny_folder, folder)
+    model = copy.deepcopy(tiny_model)
+    model.lm_head.weight *= 1e5
+    model.save_pretrained(folder)
+    words = ["perplexity", "--model", folder, "--data", text, "--windows", 32, "--stride", 8, "--json"]
+    result = json.loads(ends(capsys, *words)[1], parse_constant=pytest.fail)["results"][0]
+    assert result["perplexity"] is None
+    assert result["loss_nats"] > 709
+
+
 def test_bos_follows_the_tokenizer_unless_told_otherwise(tiny_folder, text, tmp_path, capsys):
     import shutil
 

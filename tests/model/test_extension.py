@@ -36,6 +36,12 @@ def test_position_interpolation_is_the_same_model_at_positions_divided_by_the_fa
         torch.testing.assert_close(extended(IDS).logits, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_bfloat16_load_keeps_its_frequencies_in_float32(tiny_folder):
+    checkpoint = load_checkpoint(tiny_folder, dtype="bfloat16")
+    assert checkpoint.model.dtype == torch.bfloat16
+    assert checkpoint.model.model.rotary_emb.inv_freq.dtype == torch.float32
+
+
 def test_weights_and_tokenizer_are_copied_bit_for_bit(tiny_folder, tmp_path):
     extend_checkpoint(tiny_folder, LinearPI(2.0), tmp_path / "out")
     for path in tiny_folder.iterdir():
