@@ -98,7 +98,7 @@ class Checkpoints:
         """Put the newest checkpoint's state in place.
 
         Args:
-            fall_back: pass over checkpoints that are not intact, instead of refusing.
+            fall_back: set checkpoints that are not intact aside, instead of refusing.
 
         Returns:
             The number of steps done; 0 without a checkpoint.
@@ -124,6 +124,10 @@ class Checkpoints:
                 return step
             if not fall_back:
                 return f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
+            # Out of the way of the good one that takes its place, and still there to be looked at.
+            set_aside = self.folder / f"broken-{step:08}"
+            shutil.rmtree(set_aside, ignore_errors=True)
+            os.replace(self.path(step), set_aside)
         return 0
 
     def _fault(self, step: int) -> str | None:

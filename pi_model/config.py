@@ -88,7 +88,8 @@ class Config:
     Attributes:
         model: what `pi_model.model.load_checkpoint` takes; None where `architecture` makes a new one.
         window_tokens: L, the context the model has before the run; checked against its config.json.
-        factor: L'/L >= 1. Every training window has L' tokens.
+        factor: L'/L >= 1.
+        sequence_tokens: length of the training windows, at most L'; None is L', the paper's way.
         method: how positions are scaled ("linear" is Position Interpolation); "none" scales nothing: direct
             fine-tuning where factor > 1, plain training where it is 1.
         data: the mixture.
@@ -112,6 +113,7 @@ class Config:
     architecture: Architecture | None = None
     window_tokens: int
     factor: float = 1.0
+    sequence_tokens: int | None = None
     method: str = "none"
     data: tuple[Corpus, ...]
     seed: int = 0
@@ -142,6 +144,11 @@ class Config:
     def context_tokens(self) -> int:
         """L' = factor L."""
         return round(self.factor * self.window_tokens)
+
+    @property
+    def training_tokens(self) -> int:
+        """Length of a training window, in tokens that the model reads."""
+        return self.sequence_tokens or self.context_tokens
 
     def accumulation(self, world_size: int) -> int:
         """Forward passes a rank makes for one optimiser step.
@@ -200,6 +207,11 @@ def _check(config: Config) -> None:
         raise UsageError(
             f"factor: {config.factor:g} x {config.window_tokens} is not a whole number of tokens; "
             f"{config.context_tokens / config.window_tokens:.6g} would be"
+        )
+    if config.sequence_tokens is not None and not 1 <= config.sequence_tokens <= config.context_tokens:
+        raise UsageError(
+            f"sequence_tokens: must be from 1 to the {config.context_tokens} tokens of the extended window, "
+            f"got {config.sequence_tokens}"
         )
     if config.method not in METHODS:
         raise UsageError(f"method: unknown {config.method!r}, choose from {', '.join(METHODS)}")

@@ -4,7 +4,7 @@ float32 logits of 32768 tokens over 32000 words are 4 GiB, and as much again for
 the cross entropy go over a block of tokens at a time, and each block's gradient is taken while its logits are still
 there: the products are those of the plain loss, and nothing is computed twice.
 
-Shape suffixes: N tokens, D model width, V vocabulary.
+Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a window's tokens and the one after them.
 """
 
 from typing import Any
@@ -75,7 +75,7 @@ class CausalLoss(nn.Module):
         super().__init__()
         self.llama = llama
 
-    def forward(self, window_BT: Int[Tensor, "B T+1"]) -> Float[Tensor, ""]:
+    def forward(self, window_BT: Int[Tensor, "B next"]) -> Float[Tensor, ""]:
         """Mean loss in nats of predicting tokens [1:] of each window from those before them."""
         hidden = self.llama.model(input_ids=window_BT[:, :-1], use_cache=False).last_hidden_state
         return linear_cross_entropy(hidden.flatten(0, 1), self.llama.lm_head.weight, window_BT[:, 1:].flatten())

@@ -1,13 +1,13 @@
 """Documents packed into training windows, in an order that is a pure function of seed, step, rank and world size.
 
 The boundary rule: the documents of a source, in an order drawn anew for every epoch, follow one another, each between
-the tokens that the tokenizer marks beginning and end with; this stream is cut into windows of L' tokens, whatever
+the tokens that the tokenizer marks beginning and end with; this stream is cut into windows of L' tokens (T), whatever
 documents begin or end inside. Attention crosses the boundaries and the end token is a target like any other, so that
 the model learns to forget at it. The paper does not say how it packs; this is what LLaMA's own training is known to do.
 Every token of an epoch is the target of one prediction, except the first of the stream and the last few that fill no
 window: other tokens in each epoch, because the order is another.
 
-Shape suffixes: B windows, T tokens (L').
+Shape suffixes: B windows, T tokens; next is T + 1.
 """
 
 import math
@@ -26,7 +26,7 @@ class Stream:
 
     Args:
         documents: without special tokens.
-        context_tokens: L'.
+        tokens: T, the length of a window.
         seed: anything that numpy takes as a seed.
         bos_id, eos_id: put before and after every document; None puts none.
 
@@ -37,20 +37,20 @@ class Stream:
     def __init__(
         self,
         documents: Documents,
-        context_tokens: int,
+        tokens: int,
         seed: Sequence[int] = (0,),
         bos_id: int | None = None,
         eos_id: int | None = None,
     ) -> None:
-        self.documents, self.context_tokens, self.seed = documents, context_tokens, tuple(seed)
+        self.documents, self.tokens, self.seed = documents, tokens, tuple(seed)
         self._bos = np.array([] if bos_id is None else [bos_id], dtype=np.int64)
         self._eos = np.array([] if eos_id is None else [eos_id], dtype=np.int64)
         self._lengths = np.array([len(ids) for ids in documents.tokens]) + len(self._bos) + len(self._eos)
-        self.windows = int(self._lengths.sum() - 1) // context_tokens
+        self.windows = int(self._lengths.sum() - 1) // tokens
         if self.windows < 1:
             raise RunError(
                 f"data: {len(documents.names)} documents of {int(self._lengths.sum())} tokens in all do not fill one "
-                f"window of {context_tokens}; give more, or a smaller factor"
+                f"window of {tokens}; give more, or a smaller factor"
             )
         self._order = lru_cache(maxsize=2)(self._draw)
 
@@ -61,12 +61,12 @@ class Stream:
 
     def _span(self, number: int) -> tuple[np.ndarray, np.ndarray, int]:
         documents, ends, windows = self._order(number // self.windows)
-        return documents, ends, int(windows[number % self.windows]) * self.context_tokens
+        return documents, ends, int(windows[number % self.windows]) * self.tokens
 
-    def window(self, number: int) -> Int[np.ndarray, "T+1"]:
-        """The `number`-th window: its L' input tokens and the one after them; inputs [:-1], targets [1:]."""
+    def window(self, number: int) -> Int[np.ndarray, "next"]:
+        """The `number`-th window: its T input tokens and the one after them; inputs [:-1], targets [1:]."""
         documents, ends, start = self._span(number)
-        stop = start + self.context_tokens + 1
+        stop = start + self.tokens + 1
         first = int(np.searchsorted(ends, start, side="right"))
         pieces, at = [], int(ends[first] - self._lengths[documents[first]])
         begin = at
@@ -80,7 +80,7 @@ class Stream:
         """The documents that a window has tokens of."""
         documents, ends, start = self._span(number)
         first = np.searchsorted(ends, start, side="right")
-        last = np.searchsorted(ends, start + self.context_tokens, side="right")
+        last = np.searchsorted(ends, start + self.tokens, side="right")
         return [self.documents.names[document] for document in documents[first : last + 1]]
 
 
@@ -106,7 +106,7 @@ class Batches:
         self._source = np.repeat(np.arange(len(counts)), counts)[order]
         self._number = np.concatenate([np.arange(count) for count in counts])[order]
 
-    def windows(self, step: int, rank: int = 0, world_size: int = 1) -> Int[np.ndarray, "B T+1"]:
+    def windows(self, step: int, rank: int = 0, world_size: int = 1) -> Int[np.ndarray, "B next"]:
         """The windows of one rank at one step: the ranks' shares, one after the other, are the global batch."""
         return np.stack([self.streams[source].window(number) for source, number in self._own(step, rank, world_size)])
 

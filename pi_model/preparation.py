@@ -77,7 +77,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         documents = load_documents(source, tokenizer, progress=progress)
         hashes.append(documents.sha256)
         seed = (config.seed, number)
-        streams.append(Stream(documents, config.context_tokens, seed, bos_id, tokenizer.eos_token_id))
+        streams.append(Stream(documents, config.training_tokens, seed, bos_id, tokenizer.eos_token_id))
     weights = [corpus.weight for corpus in config.data]
     batches = Batches(streams, weights, config.global_batch, config.steps)
     return Preparation(origin, content, extension, tokenizer, batches, hashes, bos_id)

@@ -91,7 +91,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                 shutil.rmtree(out / "model", ignore_errors=True)
         inspection.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
-        meter = Meter(start.hf_config(), config.context_tokens, world_size, device)
+        meter = Meter(start.hf_config(), config.training_tokens, world_size, device)
         loss = None
 
         for step in range(first, config.steps + 1):
@@ -112,7 +112,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                     f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
                 )
             line = {"step": step + 1, "loss_nats": loss, "gradient_norm": norm, "learning_rate": rate}
-            line |= meter.stop(config.global_batch * config.context_tokens)
+            line |= meter.stop(config.global_batch * config.training_tokens)
             if rank == 0:
                 steps.write(line)
             display.step(line)

@@ -1,0 +1,238 @@
+"""The loop against independent ones: equal however it is cut up, resumed or killed."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pi_model.config import Evaluation
+from pi_model.data import Selection, Source, load_documents
+from pi_model.errors import RunError
+from pi_model.evaluation.perplexity import sliding_perplexity
+from pi_model.loss import linear_cross_entropy
+from pi_model.model import load_checkpoint, load_tokenizer
+from pi_model.packing import Batches, Stream
+from pi_model.rope import read_extension
+from pi_model.train import train
+from pi_theory.scaling import LinearPI, NoScaling
+from tests.model.training import losses, run, small_config, trained, write_documents
+
+CLOSE = {"rtol": 2e-5, "atol": 0}
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_documents(tmp_path / "documents.jsonl")
+
+
+@pytest.fixture
+def config(tiny_folder, data):
+    return small_config(tiny_folder, data)
+
+
+def plain_losses(config, folder, *, factor: float) -> list[float]:
+    """The same run by a loop of a dozen lines over transformers' own loss."""
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    rope = {"rope_type": "linear", "rope_theta": 10000.0, "factor": factor} if factor > 1 else None
+    if rope:
+        fresh = LlamaConfig.from_dict(model.config.to_dict() | {"rope_parameters": rope})
+        weights = model.state_dict()
+        model = LlamaForCausalLM(fresh)
+        model.load_state_dict(weights)
+    model.train().requires_grad_(True)
+    tokenizer = load_tokenizer(folder, model.config)
+    documents = load_documents(Source(config.data[0].name, split="train"), tokenizer)
+    batches = Batches([Stream(documents, config.training_tokens, (0, 0))], [1], config.global_batch, config.steps)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
+    found = []
+    for step in range(config.steps):
+        windows = torch.from_numpy(batches.windows(step))
+        logits = model(input_ids=windows[:, :-1]).logits
+        loss = F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        warm = min(1.0, 0.1 + 0.9 * step / config.warmup_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = config.peak_lr * warm
+        optimizer.step()
+        found.append(loss.item())
+    return found
+
+
+def test_the_loop_is_the_plain_loop(config, tiny_folder, tmp_path):
+    np.testing.assert_allclose(
+        trained(config, tmp_path / "ours"), plain_losses(config, tiny_folder, factor=2.0), **CLOSE
+    )
+
+
+def test_two_processes_are_one(config, tmp_path):
+    one = trained(config, tmp_path / "one")
+    two = trained(config, tmp_path / "two", processes=2)
+    np.testing.assert_allclose(two, one, **CLOSE)
+    assert one[-1] < one[0] - 0.1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"micro_batch": 2}, {"micro_batch": 4}, {"activation_checkpointing": True}], ids=str
+)
+def test_what_fits_the_hardware_does_not_change_the_result(config, tmp_path, changes, tiny_folder, data):
+    np.testing.assert_allclose(
+        trained(small_config(tiny_folder, data, **changes), tmp_path / "other"),
+        trained(config, tmp_path / "one"),
+        **CLOSE,
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(tiny_folder, tmp_path_factory):
+    """A run that nobody killed, its config and its losses."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("reference")
+        patch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+        config = small_config(tiny_folder, write_documents(folder / "documents.jsonl"))
+        return config, folder, trained(config, folder / "whole")
+
+
+@settings(max_examples=5)
+@given(kills=st.lists(st.integers(0, 5), min_size=1, max_size=2))
+def test_a_killed_run_goes_on_bit_for_bit(reference, kills):
+    config, folder, whole = reference
+    out = folder / "killed"
+    shutil.rmtree(out, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+        for kill in kills:
+            run(config, out, kill_at=kill)
+        assert trained(config, out) == whole
+    ours, theirs = (load_checkpoint(path / "model").model.state_dict() for path in (out, folder / "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_goes_on_with_another_number_of_processes(reference, tiny_folder, monkeypatch, tmp_path):
+    config, folder, whole = reference
+    monkeypatch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+    shorter = replace(config, steps=3)
+    assert trained(shorter, tmp_path / "out") == whole[:3]
+    after = trained(config, tmp_path / "out", processes=2)
+    assert after[:3] == whole[:3]
+    np.testing.assert_allclose(after, whole, **CLOSE)
+    assert trained(replace(config, steps=7), tmp_path / "out")[:6] == after
+
+
+def test_a_finished_run_has_nothing_left_to_do_and_a_longer_one_has(config, tmp_path, tiny_folder, data):
+    out = tmp_path / "out"
+    first = trained(config, out)
+    status, outcome = run(config, out)
+    assert (status, outcome.resumed_at, outcome.loss_nats) == ("done", 6, None)
+    longer = trained(small_config(tiny_folder, data, steps=8), out)
+    assert longer[:6] == first
+    assert len(longer) == 8
+    assert longer == trained(small_config(tiny_folder, data, steps=8), tmp_path / "at once")
+
+
+def test_only_the_newest_checkpoints_are_kept(config, tmp_path):
+    trained(config, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out/checkpoints").iterdir()) == ["step-00000004", "step-00000006"]
+    manifest = json.loads((tmp_path / "out/checkpoints/step-00000006/checkpoint.json").read_text())
+    assert manifest["step"] == 6
+    assert manifest["run"]["global_batch"] == 4
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edit_seed(path):
+    content = json.loads(path.read_text())
+    content["run"]["seed"] = 7
+    path.write_text(json.dumps(content))
+
+
+FAULTS = {
+    "corrupt": lambda folder: flip_a_byte(next(folder.glob("*.distcp"))),
+    "is missing": lambda folder: next(folder.glob("*.distcp")).unlink(),
+    "incomplete": lambda folder: (folder / "checkpoint.json").unlink(),
+    "not readable": lambda folder: (folder / "checkpoint.json").write_text("{"),
+    "of another run, whose seed was 7 and is now 0": lambda folder: edit_seed(folder / "checkpoint.json"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_checkpoint_is_refused_by_name_and_the_one_before_it_is_used_when_asked(
+    reference, fault, tmp_path, monkeypatch
+):
+    config, folder, whole = reference
+    monkeypatch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+    out = tmp_path / "out"
+    shutil.copytree(folder / "whole", out)
+    FAULTS[fault](out / "checkpoints/step-00000006")
+    with pytest.raises(RunError, match=f"step-00000006: .*{fault}.*--fall-back"):
+        train(config, out)
+    assert train(config, out, fall_back=True).resumed_at == 4
+    np.testing.assert_allclose(losses(out), whole, **CLOSE)
+    assert train(config, out).resumed_at == 6
+
+
+def test_the_exported_folder_is_the_model_that_was_trained(config, tmp_path, tiny_folder, data):
+    changed = {"steps": (0, 6), "data": str(data), "windows": (128,), "stride": 64, "samples": 3}
+    asked = small_config(tiny_folder, data, evaluation=Evaluation(**changed))
+    trained(asked, tmp_path / "out")
+    live = [json.loads(line) for line in (tmp_path / "out/evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in live] == [0, 6]
+    checkpoint = load_checkpoint(tmp_path / "out/model")
+    assert checkpoint.extension.scaling == LinearPI(2.0)
+    documents = load_documents(
+        Source(str(data), split="validation"), checkpoint.tokenizer, Selection(128, 32768, samples=3)
+    )
+    (result,) = sliding_perplexity(checkpoint.model, documents.tokens, windows=[128], stride=64)
+    assert math.isclose(result.loss_nats, live[1]["loss_nats"]["128"], rel_tol=1e-6)
+    assert live[1]["loss_nats"]["128"] < live[0]["loss_nats"]["128"]
+
+
+def test_direct_fine_tuning_scales_no_position_and_allows_more(tiny_folder, data, tmp_path):
+    direct = small_config(tiny_folder, data, method="none", steps=1)
+    trained(direct, tmp_path / "out")
+    content = load_checkpoint(tmp_path / "out/model").model.config
+    assert content.max_position_embeddings == 128
+    assert read_extension(content).scaling == NoScaling()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path, data, tiny_model, tiny_folder):
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][3] = float("inf")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    status, message = run(small_config(folder, data), tmp_path / "out")
+    assert status == "RunError"
+    assert message.startswith("step 1: not finite, loss")
+    assert "Windows 0 to 3, from documents.jsonl:" in message
+    assert not list((tmp_path / "out/checkpoints").glob("step-*"))
+
+
+@given(tokens=st.integers(1, 40), vocabulary=st.integers(2, 30), block=st.integers(1, 50), seed=st.integers(0, 2**31))
+def test_the_blockwise_loss_and_its_gradients_are_the_plain_ones(tokens, vocabulary, block, seed):
+    draw = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(tokens, 8, generator=draw, dtype=torch.float32, requires_grad=True)
+    weight = torch.randn(vocabulary, 8, generator=draw, requires_grad=True)
+    target = torch.randint(vocabulary, (tokens,), generator=draw)
+    ours = linear_cross_entropy(hidden, weight, target, block)
+    ours_grads = torch.autograd.grad(ours * 3, (hidden, weight))
+    theirs = F.cross_entropy(hidden @ weight.T, target)
+    theirs_grads = torch.autograd.grad(theirs * 3, (hidden, weight))
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ours_grads, theirs_grads, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(linear_cross_entropy(hidden, weight, target, block), theirs, rtol=1e-6, atol=1e-6)
