@@ -9,14 +9,17 @@ number of processes reads them.
 import json
 import os
 import shutil
+import typing
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 
 from pi_model.errors import RunError
@@ -60,8 +63,8 @@ class Checkpoints:
         """Write the state after `step` steps, in the background once it is copied; one at a time."""
         self.wait()
         partial = self.folder / f"{_PARTIAL}{step:08}"
-        written = dcp.async_save(_state(model, optimizer), checkpoint_id=partial, process_group=self._group)
-        self._pending = self._thread.submit(self._finish, written, partial, step)
+        written = async_save(_state(model, optimizer), checkpoint_id=partial, process_group=self._group)
+        self._pending = self._thread.submit(self._finish, typing.cast(Future, written), partial, step)
 
     def wait(self) -> None:
         """Return when what was to be written is written.
@@ -72,7 +75,7 @@ class Checkpoints:
         if self._pending is not None:
             try:
                 self._pending.result()
-            except (OSError, dcp.CheckpointException) as error:
+            except (OSError, CheckpointException) as error:
                 raise RunError(f"{self.folder}: checkpoint not written: {str(error).splitlines()[0]}") from error
             self._pending = None
 
@@ -113,7 +116,7 @@ class Checkpoints:
         step: int = choice[0]
         if step:
             state = _state(model, optimizer)
-            dcp.load(state, checkpoint_id=self.path(step))
+            load(state, checkpoint_id=self.path(step))
             set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
         return step
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -23,9 +24,8 @@ def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
     A head that is tied to the embedding is left out. To be called on every rank.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = {
-        name.removeprefix(_PREFIX): weight for name, weight in get_model_state_dict(model, options=options).items()
-    }
+    state = cast(dict[str, Tensor], get_model_state_dict(model, options=options))
+    weights = {name.removeprefix(_PREFIX): weight for name, weight in state.items()}
     if model.llama.config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)
     return weights

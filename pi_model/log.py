@@ -129,7 +129,8 @@ def flops_per_token(config: LlamaConfig, context_tokens: int) -> float:
     arXiv:2204.02311, Appendix B, with the causal half taken off).
     """
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
-    queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
+    kv_heads = config.num_key_value_heads or config.num_attention_heads
+    queries, keys = config.num_attention_heads * head_dim, kv_heads * head_dim
     layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
     return 6.0 * weights + 6.0 * config.num_hidden_layers * queries * context_tokens

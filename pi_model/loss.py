@@ -45,7 +45,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total / len(target_N)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         grad_ND, grad_VD = ctx.saved_tensors
         return grad_ND * grads[0], grad_VD * grads[0], None, None
 
@@ -61,7 +61,7 @@ def linear_cross_entropy(
     Args:
         block: tokens whose logits exist at a time.
     """
-    loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, target_N, block)
+    loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, target_N, block)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -157,7 +157,7 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
     where: dict[str, Any] = {}
     for path in weight_files(preparation.origin):
         file = safe_open(path, framework="pt")
-        where |= dict.fromkeys(file.keys(), file)
+        where |= dict.fromkeys(file.keys(), file)  # type: ignore[no-untyped-call]
 
     def read(name: str) -> Tensor:
         if name not in where:

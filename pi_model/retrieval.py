@@ -27,7 +27,7 @@ def retrieval_documents(split: str, books: Sequence[str]) -> Iterator[tuple[str,
         if draw.random() < 0.5:
             lines = [TASK, _sentences(int(before)), KEY_LINE.format(key=key), _sentences(int(after))]
         else:
-            book = books[draw.integers(len(books))]
+            book = books[int(draw.integers(len(books)))]
             lines = [_passage(book, int(before), draw), KEY_LINE.format(key=key), _passage(book, int(after), draw)]
         text = "\n".join([*(line for line in lines if line), f"{QUESTION} {key}."])
         yield f"retrieval/{split}/{number}", text

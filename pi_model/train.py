@@ -111,7 +111,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                     f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
                     f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
                 )
-            line = {"step": step + 1, "loss_nats": loss, "gradient_norm": norm, "learning_rate": rate}
+            line: dict[str, Any] = {"step": step + 1, "loss_nats": loss, "gradient_norm": norm, "learning_rate": rate}
             line |= meter.stop(config.global_batch * config.training_tokens)
             if rank == 0:
                 steps.write(line)
