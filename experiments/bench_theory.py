@@ -82,8 +82,3 @@ def rows() -> Iterator[dict[str, Any]]:
     yield {"what": "certified envelope of B/d, 512 pieces", "theirs": "one ball a piece", **timed}
     timed = compare(partial(programs, 12), partial(programs_naively, 12))
     yield {"what": "finite-window program, 12 positions", "theirs": "primal from scratch, not certified", **timed}
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row, flush=True)
