@@ -12,7 +12,7 @@ from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.model import load_checkpoint
 
 # context, positions, trials at each, repeats, whether generate also runs without its cache
-CASES = [(512, 4, 1, 3, True), (2048, 4, 1, 3, False)]
+CASES = [(512, 8, 2, 3, True), (2048, 8, 1, 3, False)]
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
