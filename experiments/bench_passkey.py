@@ -17,7 +17,7 @@ CASES = [(512, 8, 2, 3, True), (2048, 8, 1, 3, False)]
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
     """Trials by distance, the farthest first."""
-    keys = range(10007, 99999, 7919)
+    keys = range(10007, 99999, 601)
     by_distance = distances(maker.context_tokens, positions)[::-1]
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 
