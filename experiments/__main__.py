@@ -39,7 +39,10 @@ def _run_all(pending: list[Study]) -> int:
     layout = "{desc} {bar} {elapsed} done, about {remaining} left"
     with tqdm(total=sum(guesses) or 1, bar_format=layout, disable=None if pending else True) as bar:
         for number, (study, guess) in enumerate(zip(pending, guesses, strict=True), 1):
-            bar.set_description(f"study {number}/{len(pending)}: {study.name}")
+            said = f"study {number}/{len(pending)}: {study.name}"
+            if bar.disable:
+                print(said, file=sys.stderr, flush=True)
+            bar.set_description(said)
             before, start = sum(guesses[: number - 1]), time.monotonic()
             process = subprocess.Popen([sys.executable, "-m", "experiments.study", study.name])
             while True:
@@ -69,4 +72,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("interrupted; finished studies are kept, run it again to go on")
+        print("interrupted; finished studies are kept, run it again to go on", file=sys.stderr)
+        sys.exit(130)

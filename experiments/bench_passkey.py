@@ -12,12 +12,12 @@ from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.model import load_checkpoint
 
 # context, positions, trials at each, repeats, whether generate also runs without its cache
-CASES = [(512, 4, 2, 3, True), (2048, 4, 1, 2, False)]
+CASES = [(512, 8, 2, 3, True), (2048, 8, 1, 3, False)]
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
     """Trials by distance, the farthest first."""
-    keys = range(10007, 99999, 7919)
+    keys = range(10007, 99999, 601)
     by_distance = distances(maker.context_tokens, positions)[::-1]
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 

@@ -14,7 +14,7 @@ from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.model import load_checkpoint, random_llama
 
 # model, document tokens, window, stride, repeats
-TIMED = [("tiny", 16384, 256, 64, 5), ("tiny", 16384, 512, 256, 5), ("smollm2-135m", 3072, 2048, 256, 3)]
+TIMED = [("tiny", 8192, 256, 64, 5), ("tiny", 8192, 512, 256, 5), ("smollm2-135m", 3072, 2048, 512, 3)]
 WEIGHED = [("smollm2-135m", 8192, 8192, 256)]
 
 

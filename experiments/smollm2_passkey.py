@@ -72,7 +72,7 @@ STUDY = Study(
         "model": "smollm2-135m",
         "factor": 2.0,
         "methods": ["none", "linear"],
-        "contexts": [512, 1024, 2048, 4096],
+        "contexts": [512, 1024, 2048],
         "positions": 8,
         "trials": 2,
         "seed": 0,
@@ -80,5 +80,5 @@ STUDY = Study(
     run=run,
     inputs=inputs,
     live=False,
-    minutes=30,
+    minutes=15,
 )

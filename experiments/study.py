@@ -115,4 +115,7 @@ def _is_module(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    load(sys.argv[1]).measure()
+    try:
+        load(sys.argv[1]).measure()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,4 +1,4 @@
-"""Draws every figure from its record into figures/NAME.pdf and figures/NAME.png."""
+"""Draws every figure from its record into figures/NAME.pdf and figures/NAME.png, and the README's table of claims."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from experiments.record import RecordError, write_atomically
 from figures import FIGURES
+from figures.readme_table import update_readme
 from figures.style import shared_style
 
 FOLDER = Path(__file__).resolve().parent
@@ -30,6 +31,8 @@ def main() -> int:
         except RecordError as error:
             print(f"figure {name}: {error}", file=sys.stderr)
             return 1
+    if not arguments.names:
+        update_readme()
     print(f"figures/: {', '.join(arguments.names or FIGURES)} (.pdf, .png)")
     return 0
 

@@ -18,9 +18,14 @@ def draw() -> Figure:
         axes.set_xticks(range(config["positions"]), [f"{n}/{config['positions']}" for n in _steps(config)], rotation=90)
         axes.set_yticks(range(len(config["contexts"])), [str(context) for context in config["contexts"]])
         axes.set_xlabel("distance k / window")
-        panel(axes, letter, METHOD_STYLES[method][0])
+        # White lines between the cells, each of which is a handful of trials.
+        axes.set_xticks(np.arange(0.5, config["positions"] - 1), minor=True)
+        axes.set_yticks(np.arange(0.5, len(config["contexts"]) - 1), minor=True)
+        axes.grid(which="minor", color="white", lw=0.6)
+        axes.tick_params(which="minor", length=0)
+        panel(axes, letter, "as trained" if method == "none" else METHOD_STYLES[method][0])
     grid[0][0].set_ylabel("window (tokens)")
-    figure.colorbar(image, ax=grid[0].tolist(), label=f"keys found of {config['trials']}", ticks=[0, 0.5, 1])
+    figure.colorbar(image, ax=grid[0].tolist(), label=f"share found, {config['trials']} keys a cell", ticks=[0, 0.5, 1])
     return figure
 
 

@@ -21,6 +21,7 @@ def draw() -> Figure:
             for method in config["methods"]:
                 label, style = METHOD_STYLES[method]
                 cases = perplexity[method][corpus][part]
+                label = "as trained" if method == "none" else label
                 axes.semilogy([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
             axes.axvline(TRAINED_WINDOW, color="0.5", lw=0.6, ls="--")
             panel(axes, next(letters), f"{corpus}, {scored_tokens} of each window")

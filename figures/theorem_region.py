@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.record import read
-from figures.style import BLACK, COLUMN, RED
+from figures.style import BLACK, COLUMN
 
 
 def draw() -> Figure:
@@ -19,7 +19,7 @@ def draw() -> Figure:
     boundary = metrics["boundary"]
     axes.plot(
         [row["smallest_valid_head_dim"] for row in boundary], [row["base"] for row in boundary],
-        lw=1.2, color=RED, label="smallest valid d (proved)",
+        lw=1.6, color=BLACK, label="smallest valid d (proved)",
     )  # fmt: skip
     offsets = {"LLaMA 1 and 2": (5, -3), "Llama 3": (5, -5), "Mistral 7B v0.3": (5, 3), "SmolLM2 135M": (-4, 5)}
     drawn: dict[tuple[int, float], str] = {}

@@ -263,12 +263,15 @@ def closed_form() -> Evidence:
     domain="every even d, every c > 1",
 )
 def region() -> Evidence:
-    head_dim = certify_smallest_valid_head_dim(10_000)
+    head_dim = smallest_valid_head_dim(10_000)
     return holds(
         f"the smallest valid d is {head_dim} at c = 10^4 "
-        f"(float64: {smallest_valid_head_dim(500_000)} at 5x10^5); it grows as 190 ln c",
+        f"and {certify_smallest_valid_head_dim(500_000)} at 5x10^5; it grows as 190 ln c",
         proofs=[symbolic.sharp(), symbolic.midpoint(), symbolic.monotonicity()],
-        certificates=[Certificate("F <= 1 there, F > 1 one step below", head_dim > 0)],
+        certificates=[
+            Certificate("F <= 1 there", published_margin_ball(head_dim, 10_000) <= 1),
+            Certificate("F > 1 one step below", published_margin_ball(head_dim - 2, 10_000) > 1),
+        ],
     )
 
 

@@ -150,6 +150,7 @@ def _bounds(args: argparse.Namespace) -> Result:
     verdict = "holds" if margin <= 1 else "refuted" if margin > 1 else "undecided"
     smallest = minimum(0, args.upto, head_dim=d, base=base).value
     on_range = f"s in [0, {args.upto}]"
+    if_published = "which is a bound here" if verdict == "holds" else "were that a bound"
     return {
         "head_dim": d,
         "base": float(base),
@@ -169,12 +170,12 @@ def _bounds(args: argparse.Namespace) -> Result:
             {
                 "ratio": 2 * d / published,
                 "what": "2d over the published bound (the paper's ~600)",
-                "true_when": "B(s) >= d, and the published bound were one",
+                "true_when": f"where B(s) >= d; {if_published}",
             },
             {
                 "ratio": 2 * d * smallest.lower / published,
                 "what": "min 2B over the published bound",
-                "true_when": f"{on_range}, and the published bound were one",
+                "true_when": f"{on_range}; {if_published}",
             },
             {
                 "ratio": 2 * d * smallest.lower / taylor,

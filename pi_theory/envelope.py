@@ -128,6 +128,8 @@ def first_below(
 ) -> Enclosure | None:
     """Where B(s)/d first falls below ``level`` on [lower, upper]: an enclosure of that s, or None: proved never to.
 
+    The enclosure is at most ``width`` wide, or as narrow as float64 allows where B crosses the level slowly.
+
     Raises:
         ValueError: an argument outside its domain, or an interval that would take too many boxes.
         ArithmeticError: undecided, as where B touches the level without falling below what float64 can tell.
@@ -152,6 +154,8 @@ def first_below(
                 if near == hit or _is_below(near, level, head_dim, base):
                     return Enclosure(_float_below(start), _float_above(near))
             if boxes.level >= _MAX_LEVEL or boxes.index.size > _MAX_PENDING:
+                if hit is not None:  # float64 allows no narrower enclosure
+                    return Enclosure(_float_below(search.edges(boxes, 0)[0]), _float_above(hit))
                 where = float(search.centre(boxes, 0))
                 raise ArithmeticError(f"undecided: whether B(s)/d falls below {level} near s = {where}")
             boxes = search.halves(boxes)

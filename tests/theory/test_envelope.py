@@ -58,7 +58,7 @@ def test_the_first_crossing_separates_above_from_below(search, level):
     samples = B(np.linspace(lower, last, 2000, endpoint=False), head_dim=head_dim, base=base) / head_dim
     assert last == lower or samples.min() >= level * (1 - 1e-9)
     if crossing is not None:
-        assert crossing.width <= 1.1e-9 + 1e-15 * upper
+        assert crossing.width <= 1e-6
         assert B_ball(crossing.upper, head_dim=head_dim, base=base) <= exact(level) * head_dim * (1 + exact(1e-9))
 
 
@@ -90,6 +90,14 @@ def test_B_falls_below_d_soon_after_the_papers_range():
     assert scan.first_below == 4861
     assert scan.argmin == 22297
     assert scan.minimum.upper == pytest.approx(0.6292, abs=1e-4)
+
+
+def test_a_slow_crossing_is_enclosed_as_narrowly_as_float64_allows():
+    kw = {"head_dim": 8, "base": 1.001}
+    crossing = first_below(0, 10_000, **kw)
+    assert crossing is not None
+    assert crossing.width < 1e-6
+    assert B_ball(crossing.lower - 1e-3, **kw) > 8 > B_ball(crossing.upper, **kw)
 
 
 def test_one_ball_over_an_interval_agrees_with_the_envelope():

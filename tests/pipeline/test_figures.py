@@ -1,0 +1,72 @@
+import subprocess
+import sys
+
+import pytest
+
+from experiments import record, study
+from experiments.study import load
+from figures import FIGURES
+from figures.__main__ import save
+
+# the same studies at toy size: seconds in all
+TOY = {
+    "positions": {"window": 64, "stride": 4},
+    "landscape": {"log2_head_dim": 6, "head_dims": 6, "bases": 6, "boundary_every": 2},
+    "envelope": {"head_dim": 16, "ranges": [64, 256], "pieces": 16, "samples": 64},
+    "amplification": {"head_dim": 8, "window": 32, "positions": 6},
+    "least_squares": {"head_dim": 16, "window": 64, "seeds": [0], "zoom": [10, 20], "stride": 1, "exact_stride": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def toy_results(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "RESULTS", tmp_path_factory.mktemp("results"))
+        for name, changes in TOY.items():
+            found = load(name)
+            study.Study(**{**vars(found), "config": {**found.config, **changes}}).measure()
+        yield
+
+
+@pytest.mark.usefixtures("toy_results")
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in FIGURES
+        if name in ("fig1_positions", "fig2_least_squares", "fig5_envelope", "theorem_region", "amplification")
+    ],
+)
+def test_every_figure_is_drawn_as_pdf_and_png_and_twice_alike(name, tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        save(name, folder)
+    assert (first / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert (first / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for kind in ("pdf", "png"):
+        assert (first / f"{name}.{kind}").read_bytes() == (second / f"{name}.{kind}").read_bytes()
+
+
+@pytest.mark.usefixtures("toy_results")
+def test_the_toy_studies_show_what_they_exist_to_show():
+    curves = record.read("amplification")["metrics"]["curves"]
+    worst = {curve["method"]: max(curve["attained"]) for curve in curves if curve["hmax"] == 10}
+    assert worst["linear"] < 1.2 < min(value for name, value in worst.items() if name != "linear")
+    fits = {row["name"]: row["max_beyond"] for row in record.read("least_squares")["metrics"]["fits"]}
+    assert fits["ridge 1"] < fits["float64 SVD"]
+    for part in record.read("envelope")["metrics"]["ranges"]:
+        assert part["minimum"]["value"]["lower"] <= min(part["samples"])
+
+
+def test_a_figure_without_its_record_names_the_command_and_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    with pytest.raises(record.RecordError, match="python -m experiments amplification"):
+        save("amplification", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_figure_is_one_line_and_exit_2():
+    done = subprocess.run([sys.executable, "-m", "figures", "nonsense"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
