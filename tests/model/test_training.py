@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from pi_model.config import Evaluation
 from pi_model.data import Selection, Source, load_documents
@@ -236,3 +236,60 @@ def test_the_blockwise_loss_and_its_gradients_are_the_plain_ones(tokens, vocabul
     torch.testing.assert_close(ours_grads, theirs_grads, rtol=1e-5, atol=1e-6)
     with torch.no_grad():
         torch.testing.assert_close(linear_cross_entropy(hidden, weight, target, block), theirs, rtol=1e-6, atol=1e-6)
+
+
+# Recorded on 2026-11-23 with torch 2.13.0 on an x86 CPU: what no refactoring may change.
+GOLDEN = [6.060616, 6.208508, 5.809992, 5.359455, 5.057521, 4.841993, 4.564164, 4.312586, 4.164194, 3.858403]
+
+
+def test_ten_steps_are_as_recorded(tiny_folder, data, tmp_path):
+    config = small_config(tiny_folder, data, steps=10, checkpoint_every=10)
+    np.testing.assert_allclose(trained(config, tmp_path / "out"), GOLDEN, rtol=1e-4)
+
+
+def test_bfloat16_follows_float32(config, tmp_path):
+    half = replace(config, dtype="bfloat16")
+    whole = trained(config, tmp_path / "float32")
+    np.testing.assert_allclose(trained(half, tmp_path / "bfloat16"), whole, rtol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_layers_follow_the_others(config, tmp_path):
+    whole = trained(config, tmp_path / "eager")
+    np.testing.assert_allclose(trained(replace(config, compile=True), tmp_path / "compiled"), whole, **CLOSE)
+
+
+def test_the_loop_is_the_hugging_face_trainer(tiny_folder, data, tmp_path):
+    config = small_config(tiny_folder, data, method="none", factor=1.0, steps=4, peak_lr=1e-3, warmup_steps=0)
+    model = LlamaForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32).requires_grad_(True)
+    documents = load_documents(Source(str(data), split="train"), load_tokenizer(tiny_folder, model.config))
+    stream = Stream(documents, config.training_tokens, (0, 0))
+    windows = Batches([stream], [1], config.global_batch, config.steps)
+    rows = [torch.from_numpy(row) for step in range(config.steps) for row in windows.windows(step)]
+    # labels are what Trainer counts items by; shift_labels are the targets, one for every input token.
+    items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for row in rows]
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "theirs"),
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        max_steps=config.steps,
+        learning_rate=config.peak_lr,
+        lr_scheduler_type="constant",
+        adam_beta2=0.95,
+        max_grad_norm=config.clip_norm,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+    )
+    trainer = Trainer(model=model, args=arguments, train_dataset=items)
+    trainer.train()
+    theirs = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    np.testing.assert_allclose(trained(config, tmp_path / "ours"), theirs, rtol=2e-5)
+    ours = load_checkpoint(tmp_path / "ours/model").model.state_dict()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(ours[name], weight, rtol=1e-4, atol=2e-6, msg=name)
