@@ -45,5 +45,7 @@ def export(model: CausalLoss, preparation: Preparation, folder: Path) -> None:
             before = json.loads((preparation.origin / "config.json").read_text(encoding="utf-8"))
             fit_tokenizer(partial, before["max_position_embeddings"], preparation.content["max_position_embeddings"])
             save_torch_state_dict({name: weight.to(dtype).contiguous() for name, weight in weights.items()}, partial)
+            for path in partial.glob("*.safetensors"):
+                path.chmod(0o644)  # safetensors writes files for their owner alone
             (partial / "config.json").write_text(json.dumps(preparation.content, indent=2) + "\n", encoding="utf-8")
     dist.barrier()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from pi_model.config import Architecture, Config, Corpus, Evaluation
+from pi_model.config import Architecture, Config, Corpus
 from pi_model.errors import UsageError
 
 # LLaMA 1 on the hub; the paper's "33B" is published as 30b.
@@ -57,8 +57,6 @@ def llama(size: str, context_tokens: int, *, direct: bool = False) -> Config:
         activation_checkpointing=True,
         micro_batch=1,
         checkpoint_every=100,
-        # The steps of Tables 3 and 4.
-        evaluation=Evaluation(steps=()),
     )
 
 

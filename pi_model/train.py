@@ -82,6 +82,8 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         identity = config.identity() | {"data_sha256": start.data_sha256}
         checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
+        if first > config.steps:
+            raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")
         if rank == 0:
             write_text(out / "run.json", json.dumps({"config": config.as_json(), "run": identity}, indent=1) + "\n")
             steps, evaluations = Log(out / "steps.jsonl", first), Log(out / "evaluations.jsonl", first)
@@ -107,6 +109,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 names = ", ".join(start.batches.names(step)[:8])
+                checkpoints.wait()
                 raise RunError(
                     f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
                     f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"

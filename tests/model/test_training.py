@@ -138,6 +138,10 @@ def test_a_finished_run_has_nothing_left_to_do_and_a_longer_one_has(config, tmp_
     assert longer[:6] == first
     assert len(longer) == 8
     assert longer == trained(small_config(tiny_folder, data, steps=8), tmp_path / "at once")
+    assert run(config, out) == (
+        "UsageError",
+        f"steps: {out} has done 8 steps already; give at least as many, or another folder",
+    )
 
 
 def test_only_the_newest_checkpoints_are_kept(config, tmp_path):
