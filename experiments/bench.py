@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments import record
 
-MODULES = ("bench_theory",)
+MODULES = ("bench_theory", "bench_perplexity", "bench_passkey")
 
 
 def main() -> int:

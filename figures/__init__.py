@@ -1,4 +1,12 @@
 """What is drawn: one script a figure, from records to a picture."""
 
 # in the order of the report
-FIGURES = ("fig1_positions", "fig2_least_squares", "fig5_envelope", "theorem_region", "amplification")
+FIGURES = (
+    "fig1_positions",
+    "fig2_least_squares",
+    "fig5_envelope",
+    "theorem_region",
+    "amplification",
+    "smollm2_perplexity",
+    "smollm2_passkey",
+)

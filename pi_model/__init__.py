@@ -1,0 +1,1 @@
+"""What can be trained: extend a LLaMA's context window, and measure it."""

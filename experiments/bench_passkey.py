@@ -1,0 +1,64 @@
+"""Passkey retrieval: one teacher-forced pass a trial, filler shared, beside generate() with and without a cache."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import LlamaForCausalLM
+
+from experiments.timing import compare
+from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
+from pi_model.model import load_checkpoint
+
+# context, positions, trials at each, repeats, whether generate also runs without its cache
+CASES = [(512, 8, 2, 3, True), (2048, 8, 1, 3, False)]
+
+
+def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
+    """Trials by distance, the farthest first."""
+    keys = range(10007, 99999, 601)
+    by_distance = distances(maker.context_tokens, positions)[::-1]
+    return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
+
+
+def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
+    judge = Judge(model, maker.prefix)
+    return [float(right) for row in prompts for right in judge.answers(row)]
+
+
+def theirs(
+    model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool
+) -> list[float]:
+    """Greedy generation of as many tokens as the key has, one trial at a time."""
+    found = []
+    for prompt in (prompt for row in prompts for prompt in row):
+        ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)])
+        made = model.generate(  # type: ignore[misc]
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=len(prompt.answer),
+            do_sample=False,
+            use_cache=use_cache,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        found.append(float(tuple(made[0, ids.shape[1] :].tolist()) == prompt.answer))
+    return found
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """Times as ratios; every outcome the same first."""
+    checkpoint = load_checkpoint("smollm2-135m")
+    for context, positions, trials, repeats, uncached in CASES:
+        maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)
+        case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
+        for use_cache in [True, False] if uncached else [True]:
+            timed = compare(partial(ours, *case), partial(theirs, *case, use_cache), repeats=repeats)
+            what = f"passkey, smollm2-135m, {positions * trials} trials of {context} tokens"
+            yield {"what": what, "theirs": f"generate() {'with' if use_cache else 'without'} cache", **timed}
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row, flush=True)

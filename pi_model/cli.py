@@ -1,0 +1,333 @@
+"""The ``pi-model`` command: extend a checkpoint, and measure what it lost and gained.
+
+Nothing heavy is imported before a command needs it, so that --help answers at once.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pi_model.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from pi_model.model import Checkpoint
+
+METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except UsageError as error:
+        return _fail(error, 2)
+    except (RunError, OSError, MemoryError) as error:
+        return _fail(error, 1)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise  # a fault of ours, which a traceback serves best
+        return _fail("out of memory: use smaller --windows or --batch-tokens, or --dtype bfloat16", 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on from here", 130)
+    return 0
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"pi-model: error: {error}", file=sys.stderr)
+    return code
+
+
+def _warn(text: str) -> None:
+    print(f"pi-model: warning: {text}", file=sys.stderr)
+
+
+def _extend(arguments: argparse.Namespace) -> None:
+    from pi_theory.scaling import scaling_by_name
+
+    try:
+        scaling = scaling_by_name(arguments.method, arguments.factor)
+    except ValueError as error:
+        raise UsageError(error) from error
+    from pi_model.extension import extend_checkpoint
+
+    _quiet_libraries()
+    extension = extend_checkpoint(arguments.source, scaling, arguments.out)
+    report = {
+        "out": str(arguments.out),
+        "method": arguments.method,
+        "factor": extension.factor,
+        "window_tokens": extension.window_tokens,
+        "context_tokens": extension.context_tokens,
+        "base": extension.base,
+    }
+    text = (
+        f"{arguments.out}: {arguments.method} x{extension.factor:g}, "
+        f"{extension.window_tokens} -> {extension.context_tokens} tokens"
+    )
+    _print(report, text, arguments.json)
+
+
+def _perplexity(arguments: argparse.Namespace) -> None:
+    from pi_model.evaluation.windows import check_window_and_stride
+
+    windows = list(dict.fromkeys(arguments.windows))
+    for window in windows:
+        check_window_and_stride(window, 1 if arguments.truncate else arguments.stride)
+    from pi_model.data import Source, load_documents, tokenizer_sha256
+    from pi_model.evaluation import ranks
+    from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+
+    ranks.start()
+    try:
+        checkpoint = _load(arguments)
+        source = Source(arguments.data, arguments.column, arguments.split)
+        show = not arguments.quiet
+        documents = _rank_zero_first(
+            lambda: load_documents(source, checkpoint.tokenizer, _selection(arguments), progress=show)
+        )
+        bos_id = _bos_id(arguments, checkpoint)
+        if ranks.rank() == 0:
+            _warn_of_lengths(checkpoint, windows, [len(ids) for ids in documents.tokens])
+        folder = _progress_folder(checkpoint, documents.sha256)
+        common: dict[str, Any] = {
+            "windows": windows,
+            "bos_id": bos_id,
+            "averaging": arguments.averaging,
+            "names": documents.names,
+            "progress_folder": folder,
+            "progress": show,
+        }
+        if arguments.truncate:
+            results = truncated_perplexity(checkpoint.model, documents.tokens, **common)
+        else:
+            results = sliding_perplexity(
+                checkpoint.model,
+                documents.tokens,
+                stride=arguments.stride,
+                batch_tokens=arguments.batch_tokens,
+                **common,
+            )
+        if ranks.rank() == 0:
+            report = {
+                "model": str(arguments.model),
+                "data": arguments.data,
+                "documents": len(documents.names),
+                "data_sha256": documents.sha256,
+                "tokenizer_sha256": tokenizer_sha256(checkpoint.tokenizer),
+                "protocol": "truncated" if arguments.truncate else "sliding",
+                "stride": None if arguments.truncate else arguments.stride,
+                "averaging": arguments.averaging,
+                "bos": bos_id is not None,
+                "dtype": arguments.dtype,
+                "device": arguments.device,
+                # JSON has no infinity, which is what exp of a loss above 709 nats is.
+                "results": [
+                    asdict(result) | ({} if math.isfinite(result.perplexity) else {"perplexity": None})
+                    for result in results
+                ],
+            }
+            lines = [f"{'window':>8} {'perplexity':>11} {'loss (nats)':>12} {'+-':>7} {'tokens':>9} {'windows':>8}"]
+            for r in results:
+                spread = "" if r.loss_nats_stderr is None else f"{r.loss_nats_stderr:.4f}"
+                lines.append(
+                    f"{r.window:8} {r.perplexity:11.4f} {r.loss_nats:12.5f} {spread:>7} {r.tokens:9} {r.windows:8}"
+                )
+            _print(report, "\n".join(lines), arguments.json)
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        ranks.stop()
+
+
+def _passkey(arguments: argparse.Namespace) -> None:
+    from pi_model.evaluation.passkey import passkey
+
+    checkpoint = _load(arguments)
+    context = arguments.max_context or checkpoint.extension.context_tokens
+    _warn_of_lengths(checkpoint, [context], [])
+    bos_id = _bos_id(arguments, checkpoint)
+    folder = _progress_folder(checkpoint, "passkey")
+    result = passkey(
+        checkpoint.model,
+        checkpoint.tokenizer,
+        context_tokens=context,
+        positions=arguments.positions,
+        trials=arguments.trials,
+        seed=arguments.seed,
+        bos_id=bos_id,
+        progress_folder=folder,
+        progress=not arguments.quiet,
+    )
+    report = {"model": str(arguments.model), "seed": arguments.seed, "bos": bos_id is not None, **asdict(result)}
+    lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}" for k, share in result.accuracy.items()]
+    text = "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {result.k_max} of {context}"])
+    _print(report, text, arguments.json)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(arguments: argparse.Namespace) -> "Checkpoint":
+    from pi_model.model import load_checkpoint
+
+    _quiet_libraries()
+    return _rank_zero_first(lambda: load_checkpoint(arguments.model, dtype=arguments.dtype, device=arguments.device))
+
+
+def _rank_zero_first(load: Any) -> Any:
+    """What is fetched or converted into the cache is made by one rank and read by the others."""
+    from pi_model.evaluation import ranks
+
+    if ranks.rank() != 0:
+        ranks.wait_for_all()
+    loaded = load()
+    if ranks.rank() == 0:
+        ranks.wait_for_all()
+    return loaded
+
+
+def _selection(arguments: argparse.Namespace) -> Any:
+    from pi_model.data import Selection
+
+    given = {
+        name: getattr(arguments, name)
+        for name in ("min_tokens", "max_tokens", "samples", "seed")
+        if getattr(arguments, name) is not None
+    }
+    for name, value in given.items():
+        if name != "seed" and value < 1:
+            raise UsageError(f"{name.replace('_', '-')}: must be at least 1, got {value}")
+    return Selection(**given) if given else None
+
+
+def _bos_id(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> int | None:
+    if arguments.bos == "no":
+        return None
+    if arguments.bos == "auto":
+        return checkpoint.bos_id
+    bos = checkpoint.tokenizer.bos_token_id
+    if bos is None:
+        raise UsageError("bos: this tokenizer has no BOS token; use --bos no")
+    return int(bos)
+
+
+def _warn_of_lengths(checkpoint: "Checkpoint", windows: Sequence[int], lengths: Sequence[int]) -> None:
+    context = checkpoint.extension.context_tokens
+    if beyond := [window for window in windows if window > context]:
+        _warn(f"window {', '.join(map(str, beyond))} is beyond the model's {context} tokens: this is extrapolation")
+    for window in windows:
+        if short := sum(length < window for length in lengths):
+            _warn(
+                f"{short} of {len(lengths)} documents are shorter than window {window} and are scored with what "
+                f"context they have; --min-tokens {window} leaves them out"
+            )
+
+
+def _progress_folder(checkpoint: "Checkpoint", data: str) -> Path:
+    from pi_model.files import cache_dir
+
+    key = f"{checkpoint.fingerprint()} {checkpoint.model.device.type} {data}"
+    return cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _quiet_libraries() -> None:
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # five lines of retries before our one
+
+
+def _print(report: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(report, allow_nan=False) if as_json else text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="pi-model", description="Extend the context window of a LLaMA checkpoint, and measure it.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        command.set_defaults(run=run)
+        return command
+
+    extend = add(
+        "extend",
+        _extend,
+        "Write a checkpoint with a longer context window: only its config changes.",
+        "pi-model extend smollm2-135m --factor 2 --out smollm2-16k",
+    )
+    extend.add_argument("source", metavar="SRC", help="folder, hub name, GGUF file, or smollm2-135m")
+    extend.add_argument("--factor", type=float, required=True, help="extended window / present window")
+    extend.add_argument("--method", choices=METHODS, default="linear", help="default: linear, Position Interpolation")
+    extend.add_argument("--out", type=Path, required=True, help="a new folder")
+
+    perplexity = add(
+        "perplexity",
+        _perplexity,
+        "Sliding-window perplexity of documents, at each window size.",
+        "pi-model perplexity --model smollm2-16k --data books --windows 2048 4096 --samples 2",
+    )
+    _add_model(perplexity)
+    perplexity.add_argument(
+        "--data",
+        required=True,
+        help="file or folder (.txt, .jsonl, .parquet), corpus (books, code), preset (pg19, proof-pile), hub dataset",
+    )
+    perplexity.add_argument("--windows", type=int, nargs="+", required=True, help="input lengths in tokens")
+    perplexity.add_argument("--stride", type=int, default=256, help="tokens between windows (default 256)")
+    perplexity.add_argument(
+        "--averaging", choices=("token", "window"), default="token", help="over tokens, or the mean of window means"
+    )
+    perplexity.add_argument("--truncate", action="store_true", help="one window a document, cut to it; no stride")
+    perplexity.add_argument("--column", default="text", help="column with the text (default text)")
+    perplexity.add_argument("--split", default="test", help="split of a corpus or hub dataset (default test)")
+    perplexity.add_argument("--min-tokens", type=int, help="leave shorter documents out")
+    perplexity.add_argument("--max-tokens", type=int, help="cut longer documents")
+    perplexity.add_argument("--samples", type=int, help="draw this many documents")
+    perplexity.add_argument("--seed", type=int, help="of the draw (default 0)")
+    perplexity.add_argument("--batch-tokens", type=int, help="tokens in a forward pass (default: by device)")
+
+    retrieval = add(
+        "passkey",
+        _passkey,
+        "Passkey retrieval: how far back the model finds a number hidden in filler.",
+        "pi-model passkey --model smollm2-135m --max-context 2048 --positions 8 --trials 5",
+    )
+    _add_model(retrieval)
+    retrieval.add_argument("--max-context", type=int, help="length of the prompts in tokens (default: the model's)")
+    retrieval.add_argument("--positions", type=int, default=32, help="distances, uniform in the window (default 32)")
+    retrieval.add_argument("--trials", type=int, default=10, help="keys at each distance (default 10)")
+    retrieval.add_argument("--seed", type=int, default=0, help="of the keys (default 0)")
+    return parser
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", required=True, help="folder, hub name, GGUF file, or smollm2-135m")
+    command.add_argument("--bos", choices=("auto", "yes", "no"), default="auto", help="auto: as the tokenizer does")
+    command.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    command.add_argument("--device", default="cpu", help="default cpu; cuda for a GPU")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How well a checkpoint does: perplexity by window, passkey retrieval."""

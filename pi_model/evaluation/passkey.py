@@ -1,0 +1,289 @@
+"""Passkey retrieval (Mohtashami and Jaggi 2023, arXiv:2305.16300, as used by Chen et al. 2023, Section 3.3).
+
+A number hidden in filler is asked for at the end. One teacher-forced pass decides a trial: greedy decoding gives the
+key exactly when every token of the key is the argmax after the tokens before it. The filler before the key is the same
+in every trial at every distance, so its keys and values are computed once and reused: a causal model's are exact.
+Not under dynamic scaling, whose frequencies depend on the length of the input; there each trial is a whole pass.
+
+Shape suffixes: B trials in a batch, T tokens, A answer tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from tqdm import tqdm
+from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
+
+from pi_model.errors import UsageError
+from pi_model.evaluation.journal import Journal
+from pi_model.rope import depends_on_context, read_extension, reset_frequencies
+
+TASK = (
+    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
+    "I will quiz you about the important information there."
+)
+FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
+KEY_LINE = "The pass key is {key}. Remember it. {key} is the pass key."
+QUESTION = "What is the pass key? The pass key is"
+
+SUCCESS = 0.2  # the share of trials that counts as finding the key, Section 3.3
+
+# Queries a pass: keeps the mask of a long prompt small (queries x keys) without starving the cores.
+CHUNK_TOKENS = 1024
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One trial as tokens: ``shared`` first, then ``own``, then the answer; together they fill the window.
+
+    Attributes:
+        shared: number of tokens taken from the filler that all trials begin with.
+        own: token ids from the key's line to the question.
+        answer: token ids of the key as they follow the question.
+    """
+
+    shared: int
+    own: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def distance(self) -> int:
+        """Tokens from the start of the key's line to the end of the question."""
+        return len(self.own)
+
+
+class PromptMaker:
+    """Builds prompts of an exact length in tokens, for any tokenizer.
+
+    The pieces of the prompt are tokenised where they stand in it, and the filler is cut between two tokens, so no
+    length is left to chance.
+
+    Args:
+        tokenizer: any.
+        context_tokens: length of BOS, prompt and answer together.
+        bos_id: token that begins the prompt, or None for none.
+
+    Raises:
+        UsageError: the context cannot hold the prompt with no filler at all.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos_id: int | None) -> None:
+        self.tokenizer = tokenizer
+        self.context_tokens = context_tokens
+        self._question = _ids_after(tokenizer, ".", "\n" + QUESTION)
+        head = [] if bos_id is None else [bos_id]
+        head += _ids(tokenizer, TASK)
+        line = _ids_after(tokenizer, ".", "\n" + FILLER)
+        again = _ids_after(tokenizer, ".", " " + FILLER)
+        repeats = context_tokens // len(again) + 1
+        self._filler = line + again * repeats
+        self.prefix = head + self._filler
+        self._head = len(head)
+        longest = max(self._fixed_tokens(key) for key in (10000, 12345, 77777, 99999))
+        if context_tokens < longest:
+            raise UsageError(f"context: {context_tokens} tokens cannot hold a passkey prompt; use at least {longest}")
+
+    def _fixed_tokens(self, key: int) -> int:
+        return self._head + len(self._key_line(key)) + len(self._question) + len(self.answer(key))
+
+    def _key_line(self, key: int) -> list[int]:
+        return _ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
+
+    def answer(self, key: int) -> list[int]:
+        """Token ids of a key as they follow the question."""
+        return _ids_after(self.tokenizer, QUESTION, f" {key}")
+
+    def prompt(self, key: int, distance: int) -> Prompt:
+        """The prompt that asks for `key` with its line beginning `distance` tokens before the prompt's end.
+
+        A distance that the fixed parts leave no room for becomes the nearest that they do; `Prompt.distance` says
+        which.
+        """
+        line, answer = self._key_line(key), self.answer(key)
+        prompt_tokens = self.context_tokens - len(answer)
+        distance = min(max(distance, len(line) + len(self._question)), prompt_tokens - self._head)
+        filler = distance - len(line) - len(self._question)
+        own = line + self._filler[:filler] + self._question
+        return Prompt(prompt_tokens - distance, tuple(own), tuple(answer))
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
+    """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone.
+
+    Where a tokenizer merges across that seam, another character stands in for the context; where it merges across
+    every seam, the text is tokenised by itself.
+    """
+    for before in (context, "a", "0"):
+        ids, both = _ids(tokenizer, before), _ids(tokenizer, before + text)
+        if both[: len(ids)] == ids:
+            return both[len(ids) :]
+    return _ids(tokenizer, text)
+
+
+@dataclass(frozen=True)
+class PasskeyResult:
+    """Outcome of a passkey evaluation.
+
+    Attributes:
+        context_tokens: length of prompt and answer together.
+        k_max: the largest k such that at every k' <= k at least 20% of trials succeed; 0 if not even the smallest.
+        accuracy: share of trials that succeed, by k (nominal distance in tokens from the prompt's end).
+        distance: the mean distance really used, by k: k itself except where the prompt's fixed parts leave no room.
+        trials: trials at each k.
+    """
+
+    context_tokens: int
+    k_max: int
+    accuracy: dict[int, float]
+    distance: dict[int, float]
+    trials: int
+
+
+def distances(context_tokens: int, positions: int) -> list[int]:
+    """``positions`` distances k uniform in the window: context/positions, 2 context/positions, ..., context."""
+    return [context_tokens * step // positions for step in range(1, positions + 1)]
+
+
+def largest_reached(accuracy: dict[int, float]) -> int:
+    """k_max of an accuracy by k."""
+    reached = 0
+    for k in sorted(accuracy):
+        if accuracy[k] < SUCCESS:
+            break
+        reached = k
+    return reached
+
+
+def passkey(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    context_tokens: int,
+    positions: int = 32,
+    trials: int = 10,
+    seed: int = 0,
+    bos_id: int | None = None,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> PasskeyResult:
+    """Passkey accuracy by distance, and k_max, in one window.
+
+    Args:
+        model: a LLaMA in evaluation mode.
+        tokenizer: the model's own.
+        context_tokens: length of every prompt with its answer.
+        positions: number of distances, uniform in the window.
+        trials: random five-digit keys at each distance.
+        seed: of the keys.
+        bos_id: token that begins the prompt; None for none.
+        progress_folder: where outcomes are kept as they come, so that an interrupted run goes on where it stopped. It
+            must belong to this model alone; the caller removes it when all is done.
+        progress: show a bar.
+
+    Raises:
+        UsageError: positions or trials below 1, or a context too short for the prompt.
+    """
+    for name, number in (("positions", positions), ("trials", trials)):
+        if number < 1:
+            raise UsageError(f"{name}: must be at least 1, got {number}")
+    maker = PromptMaker(tokenizer, context_tokens, bos_id)
+    if positions > context_tokens:
+        raise UsageError(f"positions: {positions} do not fit in {context_tokens} tokens; use at most {context_tokens}")
+    keys = np.random.default_rng(seed).integers(10000, 100000, size=(positions, trials))
+    at = distances(context_tokens, positions)
+    prompts = [[maker.prompt(int(key), k) for key in row] for k, row in zip(at, keys, strict=True)]
+    described = f"passkey {context_tokens} {positions} {trials} {seed} {bos_id}"
+    journal = Journal(positions * trials, progress_folder, described)
+    entries = np.arange(positions * trials).reshape(positions, trials)
+    judge = Judge(model, maker.prefix)
+    # From the shortest shared beginning to the longest, so that the cache only ever grows.
+    with tqdm(total=positions * trials, unit="trial", leave=False, disable=None if progress else True) as bar:
+        for row in reversed(range(positions)):
+            todo = [column for column in range(trials) if not journal.done[entries[row, column]]]
+            bar.update(trials - len(todo))
+            for group in _like_shaped(prompts[row], todo):
+                right = judge.answers([prompts[row][column] for column in group])
+                journal.write(entries[row, group], np.asarray(right, dtype=float))
+                bar.update(len(group))
+    outcomes = np.array(journal.values).reshape(positions, trials)
+    accuracy = {k: float(row.mean()) for k, row in zip(at, outcomes, strict=True)}
+    used = {k: float(np.mean([prompt.distance for prompt in row])) for k, row in zip(at, prompts, strict=True)}
+    return PasskeyResult(context_tokens, largest_reached(accuracy), accuracy, used, trials)
+
+
+def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int]) -> list[list[int]]:
+    """Columns grouped so that each group's prompts stack without padding and fit the budget of tokens."""
+    shapes: dict[tuple[int, int, int], list[int]] = {}
+    for column in columns:
+        prompt = prompts[column]
+        shapes.setdefault((prompt.shared, len(prompt.own), len(prompt.answer)), []).append(column)
+    groups = []
+    for (shared, own, answer), members in shapes.items():
+        size = max(1, BATCH_TOKENS // (shared + own + answer))
+        groups += [members[first : first + size] for first in range(0, len(members), size)]
+    return groups
+
+
+class Judge:
+    """Decides trials for one model and one shared beginning, whose keys and values it keeps.
+
+    Args:
+        model: a LLaMA in evaluation mode.
+        prefix: token ids that every prompt takes its shared beginning from.
+    """
+
+    def __init__(self, model: LlamaForCausalLM, prefix: Sequence[int]) -> None:
+        self.model = model
+        self.prefix_T = torch.tensor(prefix, device=model.device)
+        self.reuse = not depends_on_context(read_extension(model.config))
+        self.cache: Any = DynamicCache(config=model.config)
+
+    @torch.inference_mode()
+    def answers(self, prompts: Sequence[Prompt]) -> Bool[np.ndarray, "B"]:
+        """Whether greedy decoding gives each prompt's answer. The prompts must be of one shape."""
+        reset_frequencies(self.model)
+        shared, answer = prompts[0].shared, len(prompts[0].answer)
+        # The last answer token is predicted and never read.
+        own_BT = torch.tensor([prompt.own + prompt.answer[:-1] for prompt in prompts], device=self.model.device)
+        answer_BA = torch.tensor([prompt.answer for prompt in prompts], device=self.model.device)
+        if self.reuse:
+            hidden_BTD = self._after_shared(shared, own_BT)
+        else:
+            whole_BT = torch.cat([self.prefix_T[:shared].expand(len(prompts), -1), own_BT], dim=1)
+            hidden_BTD = self.model.model(input_ids=whole_BT, use_cache=False).last_hidden_state
+        guess_BA = self.model.lm_head(hidden_BTD[:, -answer:]).argmax(-1)
+        return (guess_BA == answer_BA).all(-1).cpu().numpy()
+
+    def _after_shared(self, shared: int, own_BT: Int[torch.Tensor, "B T"]) -> torch.Tensor:
+        kept = self.cache.get_seq_length()
+        if kept < shared:
+            for chunk_T in self.prefix_T[kept:shared].split(CHUNK_TOKENS):
+                self.model.model(input_ids=chunk_T[None], past_key_values=self.cache, use_cache=True)
+        rows = len(own_BT)
+        cache = DynamicCache(config=self.model.config)
+        if shared:
+            # Views of the shared keys and values; the cache copies when it appends, so these stay as they are.
+            cache = DynamicCache(
+                [
+                    (
+                        layer.keys[:, :, :shared].expand(rows, -1, -1, -1),
+                        layer.values[:, :, :shared].expand(rows, -1, -1, -1),
+                    )
+                    for layer in self.cache.layers
+                ]
+            )
+        chunks = own_BT.split(CHUNK_TOKENS, dim=1)
+        hidden = [
+            self.model.model(input_ids=c, past_key_values=cache, use_cache=True).last_hidden_state for c in chunks
+        ]
+        return torch.cat(hidden[-2:], dim=1)

@@ -1,0 +1,347 @@
+"""Perplexity by context window: the sliding window of Press et al. and the truncated sweep.
+
+What makes it cheap, with the same numbers: only the scored positions go through the LM head, in blocks; no key or value
+is kept; windows share a forward pass up to a budget of tokens; losses stay on the device until there is something
+to show.
+
+Shape suffixes: B windows in a batch, T tokens, S scored tokens, D model width, V vocabulary.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from tqdm import tqdm
+from transformers import LlamaForCausalLM
+
+from pi_model.errors import RunError, UsageError
+from pi_model.evaluation import ranks
+from pi_model.evaluation.journal import UNDONE, Journal
+from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
+from pi_model.rope import depends_on_context, read_extension, reset_frequencies
+
+# float32 logits of one block: 512 x 49152 x 4 bytes = 96 MiB for SmolLM2, whatever the window.
+HEAD_BLOCK = 512
+# On a CPU as much as its caches hold: a tiny model's products are slower when they spill. On a GPU enough to fill it.
+BATCH_TOKENS_CPU = 1024
+BATCH_TOKENS_GPU = 32768
+_SECONDS_BETWEEN_SYNCS = 1.0
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """Perplexity at one window size.
+
+    Attributes:
+        window: input length in tokens, BOS included.
+        perplexity: exp(loss_nats).
+        loss_nats: mean negative log-likelihood a token, in nats.
+        tokens: how many tokens were scored.
+        windows: in how many windows.
+        loss_nats_stderr: standard error over documents of loss_nats (None for a single document): the spread of the
+            mean if other documents of the same kind had been drawn.
+        document_loss_nats: the mean of each document, in order.
+    """
+
+    window: int
+    perplexity: float
+    loss_nats: float
+    tokens: int
+    windows: int
+    loss_nats_stderr: float | None
+    document_loss_nats: tuple[float, ...]
+
+
+@dataclass
+class _Batch:
+    entries: list[int]  # indices of the windows in the run
+    windows: list[Window]
+
+
+def sliding_perplexity(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    *,
+    windows: Sequence[int],
+    stride: int = 256,
+    bos_id: int | None = None,
+    averaging: str = "token",
+    batch_tokens: int | None = None,
+    names: Sequence[str] | None = None,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> list[WindowResult]:
+    """Perplexity of documents at each window size, documents never joined.
+
+    Args:
+        model: a LLaMA in evaluation mode.
+        documents: token ids without special tokens, one array a document.
+        windows: input lengths in tokens, each > stride.
+        stride: S; every window after a document's first scores its last S tokens.
+        bos_id: token put at the start of every window, taking one place of it; None puts none, and then a document's
+            first token is not scored.
+        averaging: "token" weighs every token alike; "window" is the mean of window means, which some tools report.
+        batch_tokens: windows share a forward pass up to this many tokens; a longer window has one of its own. None
+            suits the device. Results do not depend on it.
+        names: of the documents, for messages.
+        progress_folder: where results are kept as they come, so that an interrupted run goes on where it stopped.
+            It must belong to this model and these documents alone; the caller removes it when all is done.
+        progress: show a bar with tokens a second and the perplexity so far.
+
+    Raises:
+        UsageError: an argument outside its domain.
+        RunError: nothing to score, or a loss that is not finite (naming its documents; it is never averaged away).
+    """
+    for window in windows:
+        check_window_and_stride(window, stride)
+    plan = {
+        window: [
+            piece
+            for number, ids in enumerate(documents)
+            for piece in sliding_windows(
+                len(ids), window=window, stride=stride, bos=bos_id is not None, document=number
+            )
+        ]
+        for window in windows
+    }
+    pieces = [piece for per_window in plan.values() for piece in per_window]
+    if batch_tokens is not None and batch_tokens < 1:
+        raise UsageError(f"batch tokens: must be at least 1, got {batch_tokens}")
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS_CPU if model.device.type == "cpu" else BATCH_TOKENS_GPU
+    losses = _score(model, documents, pieces, bos_id, batch_tokens, progress_folder, progress)
+    results, first = [], 0
+    for window, per_window in plan.items():
+        sums = losses[first : first + len(per_window)]
+        first += len(per_window)
+        results.append(_summary(window, per_window, sums, averaging, documents, names))
+    return results
+
+
+def truncated_perplexity(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    *,
+    windows: Sequence[int],
+    last_tokens: int | None = None,
+    bos_id: int | None = None,
+    averaging: str = "token",
+    names: Sequence[str] | None = None,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> list[WindowResult]:
+    """Perplexity of each document cut to each window: its first ``window`` tokens, scored in one window.
+
+    A causal model's loss at a token does not depend on what follows, so one pass over the longest cut gives every
+    shorter one. Only where the frequencies depend on the context's length (dynamic scaling) is each cut its own pass.
+
+    Args:
+        last_tokens: score only this many tokens at the end of each cut, as one step of `sliding_perplexity` with this
+            stride does; None scores the whole cut.
+
+    The other arguments, the result and the errors are those of `sliding_perplexity`. Repeated with the same
+    ``progress_folder`` and another ``last_tokens`` or ``averaging``, no pass is made again.
+    """
+    if min(windows) < 2:
+        raise UsageError(f"windows: must be at least 2 tokens, got {min(windows)}")
+    if last_tokens is not None and last_tokens < 1:
+        raise UsageError(f"last tokens: must be at least 1, got {last_tokens}")
+    bos = bos_id is not None
+    first = 0 if bos else 1
+    room = {window: window - bos for window in windows}
+    passes = list(room.values()) if depends_on_context(read_extension(model.config)) else [max(room.values())]
+    pieces = [Window(number, 0, min(len(ids), end), first) for end in passes for number, ids in enumerate(documents)]
+    nats = _losses_of_tokens(model, documents, pieces, bos_id, progress_folder, progress)
+    results = []
+    for window, end in room.items():
+        own = passes.index(end) if end in passes else 0
+        from_pass = nats[own * len(documents) :]
+        cuts, sums = [], []
+        for number, ids in enumerate(documents):
+            stop = min(len(ids), end)
+            score_from = first if last_tokens is None else max(first, stop - last_tokens)
+            cuts.append(Window(number, 0, stop, score_from))
+            sums.append(from_pass[number][score_from - first : max(stop - first, 0)].sum())
+        results.append(_summary(window, cuts, np.array(sums), averaging, documents, names))
+    return results
+
+
+def _losses_of_tokens(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    pieces: list[Window],
+    bos_id: int | None,
+    progress_folder: Path | None,
+    progress: bool,
+) -> list[np.ndarray]:
+    """The loss in nats of every scored token of every piece, one array a piece, each piece a pass of its own."""
+    ends = np.cumsum([max(piece.scored, 0) for piece in pieces])
+    journal = Journal(int(ends[-1]), progress_folder, f"truncated {bos_id} {pieces}")
+    entries = np.split(np.arange(ends[-1]), ends[:-1])
+    todo = [
+        number
+        for number in range(ranks.rank(), len(pieces), ranks.world_size())
+        if not journal.done[entries[number]].all()
+    ]
+    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    for number in tqdm(todo, unit="document", leave=False, disable=hidden):
+        ids_BT = _inputs(documents, [pieces[number]], bos_id)
+        nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
+        journal.write(entries[number], nats_S.double().cpu().numpy())
+    return np.split(_joined(journal), ends[:-1])
+
+
+def _score(
+    model: LlamaForCausalLM,
+    documents: Sequence[np.ndarray],
+    pieces: list[Window],
+    bos_id: int | None,
+    batch_tokens: int,
+    progress_folder: Path | None,
+    progress: bool,
+) -> np.ndarray:
+    """The summed loss of every window, in nats, float64; infinity where one was not finite."""
+    bos = bos_id is not None
+    journal = Journal(len(pieces), progress_folder, f"sliding {bos_id} {batch_tokens} {pieces}")
+    same_length = depends_on_context(read_extension(model.config))
+    batches = list(_batches(pieces, batch_tokens, same_length))[ranks.rank() :: ranks.world_size()]
+    done = journal.done
+    todo = [batch for batch in batches if not done[batch.entries].all()]
+
+    pending: list[tuple[_Batch, torch.Tensor]] = []
+
+    def collect() -> None:
+        for batch, sums_B in pending:
+            journal.write(batch.entries, sums_B.cpu().numpy())
+        pending.clear()
+
+    tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
+    skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
+    scored = np.array([piece.scored for piece in pieces])
+    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=hidden) as bar:
+        last = time.monotonic()
+        for batch in todo:
+            ids_BT = _inputs(documents, batch.windows, bos_id)
+            nats = _token_losses(model, ids_BT, batch.windows, bos)
+            pending.append((batch, torch.stack([nats_S.double().sum() for nats_S in nats])))
+            bar.update(sum(piece.end - piece.start for piece in batch.windows))
+            if time.monotonic() - last > _SECONDS_BETWEEN_SYNCS:
+                collect()
+                here = journal.done
+                bar.set_postfix_str(f"perplexity {math.exp(journal.values[here].sum() / scored[here].sum()):.4g}")
+                last = time.monotonic()
+        collect()
+    return _joined(journal)
+
+
+def _joined(journal: Journal) -> np.ndarray:
+    """Every rank's results together, once all are there."""
+    losses = ranks.join(journal.values)
+    if (losses == UNDONE).any():
+        raise RunError("some windows were scored by no rank; remove the cache folder's runs/ and start again")
+    return losses
+
+
+def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iterator[_Batch]:
+    """Group windows of like length; a batch is padded on the right, where a causal model cannot see.
+
+    The grouping depends on the windows alone, so that results are the same for any number of ranks.
+    """
+    order = sorted(range(len(pieces)), key=lambda n: pieces[n].start - pieces[n].end)
+    batch = _Batch([], [])
+    for number in order:
+        piece = pieces[number]
+        if batch.windows:
+            longest = batch.windows[0].end - batch.windows[0].start
+            full = (len(batch.windows) + 1) * (longest + 1) > batch_tokens
+            if full or (same_length and piece.end - piece.start != longest):
+                yield batch
+                batch = _Batch([], [])
+        batch.entries.append(number)
+        batch.windows.append(piece)
+    if batch.windows:
+        yield batch
+
+
+def _inputs(documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: int | None) -> Int[torch.Tensor, "B T"]:
+    bos = bos_id is not None
+    ids_BT = np.zeros((len(windows), bos + max(piece.end - piece.start for piece in windows)), dtype=np.int64)
+    for row, piece in zip(ids_BT, windows, strict=True):
+        row[bos : bos + piece.end - piece.start] = documents[piece.document][piece.start : piece.end]
+    if bos_id is not None:
+        ids_BT[:, 0] = bos_id
+    return torch.from_numpy(ids_BT)
+
+
+@torch.inference_mode()
+def _token_losses(
+    model: LlamaForCausalLM, ids_BT: Int[torch.Tensor, "B T"], windows: Sequence[Window], bos: bool
+) -> list[Float[torch.Tensor, "S"]]:
+    """The loss in nats of every scored token of every window, float32, on the model's device."""
+    reset_frequencies(model)
+    ids_BT = ids_BT.to(model.device)
+    hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    losses = []
+    for hidden_TD, ids_T, piece in zip(hidden_BTD, ids_BT, windows, strict=True):
+        first, last = piece.score_from - piece.start + bos, piece.end - piece.start + bos
+        blocks = [
+            # Position t - 1 predicts token t.
+            torch.nn.functional.cross_entropy(
+                model.lm_head(hidden_TD[begin - 1 : min(begin + HEAD_BLOCK, last) - 1]).float(),
+                ids_T[begin : min(begin + HEAD_BLOCK, last)],
+                reduction="none",
+            )
+            for begin in range(first, last, HEAD_BLOCK)
+        ]
+        losses.append(torch.cat(blocks))
+    return losses
+
+
+def _summary(
+    window: int,
+    pieces: Sequence[Window],
+    sums: np.ndarray,
+    averaging: str,
+    documents: Sequence[np.ndarray],
+    names: Sequence[str] | None,
+) -> WindowResult:
+    if averaging not in ("token", "window"):
+        raise UsageError(f"averaging: unknown {averaging!r}, choose token or window")
+    scored = np.array([piece.scored for piece in pieces])
+    owner = np.array([piece.document for piece in pieces], dtype=int)
+    keep = scored > 0
+    scored, owner, sums = scored[keep], owner[keep], sums[keep]
+    if not len(scored):
+        raise RunError("the documents hold no token to score: each is empty, or has one token and there is no BOS")
+    if not np.isfinite(sums).all():
+        broken = sorted({int(number) for number in owner[~np.isfinite(sums)]})
+        which = ", ".join(names[number] if names else f"document {number}" for number in broken)
+        raise RunError(f"loss is not finite at window {window} in {len(broken)} of {len(documents)} documents: {which}")
+    values, weights = (sums, scored.astype(float)) if averaging == "token" else (sums / scored, np.ones(len(sums)))
+    numbers = np.unique(owner)
+    by_document = np.array([[values[owner == n].sum(), weights[owner == n].sum()] for n in numbers])
+    loss = float(values.sum() / weights.sum())
+    return WindowResult(
+        window=window,
+        perplexity=math.exp(loss) if loss < 709 else math.inf,
+        loss_nats=loss,
+        tokens=int(scored.sum()),
+        windows=len(sums),
+        loss_nats_stderr=_ratio_stderr(by_document[:, 0], by_document[:, 1]),
+        document_loss_nats=tuple((by_document[:, 0] / by_document[:, 1]).tolist()),
+    )
+
+
+def _ratio_stderr(totals: np.ndarray, weights: np.ndarray) -> float | None:
+    """Standard error of sum(totals) / sum(weights) over independent documents (linearised ratio estimator)."""
+    count = len(totals)
+    if count < 2:
+        return None
+    residuals = totals - totals.sum() / weights.sum() * weights
+    return float(np.sqrt(count / (count - 1) * (residuals**2).sum()) / weights.sum())

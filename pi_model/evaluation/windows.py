@@ -1,0 +1,65 @@
+"""Which tokens a sliding-window evaluation scores in which window (Press et al. 2021, arXiv:2108.12409, Appendix B)."""
+
+from dataclasses import dataclass
+
+from pi_model.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens [start, end) of one document are the model's input, of which [score_from, end) are scored."""
+
+    document: int
+    start: int
+    end: int
+    score_from: int
+
+    @property
+    def scored(self) -> int:
+        """Number of tokens scored."""
+        return self.end - self.score_from
+
+
+def check_window_and_stride(window: int, stride: int) -> None:
+    """Raise UsageError unless 1 <= stride < window."""
+    if window < 2:
+        raise UsageError(f"windows: must be at least 2 tokens, got {window}")
+    if stride < 1:
+        raise UsageError(f"stride: must be at least 1 token, got {stride}")
+    if stride >= window:
+        # One place goes to BOS or, without BOS, to the token that gives the first scored one its context.
+        raise UsageError(
+            f"stride: {stride} would leave tokens unscored in windows of {window}; use at most {window - 1}"
+        )
+
+
+def sliding_windows(tokens: int, *, window: int, stride: int, bos: bool, document: int = 0) -> list[Window]:
+    """Windows over one document, which together score each of its tokens once (without BOS, all but the first).
+
+    They start at multiples of ``stride``, and the last one ends with the document. The first scores all it can, each
+    later one what its predecessors have not.
+
+    Args:
+        tokens: length of the document.
+        window: the model's input length, BOS included.
+        stride: tokens between the starts of two windows, < window.
+        bos: whether the first place of each window is taken by BOS.
+        document: goes into each `Window`.
+
+    Raises:
+        UsageError: a stride or window outside its domain.
+
+    >>> [(w.start, w.end, w.score_from) for w in sliding_windows(10, window=6, stride=3, bos=True)]
+    [(0, 5, 0), (3, 8, 5), (6, 10, 8)]
+    """
+    check_window_and_stride(window, stride)
+    room = window - bos
+    windows = []
+    scored = 0 if bos else 1
+    start = 0
+    while scored < tokens:
+        end = min(start + room, tokens)
+        windows.append(Window(document, start, end, scored))
+        scored = end
+        start += stride
+    return windows

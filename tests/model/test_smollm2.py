@@ -1,0 +1,64 @@
+"""The real checkpoint, on real text: the numbers here were measured, and a broken conversion would not give them."""
+
+import pytest
+import torch
+
+from pi_model.data import Selection, Source, load_documents
+from pi_model.evaluation.passkey import passkey
+from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.extension import extend_checkpoint
+from pi_model.model import load_checkpoint
+from pi_theory.scaling import LinearPI, NoScaling
+
+pytestmark = [pytest.mark.slow, pytest.mark.shared_cache]
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    return load_checkpoint("smollm2-135m")
+
+
+@pytest.fixture(scope="module")
+def hamlet_like(smollm2):
+    return load_documents(Source("books"), smollm2.tokenizer, Selection(1024, 1024, samples=1)).tokens
+
+
+def test_it_is_the_published_architecture_with_ordinary_weights(smollm2):
+    config = smollm2.model.config
+    assert (config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads) == (30, 9, 3)
+    assert (config.head_dim, config.vocab_size, config.tie_word_embeddings) == (64, 49152, True)
+    extension = smollm2.extension
+    assert (extension.scaling, extension.window_tokens, extension.base) == (NoScaling(), 8192, 100000.0)
+    assert smollm2.bos_id is None
+    assert (smollm2.folder / "model.safetensors").is_file()
+    assert not hasattr(config, "quantization_config")
+
+
+def test_it_predicts_held_out_text(smollm2, hamlet_like):
+    (result,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
+    assert 5 < result.perplexity < 60
+
+
+def test_the_sliding_window_costs_little_against_full_context(smollm2, hamlet_like):
+    (full,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
+    (sliding,) = sliding_perplexity(smollm2.model, hamlet_like, windows=[512], stride=256)
+    assert sliding.tokens == full.tokens
+    assert abs(sliding.loss_nats - full.loss_nats) < 0.2
+
+
+def test_it_finds_a_passkey(smollm2):
+    result = passkey(smollm2.model, smollm2.tokenizer, context_tokens=512, positions=2, trials=2)
+    assert result.k_max == 512
+
+
+def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(smollm2, hamlet_like, tmp_path):
+    extend_checkpoint("smollm2-135m", LinearPI(2.0), tmp_path / "pi")
+    extended = load_checkpoint(tmp_path / "pi")
+    assert extended.extension.context_tokens == 16384
+    (base,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
+    (interpolated,) = truncated_perplexity(extended.model, hamlet_like, windows=[1024])
+    assert base.loss_nats < interpolated.loss_nats < base.loss_nats + 2
+    assert all(
+        torch.equal(ours, theirs)
+        for ours, theirs in zip(extended.model.parameters(), smollm2.model.parameters(), strict=True)
+    )
