@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from experiments.record import read
 from figures.style import METHOD_STYLES, PAGE, panel
@@ -24,6 +25,8 @@ def draw() -> Figure:
                 label = "as trained" if method == "none" else label
                 axes.semilogy([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
             axes.axvline(TRAINED_WINDOW, color="0.5", lw=0.6, ls="--")
+            for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.5)))
             panel(axes, next(letters), f"{corpus}, {scored_tokens} of each window")
         row[0].set_ylabel("perplexity")
     for axes in grid[-1]:

@@ -234,7 +234,7 @@ def _score(
             if time.monotonic() - last > _SECONDS_BETWEEN_SYNCS:
                 collect()
                 here = journal.done
-                bar.set_postfix_str(f"perplexity {math.exp(journal.values[here].sum() / scored[here].sum()):.4g}")
+                bar.set_postfix_str(f"perplexity {_exp(journal.values[here].sum() / scored[here].sum()):.4g}")
                 last = time.monotonic()
         collect()
     return _joined(journal)
@@ -329,13 +329,18 @@ def _summary(
     loss = float(values.sum() / weights.sum())
     return WindowResult(
         window=window,
-        perplexity=math.exp(loss) if loss < 709 else math.inf,
+        perplexity=_exp(loss),
         loss_nats=loss,
         tokens=int(scored.sum()),
         windows=len(sums),
         loss_nats_stderr=_ratio_stderr(by_document[:, 0], by_document[:, 1]),
         document_loss_nats=tuple((by_document[:, 0] / by_document[:, 1]).tolist()),
     )
+
+
+def _exp(loss_nats: float) -> float:
+    """Infinity, where math.exp raises."""
+    return math.exp(loss_nats) if loss_nats < 709 else math.inf
 
 
 def _ratio_stderr(totals: np.ndarray, weights: np.ndarray) -> float | None:
