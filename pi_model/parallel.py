@@ -74,7 +74,9 @@ def sharded_model(
     check_frequencies(llama.model.rotary_emb, config)
     llama.train()
     if activation_checkpointing:
-        llama.gradient_checkpointing_enable({"use_reentrant": False})
+        # The name it has in newer transformers, and in older ones.
+        enable = getattr(llama, "activation_checkpointing_enable", None) or llama.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     policy = MixedPrecisionPolicy(param_dtype=getattr(torch, dtype), reduce_dtype=torch.float32)
     for number, layer in enumerate(llama.model.layers):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
-from pi_model.config import Evaluation
+from pi_model.config import Architecture, Evaluation
 from pi_model.data import Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
@@ -297,3 +297,37 @@ def test_the_loop_is_the_hugging_face_trainer(tiny_folder, data, tmp_path):
     ours = load_checkpoint(tmp_path / "ours/model").model.state_dict()
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(ours[name], weight, rtol=1e-4, atol=2e-6, msg=name)
+
+
+def test_a_model_made_from_nothing_learns_and_is_the_same_every_time(data, tmp_path):
+    made = Architecture(vocabulary=300, hidden=32, intermediate=64, layers=2, heads=4, kv_heads=2)
+    new = {"model": None, "architecture": made, "factor": 1.0, "method": "none", "steps": 8, "checkpoint_every": 4}
+    config = replace(small_config(tmp_path, data), **new)
+    first = trained(config, tmp_path / "one")
+    assert abs(first[0] - math.log(300)) < 0.2
+    assert first[-1] < first[0] - 0.1
+    assert trained(config, tmp_path / "again") == first
+    np.testing.assert_allclose(trained(config, tmp_path / "two", processes=2), first, **CLOSE)
+    assert trained(replace(config, seed=1), tmp_path / "other") != first
+    checkpoint = load_checkpoint(tmp_path / "one/model")
+    assert checkpoint.tokenizer.vocab_size == checkpoint.model.config.vocab_size == 300
+    assert checkpoint.model.lm_head.weight is checkpoint.model.model.embed_tokens.weight
+    text = "grass is blue, 40718 times — Übung"
+    ids = checkpoint.tokenizer(text)["input_ids"]
+    assert checkpoint.tokenizer.decode(ids) == text
+    assert [checkpoint.tokenizer.decode([one]) for one in ids if checkpoint.tokenizer.decode([one]).isdigit()] == [
+        *"40718"
+    ]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_perplexity_and_passkey_are_measured_on_the_way(tiny_folder, data, tmp_path, processes):
+    asked = Evaluation(
+        steps=(0, 1), data=str(data), windows=(64,), stride=32, samples=2, passkey_positions=2, passkey_trials=2
+    )
+    config = small_config(tiny_folder, data, evaluation=asked, steps=1, factor=8.0)
+    trained(config, tmp_path / "out", processes=processes)
+    lines = [json.loads(line) for line in (tmp_path / "out/evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0, 1]
+    assert list(lines[0]["accuracy"]) == ["256", "512"]
+    assert lines[0]["loss_nats"] != lines[1]["loss_nats"]

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def _process(config: Config, out: Path, environment: dict[str, str], kill_at: in
     from pi_model import train
 
     torch.set_num_threads(1)
+    warnings.simplefilter("error")  # as pytest has it in its own process
     if kill_at is not None:
         original = train.optimizer_step
         done = iter(range(10**6))
