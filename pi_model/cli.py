@@ -1,4 +1,4 @@
-"""The ``pi-model`` command: extend a checkpoint, and measure what it lost and gained.
+"""The ``pi-model`` command: extend a checkpoint, train it, and measure what it lost and gained.
 
 Nothing heavy is imported before a command needs it, so that --help answers at once.
 """
@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         arguments.run(arguments)
     except UsageError as error:
@@ -34,10 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if "memory" not in str(error):
             raise  # a fault of ours, which a traceback serves best
-        return _fail("out of memory: use smaller --windows or --batch-tokens, or --dtype bfloat16", 1)
+        return _fail(f"out of memory: {arguments.less_memory}", 1)
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on from here", 130)
     return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse itself takes overrides in one place only, before the options or after.
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def _fail(error: object, code: int) -> int:
@@ -73,6 +85,21 @@ def _extend(arguments: argparse.Namespace) -> None:
         f"{extension.window_tokens} -> {extension.context_tokens} tokens"
     )
     _print(report, text, arguments.json)
+
+
+def _finetune(arguments: argparse.Namespace) -> None:
+    from pi_model.config import override
+    from pi_model.recipes import recipe
+
+    config = override(recipe(arguments.recipe), arguments.overrides)
+    from pi_model.train import train
+
+    _quiet_libraries()
+    outcome = train(config, arguments.out, fall_back=arguments.fall_back, progress=not arguments.quiet)
+    if int(os.environ.get("RANK", 0)) == 0:
+        report = {**asdict(outcome), "model": str(outcome.model), "config_sha256": config.sha256()}
+        loss = "nothing left to do" if outcome.loss_nats is None else f"last loss {outcome.loss_nats:.4f} nats"
+        _print(report, f"{outcome.model}: {outcome.steps} steps, {loss}", arguments.json)
 
 
 def _perplexity(arguments: argparse.Namespace) -> None:
@@ -255,7 +282,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="pi-model", description="Extend the context window of a LLaMA checkpoint, and measure it.")
+    parser = _Parser(prog="pi-model", description="Extend a LLaMA's context window, train it, measure it.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
@@ -267,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("--json", action="store_true", help="print one JSON object")
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, less_memory="use smaller --windows or --batch-tokens, or --dtype bfloat16")
         return command
 
     extend = add(
@@ -280,6 +307,21 @@ def _parser() -> argparse.ArgumentParser:
     extend.add_argument("--factor", type=float, required=True, help="extended window / present window")
     extend.add_argument("--method", choices=METHODS, default="linear", help="default: linear, Position Interpolation")
     extend.add_argument("--out", type=Path, required=True, help="a new folder")
+
+    finetune = add(
+        "finetune",
+        _finetune,
+        "Train by a recipe, under torchrun on many devices; the same command again goes on from the newest checkpoint.",
+        "pi-model finetune smollm2_16384_pi steps=20 global_batch=2 data=books --out smollm2-pi",
+    )
+    finetune.add_argument("recipe", metavar="RECIPE", help="a name; one that is unknown lists them all")
+    finetune.add_argument(
+        "overrides", metavar="FIELD=VALUE", nargs="*", help="fields of the recipe; an unknown one lists them all"
+    )
+    finetune.add_argument("--out", type=Path, required=True, help="the run's folder; its model/ is the trained model")
+    finetune.add_argument("--fall-back", action="store_true", help="pass over a broken checkpoint to the one before")
+    finetune.add_argument("--quiet", action="store_true", help="no progress")
+    finetune.set_defaults(less_memory="use micro_batch=1, activation_checkpointing=true or more processes")
 
     perplexity = add(
         "perplexity",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pi_model.errors import UsageError
 from pi_model.packages import Package, unpacked
+from pi_model.retrieval import retrieval_documents
 
 SPLITS = ("train", "validation", "test")
 
@@ -35,11 +36,16 @@ _SHAKESPEARE_POEMS = {"sonnets", "lovers_complaint", "passionate_pilgrim", "phoe
 
 @dataclass(frozen=True)
 class Corpus:
-    """An embedded corpus: ``read(split)`` yields (name, text) in a fixed order."""
+    """An embedded corpus: ``read(split)`` yields (name, text) in a fixed order.
+
+    Attributes:
+        revision: raised when the same packages come to give other documents.
+    """
 
     read: Callable[[str], Iterator[tuple[str, str]]]
     licence: str
     packages: tuple[Package, ...]
+    revision: int = 0
 
 
 def split_of(work: str) -> str:
@@ -84,6 +90,10 @@ def _code(split: str) -> Iterator[tuple[str, str]]:
                     yield path.relative_to(folder).as_posix(), text
 
 
+def _retrieval(split: str) -> Iterator[tuple[str, str]]:
+    return retrieval_documents(split, [text for _, text in _books(split)])
+
+
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n").strip()
 
@@ -91,6 +101,7 @@ def _read(path: Path) -> str:
 CORPORA = {
     "books": Corpus(_books, "public-domain texts; the Open Shakespeare package is MIT", (OPEN_SHAKESPEARE, KING_JAMES)),
     "code": Corpus(_code, "BSD-3-Clause (sympy, networkx, mpmath), MIT (sqlalchemy)", sum(CODE.values(), ())),
+    "retrieval": Corpus(_retrieval, "as books, which it takes passages from", (OPEN_SHAKESPEARE, KING_JAMES)),
 }
 
 

@@ -47,11 +47,14 @@ class Source:
             embedded corpus or preset, or a hub dataset ("owner/name").
         column: of JSONL, parquet and hub datasets: the text, or a list of token ids.
         split: of embedded corpora and hub datasets.
+        stream_tokens: read a hub dataset as a stream, and stop after the document that reaches this many tokens; None
+            fetches it whole.
     """
 
     name: str
     column: str = "text"
     split: str = "test"
+    stream_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def _dataset(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
     except ImportError as error:
         raise RunError(f"{source.name}: hub datasets need a package: pip install datasets") from error
     try:
-        rows = datasets.load_dataset(source.name, split=source.split)
+        rows = datasets.load_dataset(source.name, split=source.split, streaming=source.stream_tokens is not None)
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(
@@ -240,12 +243,16 @@ def _memory_map(
             # disable=None: a bar on a terminal, nothing in a log.
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
             with bar, (partial / "tokens.bin").open("wb") as file:
+                total = 0
                 for name, content in read_documents(source):
                     ids = _token_ids(name, content, tokenizer)
                     ids.tofile(file)
+                    total += len(ids)
                     index["names"].append(name)
                     index["lengths"].append(len(ids))
                     bar.update(len(ids))
+                    if source.stream_tokens is not None and total >= source.stream_tokens:
+                        break
             (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     ends = np.cumsum(index["lengths"], dtype=np.int64)
@@ -272,7 +279,8 @@ def _cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
     files: list[Path] = []
     if source.name not in CORPORA:
         files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    pinned = [package.sha256 for package in CORPORA[source.name].packages] if source.name in CORPORA else []
+    corpus = CORPORA.get(source.name)
+    pinned = [*(package.sha256 for package in corpus.packages), corpus.revision] if corpus else []
     local = replace(source, name=path.name) if files else source
     hashes = [(file.name, sha256_file(file)) for file in files]
     return hashlib.sha256(f"{local} {pinned} {hashes} {tokenizer_sha256(tokenizer)}".encode()).hexdigest()[:32]

@@ -13,6 +13,7 @@ from pi_model.rope import Extension, check_frequencies, compose, read_extension,
 from pi_theory.scaling import Scaling
 
 _NOT_COPIED = {"config.json", ".git", ".cache"}
+_PICKLED = (".bin", ".pt", ".gguf")
 
 
 def extend_checkpoint(source: str | Path, scaling: Scaling, out: Path) -> Extension:
@@ -40,20 +41,26 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: Path) -> Extens
     written = LlamaConfig.from_dict(content)
     check_frequencies(LlamaRotaryEmbedding(written), written)
     with new_folder(out) as partial:
-        for path in folder.iterdir():
-            if path.name in _NOT_COPIED or path.suffix in (".bin", ".pt", ".gguf"):
-                continue
-            if path.is_dir():
-                shutil.copytree(path, partial / path.name)
-            else:
-                shutil.copy2(path, partial / path.name)
-        _fit_tokenizer(partial, current.context_tokens, extension.context_tokens)
+        copy_companions(folder, partial, weights=True)
+        fit_tokenizer(partial, current.context_tokens, extension.context_tokens)
         (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return extension
 
 
-def _fit_tokenizer(folder: Path, old_tokens: int, new_tokens: int) -> None:
-    # A tokenizer may carry the old window as the length to warn at, or to cut at, beyond.
+def copy_companions(folder: Path, target: Path, *, weights: bool) -> None:
+    """Copy what belongs to a model, byte for byte, except its config, and its weights unless they are wanted."""
+    for path in folder.iterdir():
+        weight = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
+        if path.name in _NOT_COPIED or path.suffix in _PICKLED or (weight and not weights):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, target / path.name)
+        else:
+            shutil.copy2(path, target / path.name)
+
+
+def fit_tokenizer(folder: Path, old_tokens: int, new_tokens: int) -> None:
+    """Replace the old window where a tokenizer carries it as the length to warn at, or to cut at, beyond."""
     path = folder / "tokenizer_config.json"
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -21,15 +21,8 @@ from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
+from pi_model.evaluation.wording import FILLER, KEY_LINE, QUESTION, TASK
 from pi_model.rope import depends_on_context, read_extension, reset_frequencies
-
-TASK = (
-    "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "
-    "I will quiz you about the important information there."
-)
-FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again."
-KEY_LINE = "The pass key is {key}. Remember it. {key} is the pass key."
-QUESTION = "What is the pass key? The pass key is"
 
 SUCCESS = 0.2  # the share of trials that counts as finding the key, Section 3.3
 

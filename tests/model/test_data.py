@@ -188,3 +188,36 @@ def test_no_work_of_the_books_lies_in_two_splits():
                 works.setdefault(line, set()).add(split)
     shared = [line for line, splits in works.items() if len(splits) > 1]
     assert len(shared) <= 5, shared[:10]
+
+
+def test_a_stream_is_read_no_further_than_asked(tokenizer, monkeypatch):
+    seen = []
+
+    def rows():
+        for number in range(1000):
+            seen.append(number)
+            yield {"text": "ten bytes!"}
+
+    def load_dataset(name, *, split, streaming):
+        assert (name, split, streaming) == ("owner/pile", "train", True)
+        return rows()
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    documents = load_documents(Source("owner/pile", split="train", stream_tokens=35), tokenizer)
+    assert [len(ids) for ids in documents.tokens] == [10] * 4
+    assert len(seen) == 4
+
+
+@pytest.mark.shared_cache
+def test_retrieval_documents_ask_for_the_key_they_state():
+    texts = dict(corpora.read_corpus("retrieval", "validation"))
+    assert texts == dict(corpora.read_corpus("retrieval", "validation"))
+    assert len(texts) == 500
+    for text in texts.values():
+        statement, question = text.split("What is the pass key? The pass key is ")
+        key = question.removesuffix(".")
+        assert len(key) == 5
+        assert f"The pass key is {key}. Remember it. {key} is the pass key." in statement
+    assert (
+        150 < sum("The grass is green" in text or "There is an important info" in text for text in texts.values()) < 350
+    )

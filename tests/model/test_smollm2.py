@@ -3,11 +3,16 @@
 import pytest
 import torch
 
+from pi_model.config import override
 from pi_model.data import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
 from pi_model.extension import extend_checkpoint
+from pi_model.log import read_log
 from pi_model.model import load_checkpoint
+from pi_model.preparation import prepare
+from pi_model.recipes import recipe
+from pi_model.train import train
 from pi_theory.scaling import LinearPI, NoScaling
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared_cache]
@@ -62,3 +67,18 @@ def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(smollm2, h
         torch.equal(ours, theirs)
         for ours, theirs in zip(extended.model.parameters(), smollm2.model.parameters(), strict=True)
     )
+
+
+def test_training_begins_at_the_loss_of_the_interpolated_model_and_lowers_it(tmp_path):
+    short = ["sequence_tokens=128", "steps=4", "global_batch=2", "data=books", "peak_lr=1e-4", "warmup_steps=2"]
+    config = override(recipe("smollm2_16384_pi"), [*short, "checkpoint_every=4"])
+    outcome = train(config, tmp_path / "run")
+    losses = [line["loss_nats"] for line in read_log(tmp_path / "run/steps.jsonl")]
+    extend_checkpoint("smollm2-135m", LinearPI(2.0), tmp_path / "pi")
+    before = load_checkpoint(tmp_path / "pi")
+    windows = torch.from_numpy(prepare(config, tmp_path / "run").batches.windows(0))
+    expected = before.model(input_ids=windows, labels=windows).loss.item()
+    assert abs(losses[0] - expected) < 1e-4
+    after = load_checkpoint(outcome.model)
+    assert after.extension == before.extension
+    assert after.model(input_ids=windows, labels=windows).loss.item() < expected - 0.01

@@ -1,0 +1,104 @@
+"""Perplexity and passkey of a model in training, by the same code that evaluates finished ones.
+
+Each rank puts together a whole model of its own, so that the ranks can share the windows among them: it must fit on one
+device beside the training state.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from pi_model.config import Config
+from pi_model.data import Selection, Source, load_documents
+from pi_model.errors import UsageError
+from pi_model.evaluation.passkey import PromptMaker, passkey
+from pi_model.evaluation.perplexity import sliding_perplexity
+from pi_model.evaluation.windows import check_window_and_stride
+from pi_model.export import whole_weights
+from pi_model.loss import CausalLoss
+from pi_model.preparation import Preparation
+
+
+class Inspection:
+    """What a run measures on the way.
+
+    Raises:
+        UsageError: windows, stride or context that cannot be measured; before training begins.
+    """
+
+    def __init__(self, config: Config, start: Preparation) -> None:
+        self.config, self.start, self.asked = config, start, config.evaluation
+        self.done: set[int] = set()
+        self.documents = None
+        if not self.asked.steps:
+            return
+        if self.asked.data is None and not self.asked.passkey_positions:
+            raise UsageError("evaluation.steps: set evaluation.data or evaluation.passkey_positions as well")
+        if self.asked.data is not None:
+            if not self.asked.windows:
+                raise UsageError("evaluation.windows: give at least one window for the perplexity")
+            for window in self.asked.windows:
+                check_window_and_stride(window, self.asked.stride)
+            selection = Selection(
+                min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
+            )
+            source = Source(self.asked.data, split=self.asked.split)
+            self.documents = load_documents(source, start.tokenizer, selection)
+        if self.asked.passkey_positions:
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)
+
+    def share_done(self) -> None:
+        """Let all ranks know which steps rank 0 has measured before."""
+        box = [self.done]
+        dist.broadcast_object_list(box, src=0)
+        self.done = box[0]
+
+    def at(self, step: int, model: CausalLoss) -> dict[str, Any] | None:
+        """Results after `step` steps, as JSON values, where they were asked for and are not there yet."""
+        if step not in self.asked.steps or step in self.done:
+            return None
+        plain = self._plain(model)
+        result: dict[str, Any] = {"step": step}
+        if self.documents is not None:
+            measured = sliding_perplexity(
+                plain,
+                self.documents.tokens,
+                windows=list(self.asked.windows),
+                stride=self.asked.stride,
+                bos_id=self.start.bos_id,
+                names=self.documents.names,
+            )
+            result["loss_nats"] = {str(one.window): one.loss_nats for one in measured}
+            result["loss_nats_stderr"] = {str(one.window): one.loss_nats_stderr for one in measured}
+        if self.asked.passkey_positions:
+            found = passkey(
+                plain,
+                self.start.tokenizer,
+                context_tokens=self.config.context_tokens,
+                positions=self.asked.passkey_positions,
+                trials=self.asked.passkey_trials,
+                bos_id=self.start.bos_id,
+            )
+            result |= {"k_max": found.k_max, "accuracy": {str(k): share for k, share in found.accuracy.items()}}
+        return result
+
+    def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
+        weights = whole_weights(model)
+        device = next(model.parameters()).device
+        hf_config = self.start.hf_config()
+        with torch.device("meta"):
+            plain = LlamaForCausalLM._from_config(
+                hf_config, attn_implementation="sdpa", dtype=getattr(torch, self.config.dtype)
+            )
+        plain.to_empty(device=device)
+        plain.tie_weights()
+        plain.model.rotary_emb = LlamaRotaryEmbedding(hf_config).to(device)
+        plain.requires_grad_(False).eval()
+        for name, parameter in plain.named_parameters():
+            if dist.get_rank() == 0:
+                parameter.copy_(weights[name])
+            dist.broadcast(parameter, src=0)
+        return plain

@@ -1,0 +1,81 @@
+"""Next-token loss without the logits of the whole sequence.
+
+float32 logits of 32768 tokens over 32000 words are 4 GiB, and as much again for their gradient. Here the LM head and
+the cross entropy go over a block of tokens at a time, and each block's gradient is taken while its logits are still
+there: the products are those of the plain loss, and nothing is computed twice.
+
+Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a window's tokens and the one after them.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM
+
+BLOCK_TOKENS = 1024
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Mean cross entropy of ``hidden @ weight.T`` against targets, with the gradient found in the forward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, block: int) -> Tensor:
+        wanted = any(ctx.needs_input_grad[:2])
+        grad_ND = torch.empty_like(hidden_ND) if wanted else None
+        grad_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
+        total = torch.zeros((), device=hidden_ND.device)
+        for start in range(0, len(target_N), block):
+            rows = slice(start, start + block)
+            logits = (hidden_ND[rows] @ weight_VD.T).float()
+            lse = logits.logsumexp(-1, keepdim=True)
+            total += (lse - logits.gather(1, target_N[rows, None])).sum()
+            if grad_ND is not None and grad_VD is not None:
+                # softmax - one-hot, in the place of the logits
+                slope = logits.sub_(lse).exp_()
+                slope.scatter_add_(1, target_N[rows, None], slope.new_full((len(slope), 1), -1.0))
+                slope = slope.div_(len(target_N)).to(weight_VD.dtype)
+                grad_ND[rows] = slope @ weight_VD
+                if weight_VD.dtype == torch.float32:
+                    grad_VD.addmm_(slope.T, hidden_ND[rows])
+                else:
+                    grad_VD += slope.T @ hidden_ND[rows]
+        ctx.save_for_backward(grad_ND, grad_VD.to(weight_VD.dtype) if grad_VD is not None else None)
+        return total / len(target_N)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_ND, grad_VD = ctx.saved_tensors
+        return grad_ND * grads[0], grad_VD * grads[0], None, None
+
+
+def linear_cross_entropy(
+    hidden_ND: Float[Tensor, "N D"],
+    weight_VD: Float[Tensor, "V D"],
+    target_N: Int[Tensor, "N"],
+    block: int = BLOCK_TOKENS,
+) -> Float[Tensor, ""]:
+    """Mean over tokens of -log softmax(hidden weight^T)[target], in nats, float32.
+
+    Args:
+        block: tokens whose logits exist at a time.
+    """
+    loss: Tensor = _LinearCrossEntropy.apply(hidden_ND, weight_VD, target_N, block)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class CausalLoss(nn.Module):
+    """A LLaMA from tokens to loss: what is sharded, called and differentiated in training.
+
+    The LM head's weight is used and the head is not called, so the loss has to be inside the module that gathers it.
+    """
+
+    def __init__(self, llama: LlamaForCausalLM) -> None:
+        super().__init__()
+        self.llama = llama
+
+    def forward(self, window_BT: Int[Tensor, "B next"]) -> Float[Tensor, ""]:
+        """Mean loss in nats of predicting tokens [1:] of each window from those before them."""
+        hidden = self.llama.model(input_ids=window_BT[:, :-1], use_cache=False).last_hidden_state
+        return linear_cross_entropy(hidden.flatten(0, 1), self.llama.lm_head.weight, window_BT[:, 1:].flatten())
