@@ -235,7 +235,7 @@ def load_documents(
 
 def _memory_map(
     source: Source, tokenizer: PreTrainedTokenizerBase, progress: bool
-) -> tuple[list[str], list[Integer[np.ndarray, "tokens"]]]:
+) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
     folder = cache_dir() / "tokens" / _cache_key(source, tokenizer)
     if not (folder / "index.json").exists():
         with new_folder(folder) as partial:

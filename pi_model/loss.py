@@ -53,7 +53,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(
     hidden_ND: Float[Tensor, "N D"],
     weight_VD: Float[Tensor, "V D"],
-    target_N: Int[Tensor, "N"],
+    target_N: Int[Tensor, " N"],
     block: int = BLOCK_TOKENS,
 ) -> Float[Tensor, ""]:
     """Mean over tokens of -log softmax(hidden weight^T)[target], in nats, float32.

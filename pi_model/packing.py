@@ -63,7 +63,7 @@ class Stream:
         documents, ends, windows = self._order(number // self.windows)
         return documents, ends, int(windows[number % self.windows]) * self.tokens
 
-    def window(self, number: int) -> Int[np.ndarray, "next"]:
+    def window(self, number: int) -> Int[np.ndarray, " next"]:
         """The `number`-th window: its T input tokens and the one after them; inputs [:-1], targets [1:]."""
         documents, ends, start = self._span(number)
         stop = start + self.tokens + 1

@@ -88,7 +88,7 @@ class WorstCase:
     position: float  # as asked for, before scaling
     value: float  # attained by `h`, checked in balls
     upper_bound: float  # no feasible h exceeds it, checked in balls
-    h: Complex[np.ndarray, "half"]
+    h: Complex[np.ndarray, " half"]
 
 
 class FiniteWindow:
@@ -157,7 +157,7 @@ class FiniteWindow:
         return [self.worst_case(position, hmax) for position in positions]
 
 
-def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, "n"]:
+def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, " n"]:
     """``count`` integers evenly spread over [1, factor * window], and the half-integers just below them.
 
     Integers are what a model asks for; half-integers are the hardest real positions inside the window.

@@ -65,9 +65,9 @@ class Extremum:
 class Envelope:
     """Piecewise constant bounds: lower[i] <= B(s)/d <= upper[i] for s in [edges[i], edges[i + 1]]."""
 
-    edges: Float[np.ndarray, "n_plus_1"]
-    lower: Float[np.ndarray, "n"]
-    upper: Float[np.ndarray, "n"]
+    edges: Float[np.ndarray, " n_plus_1"]
+    lower: Float[np.ndarray, " n"]
+    upper: Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
@@ -219,17 +219,17 @@ class _Boxes:
     """Box ``index`` of level l is [start + index w, start + (index + 1) w] with w = first width / 2^l."""
 
     level: int
-    index: Int[np.ndarray, "n"]
+    index: Int[np.ndarray, " n"]
     phase: Complex[np.ndarray, "n half"]  # at the centres
 
-    def take(self, keep: Bool[np.ndarray, "n"]) -> "_Boxes":
+    def take(self, keep: Bool[np.ndarray, " n"]) -> "_Boxes":
         return _Boxes(self.level, self.index[keep], self.phase[keep])
 
 
 @dataclass(frozen=True)
 class _Bounds:
-    value: Float[np.ndarray, "n"]  # B at the centres, within `error`
-    lower: Float[np.ndarray, "n"]  # of B over each box
+    value: Float[np.ndarray, " n"]  # B at the centres, within `error`
+    lower: Float[np.ndarray, " n"]  # of B over each box
     error: float
 
 
@@ -297,7 +297,7 @@ class _Search:
         lower = value - radius * np.abs(slope) - radius**2 / 2 * self.curvature - (1 + radius) * error
         return _Bounds(value, lower, error)
 
-    def upper_bounds(self, boxes: _Boxes) -> Float[np.ndarray, "n"]:
+    def upper_bounds(self, boxes: _Boxes) -> Float[np.ndarray, " n"]:
         """Of B over each box."""
         sums, moments = self._sums(boxes)
         radius = self._radius(boxes.level)

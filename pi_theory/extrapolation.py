@@ -38,7 +38,7 @@ def B(positions: Reals, *, head_dim: int, base: Number) -> Float[np.ndarray, "..
 
 def B_on_grid(
     count: int, *, start: float = 0.0, step: float = 1.0, head_dim: int, base: Number
-) -> Float[np.ndarray, "count"]:
+) -> Float[np.ndarray, " count"]:
     """B at start, start + step, ... (count positions): many times faster than `B`, for millions of positions.
 
     exp(i (s_b + delta) theta) = exp(i s_b theta) exp(i delta theta): exponentials are taken once for a block of offsets
@@ -79,13 +79,13 @@ def eq8_bound(s: float, *, head_dim: int, base: Number, hmax: float = 1.0) -> fl
     return 2 * hmax * float(B(s, head_dim=head_dim, base=base))
 
 
-def eq8_difference_bound(h: Complex[np.ndarray, "half"], s: float, *, base: Number) -> float:
+def eq8_difference_bound(h: Complex[np.ndarray, " half"], s: float, *, base: Number) -> float:
     """Eq. 8, first form: max_j |h_j - h_{j+1}| B(s), with h_{d/2} = 0."""
     steps = np.abs(np.diff(h, append=0))
     return float(steps.max()) * float(B(s, head_dim=2 * h.size, base=base))
 
 
-def eq8_difference_witness(s: float, *, head_dim: int, base: Number) -> Complex[np.ndarray, "half"]:
+def eq8_difference_witness(s: float, *, head_dim: int, base: Number) -> Complex[np.ndarray, " half"]:
     """h with every |h_j - h_{j+1}| = 1 for which a(s) = B(s): the first form of Eq. 8 cannot be improved."""
     sums = partial_sums(s, frequencies(head_dim, base))
     size = np.abs(sums)

@@ -59,7 +59,7 @@ def sharp_bound(s: float, s1: float, s2: float, *, head_dim: int, base: Number, 
     return hmax * float(np.abs(_defects(s, s1, s2, head_dim, base)).sum())
 
 
-def sharp_witness(s: float, s1: float, s2: float, *, head_dim: int, base: Number) -> Complex[np.ndarray, "half"]:
+def sharp_witness(s: float, s1: float, s2: float, *, head_dim: int, base: Number) -> Complex[np.ndarray, " half"]:
     """h with |h_j| = 1 for which a(s) - a_lin(s) equals `sharp_bound`."""
     defect = _defects(s, s1, s2, head_dim, base)
     size = np.abs(defect)
@@ -67,15 +67,15 @@ def sharp_witness(s: float, s1: float, s2: float, *, head_dim: int, base: Number
 
 
 def interpolation_error(
-    h: Complex[np.ndarray, "half"], s: float, s1: float, s2: float, *, head_dim: int, base: Number
+    h: Complex[np.ndarray, " half"], s: float, s1: float, s2: float, *, head_dim: int, base: Number
 ) -> float:
     """a(s) - a_lin(s) for the given coefficients, with sign."""
     return float((h * _defects(s, s1, s2, head_dim, base)).sum().real)
 
 
 def linear_interpolant(
-    h: Complex[np.ndarray, "half"], positions: Float[np.ndarray, "n"], *, head_dim: int, base: Number
-) -> Float[np.ndarray, "n"]:
+    h: Complex[np.ndarray, " half"], positions: Float[np.ndarray, " n"], *, head_dim: int, base: Number
+) -> Float[np.ndarray, " n"]:
     """The piecewise linear function through a(n) at the integers n around each position."""
     theta = frequencies(head_dim, base)
     left = np.floor(positions)

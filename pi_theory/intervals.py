@@ -52,7 +52,7 @@ def theta_balls(head_dim: int, base: Number) -> list[arb]:
     return [(-2 * j * log_c / check_head_dim(head_dim)).exp() for j in range(head_dim // 2)]
 
 
-def certified_frequencies(head_dim: int, base: Number) -> Float[np.ndarray, "half"]:
+def certified_frequencies(head_dim: int, base: Number) -> Float[np.ndarray, " half"]:
     """theta_j in float64, each within one unit in the last place."""
     with ctx.workprec(96):
         return np.array([float(theta) for theta in theta_balls(head_dim, base)])
@@ -139,7 +139,7 @@ class ExactFit:
 
 
 def exact_least_squares(
-    points: Sequence[float] | Float[np.ndarray, "n"],
+    points: Sequence[float] | Float[np.ndarray, " n"],
     positions: Sequence[int],
     *,
     head_dim: int,
@@ -173,7 +173,7 @@ def exact_least_squares(
 
 
 def _solve_normal_equations(
-    points: Sequence[float] | Float[np.ndarray, "n"], positions: Sequence[int], head_dim: int, base: Number
+    points: Sequence[float] | Float[np.ndarray, " n"], positions: Sequence[int], head_dim: int, base: Number
 ) -> ExactFit | None:
     thetas = theta_balls(head_dim, base)
     half, window = len(thetas), len(points)
@@ -272,7 +272,7 @@ class LinearProgramCertifier:
             pairs = [_rotation(theta, exact(position)) for theta in thetas]
             return [c for c, _ in pairs] + [s for _, s in pairs]
 
-    def upper_bound(self, target: Sequence[arb], weights: Float[np.ndarray, "n"], hmax: Number) -> Enclosure:
+    def upper_bound(self, target: Sequence[arb], weights: Float[np.ndarray, " n"], hmax: Number) -> Enclosure:
         """||y||_1 + hmax ||v - V^T y||_1, an upper bound of the maximum for whatever weights y.
 
         For every feasible x: v.x = y.(V x) + (v - V^T y).x.
@@ -283,7 +283,7 @@ class LinearProgramCertifier:
             residual = _sum(abs(v - f) for v, f in zip(target, fitted, strict=True))
             return enclosure(_sum(abs(w) for w in y.tolist()[0]) + exact(hmax) * residual)
 
-    def attained(self, target: Sequence[arb], x: Float[np.ndarray, "d"]) -> Enclosure:
+    def attained(self, target: Sequence[arb], x: Float[np.ndarray, " d"]) -> Enclosure:
         """v.x after x, which must lie in the box, is shrunk until it also meets |V x| <= 1."""
         with ctx.workprec(self._bits):
             column = [exact(float(value)) for value in x]

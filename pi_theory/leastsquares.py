@@ -21,19 +21,19 @@ class Arithmetic(StrEnum):
     FLOAT64_SVD = "float64 SVD"
 
 
-def random_points(window: int, seed: int) -> Float[np.ndarray, "window"]:
+def random_points(window: int, seed: int) -> Float[np.ndarray, " window"]:
     """Independent N(0, 1) values at s = 0 .. window - 1."""
     return np.random.default_rng(seed).standard_normal(check_count(window))
 
 
 def fit(
-    points: Float[np.ndarray, "window"],
+    points: Float[np.ndarray, " window"],
     *,
     head_dim: int,
     base: Number,
     arithmetic: Arithmetic = Arithmetic.FLOAT64_SVD,
     ridge: float = 0.0,
-) -> Complex[np.ndarray, "half"]:
+) -> Complex[np.ndarray, " half"]:
     """h for which a(s) fits points[s], s = 0, 1, ...: minimises sum |a(s) - points[s]|^2 + ridge sum |h_j|^2.
 
     Args:
@@ -67,12 +67,12 @@ def fit(
     return w[:half].astype(float) - 1j * w[half:].astype(float)
 
 
-def evaluate(h: Complex[np.ndarray, "half"], positions: Reals, *, base: Number) -> Float[np.ndarray, "..."]:
+def evaluate(h: Complex[np.ndarray, " half"], positions: Reals, *, base: Number) -> Float[np.ndarray, "..."]:
     """The fitted curve a(s), in float64."""
     return score(h, positions, frequencies(2 * h.size, base))
 
 
-def ridge_bound(points: Float[np.ndarray, "window"], ridge: float, head_dim: int) -> float:
+def ridge_bound(points: Float[np.ndarray, " window"], ridge: float, head_dim: int) -> float:
     """An upper bound of the ridge fit at every real s: sqrt(d/2) ||points|| / (2 sqrt(ridge)).
 
     |a(s)| <= ||phi(s)|| ||w||; phi(s) = (cos s theta_j, sin s theta_j) has norm sqrt(d/2), and w = sum over singular

@@ -24,7 +24,7 @@ Pairing = Literal["interleaved", "half"]
 Reals = float | Float[np.ndarray, "..."] | Int[np.ndarray, "..."]
 
 
-def frequencies(head_dim: int, base: Number) -> Float[np.ndarray, "half"]:
+def frequencies(head_dim: int, base: Number) -> Float[np.ndarray, " half"]:
     """theta_j = base^(-2j / head_dim) in radians a position, shape (head_dim / 2,); theta_0 = 1 is the fastest.
 
     Raises:
@@ -52,7 +52,7 @@ def coefficients(
 
 
 def score(
-    h: Complex[np.ndarray, "half"], positions: Reals, theta: Float[np.ndarray, "half"]
+    h: Complex[np.ndarray, " half"], positions: Reals, theta: Float[np.ndarray, " half"]
 ) -> Float[np.ndarray, "..."]:
     """a(s) = Re sum_j h_j exp(i s theta_j) at real positions s of any shape.
 
@@ -63,7 +63,7 @@ def score(
     return np.asarray(np.cos(phase) @ h.real - np.sin(phase) @ h.imag)
 
 
-def partial_sums(positions: Reals, theta: Float[np.ndarray, "half"]) -> Complex[np.ndarray, "... half"]:
+def partial_sums(positions: Reals, theta: Float[np.ndarray, " half"]) -> Complex[np.ndarray, "... half"]:
     """A_k(s) = sum_{j < k} exp(i s theta_j) for k = 1 .. d/2 along the last axis."""
     phase = np.multiply.outer(np.asarray(positions, dtype=float), theta)
     return np.cumsum(exp_i(phase), axis=-1)

@@ -122,7 +122,7 @@ def scaling_by_name(method: str, factor: float) -> Scaling:
 
 def scaled_frequencies(
     scaling: Scaling, *, head_dim: int, base: float, window: int, context: int | None = None
-) -> Float[np.ndarray, "half"]:
+) -> Float[np.ndarray, " half"]:
     """Angular frequencies theta'_j in radians a position, shape (head_dim / 2,), float64.
 
     Args:

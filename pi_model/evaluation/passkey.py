@@ -242,7 +242,7 @@ class Judge:
         self.cache: Any = DynamicCache(config=model.config)
 
     @torch.inference_mode()
-    def answers(self, prompts: Sequence[Prompt]) -> Bool[np.ndarray, "B"]:
+    def answers(self, prompts: Sequence[Prompt]) -> Bool[np.ndarray, " B"]:
         """Whether greedy decoding gives each prompt's answer. The prompts must be of one shape."""
         reset_frequencies(self.model)
         shared, answer = prompts[0].shared, len(prompts[0].answer)

@@ -282,7 +282,7 @@ def _inputs(documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: 
 @torch.inference_mode()
 def _token_losses(
     model: LlamaForCausalLM, ids_BT: Int[torch.Tensor, "B T"], windows: Sequence[Window], bos: bool
-) -> list[Float[torch.Tensor, "S"]]:
+) -> list[Float[torch.Tensor, " S"]]:
     """The loss in nats of every scored token of every window, float32, on the model's device."""
     reset_frequencies(model)
     ids_BT = ids_BT.to(model.device)
