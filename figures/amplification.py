@@ -1,4 +1,4 @@
-"""The worst head at each position: linear interpolation alone stays near 1 whatever the coefficients."""
+"""The worst head at each position: linear interpolation alone stays near 1, at every size of coefficients drawn."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from pi_theory.domain import Number, check_base, check_count, check_head_dim, check_interval, check_positive
 from pi_theory.intervals import (
+    TABLE_ERROR,
     UNIT_ROUNDOFF,
     B_ball,
     Enclosure,
@@ -93,24 +94,24 @@ def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_wi
     """
     check_positive(rel_width, "rel_width")
     search = _Search(lower, upper, head_dim, base)
-    best, argmin, pending = math.inf, Fraction(0), []
-    for boxes in search.first_boxes():
-        bounds = search.bounds(boxes)
-        where = int(np.argmin(bounds.value))
-        if bounds.value[where] + bounds.error < best:
-            best, argmin = float(bounds.value[where]) + bounds.error, search.centre(boxes, where)
-        pending.append((boxes, bounds.lower))
-    boxes, floors = _concatenate(pending, best)
-    while floors.min() < best * (1 - rel_width):
-        if boxes.level >= _MAX_LEVEL or boxes.index.size > _MAX_PENDING:
-            raise ArithmeticError(f"rel_width: {rel_width} was not reached; float64 allows no narrower enclosure")
-        boxes = search.halves(boxes)
+    best, argmin = math.inf, Fraction(0)
+
+    def survivors(boxes: _Boxes) -> tuple[_Boxes, np.ndarray]:
+        """The boxes that may hold the minimum, with their lower bounds, after `best` has seen their centres."""
+        nonlocal best, argmin
         bounds = search.bounds(boxes)
         where = int(np.argmin(bounds.value))
         if bounds.value[where] + bounds.error < best:
             best, argmin = float(bounds.value[where]) + bounds.error, search.centre(boxes, where)
         keep = bounds.lower <= best
-        boxes, floors = boxes.take(keep), bounds.lower[keep]
+        return boxes.take(keep), bounds.lower[keep]
+
+    boxes, floors = _concatenate([survivors(boxes) for boxes in search.first_boxes()])
+    boxes, floors = boxes.take(floors <= best), floors[floors <= best]  # `best` has fallen since the first of them
+    while floors.min() < best * (1 - rel_width):
+        if boxes.level >= _MAX_LEVEL or boxes.index.size > _MAX_PENDING:
+            raise ArithmeticError(f"rel_width: {rel_width} was not reached; float64 allows no narrower enclosure")
+        boxes, floors = survivors(search.halves(boxes))
     first, last = (
         search.edges(boxes, int(np.argmin(boxes.index)))[0],
         search.edges(boxes, int(np.argmax(boxes.index)))[1],
@@ -147,7 +148,7 @@ def first_below(
                 hit = candidate if hit is None else min(hit, candidate)
             boxes = boxes.take(bounds.lower < threshold)
             if hit is not None:
-                boxes = boxes.take(np.array([search.edges(boxes, i)[0] < hit for i in range(boxes.index.size)], bool))
+                boxes = boxes.take(search.starts_before(boxes, hit))
                 start = search.edges(boxes, 0)[0] if boxes.index.size else hit
                 # Balls settle what float64 cannot, as where B leaves the level flat.
                 near = min(start + Fraction(width), hit)
@@ -314,6 +315,10 @@ class _Search:
         left = self.start + int(boxes.index[i]) * width
         return left, left + width
 
+    def starts_before(self, boxes: _Boxes, position: Fraction) -> Bool[np.ndarray, " n"]:
+        """Whether each box's left edge lies below a position, exactly."""
+        return boxes.index < math.ceil((position - self.start) / (self.span / self.count / 2**boxes.level))
+
     def _sums(self, boxes: _Boxes) -> tuple[np.ndarray, np.ndarray]:
         return np.cumsum(boxes.phase, axis=1), np.cumsum(boxes.phase * self.theta, axis=1)
 
@@ -322,19 +327,20 @@ class _Search:
 
     def _error(self, level: int) -> float:
         n, products = self.theta.size, level + 1
-        phase_error = (2 * (products + 1) + 3 * products) * UNIT_ROUNDOFF
+        phase_error = (products + 1) * TABLE_ERROR + 3 * products * UNIT_ROUNDOFF
         return n**2 * (4 * phase_error + (6 * n + 18) * UNIT_ROUNDOFF)
 
     def _table(self, positions: list[Fraction]) -> np.ndarray:
         return phase_table(positions, head_dim=self.head_dim, base=self.base)
 
 
-def _concatenate(pending: list[tuple[_Boxes, np.ndarray]], best: float) -> tuple[_Boxes, np.ndarray]:
-    kept = [(boxes.take(floors <= best), floors[floors <= best]) for boxes, floors in pending]
+def _concatenate(parts: list[tuple[_Boxes, np.ndarray]]) -> tuple[_Boxes, np.ndarray]:
     boxes = _Boxes(
-        kept[0][0].level, np.concatenate([b.index for b, _ in kept]), np.concatenate([b.phase for b, _ in kept])
+        parts[0][0].level,
+        np.concatenate([part.index for part, _ in parts]),
+        np.concatenate([part.phase for part, _ in parts]),
     )
-    return boxes, np.concatenate([f for _, f in kept])
+    return boxes, np.concatenate([floors for _, floors in parts])
 
 
 def _down(x: float) -> float:
