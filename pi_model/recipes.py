@@ -99,7 +99,7 @@ def pretrain_tiny() -> Config:
             steps=(0, 500, 1000, 2000, 3000, 4000, 5000, 6000),
             data="books",
             windows=(64, 128, 256, 512, 1024),
-            stride=64,
+            stride=32,
             max_tokens=4096,
             passkey_positions=8,
         ),
