@@ -81,6 +81,28 @@ class Evaluation:
     passkey_trials: int = 10
 
 
+# The linear layers of a LLaMA that can have adapters; the embedding and the head are not called in training.
+ADAPTABLE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters, trained in place of the whole weights (Hu et al. 2021, arXiv:2106.09685).
+
+    Attributes:
+        rank: r.
+        alpha: the adapters' product counts alpha / r times.
+        dropout: share of the adapters' inputs that a forward pass drops, drawn from seed, step and rank: with it, runs
+            of different numbers of processes differ.
+        targets: the layers that have adapters, of `ADAPTABLE`.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ADAPTABLE[:4]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """A training run, whole.
@@ -100,7 +122,9 @@ class Config:
         peak_lr, warmup_steps, warmup_from, decay: learning rate, see `learning_rate`.
         beta1, beta2, eps, weight_decay: of AdamW.
         clip_norm: largest norm of the whole gradient; None clips nothing.
-        dtype: of forward and backward; master weights, gradients and optimiser state are always float32.
+        lora: train adapters and leave the model's own weights as they are; None trains the weights.
+        dtype: of forward and backward, and of weights that are not trained; the master weights of those that are, their
+            gradients and the optimiser state are always float32.
         device: "cpu" or "cuda".
         activation_checkpointing: recompute each layer in the backward pass instead of keeping its activations.
         compile: torch.compile each layer.
@@ -129,6 +153,7 @@ class Config:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    lora: Lora | None = None
     dtype: str = "float32"
     device: str = "cpu"
     activation_checkpointing: bool = False
@@ -194,6 +219,10 @@ class Config:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
+# Fields that hold a dataclass, whose own fields are overridden by "group.field".
+_GROUPS: dict[str, Any] = {"evaluation": Evaluation, "lora": Lora}
+
+
 def _check(config: Config) -> None:
     """Raise UsageError, naming the field and what it may be."""
     for name in ("window_tokens", "steps", "global_batch", "micro_batch", "checkpoint_every", "keep"):
@@ -237,9 +266,26 @@ def _check(config: Config) -> None:
         raise UsageError(f"warmup_steps: must be at least 0, got {config.warmup_steps}")
     if config.clip_norm is not None and not (math.isfinite(config.clip_norm) and config.clip_norm > 0):
         raise UsageError(f"clip_norm: must be positive, or none, got {config.clip_norm}")
+    if config.lora is not None:
+        if config.architecture is not None:
+            raise UsageError("lora: adapters need a trained model beneath them; give a model, not an architecture")
+        _check_lora(config.lora)
     made = config.architecture
     if made and (made.hidden % made.heads or made.heads % made.kv_heads or made.hidden // made.heads % 2):
         raise UsageError("architecture: heads must divide hidden into even sizes, and kv_heads must divide heads")
+
+
+def _check_lora(lora: Lora) -> None:
+    if lora.rank < 1:
+        raise UsageError(f"lora.rank: must be at least 1, got {lora.rank}")
+    if not (math.isfinite(lora.alpha) and lora.alpha > 0):
+        raise UsageError(f"lora.alpha: must be positive, got {lora.alpha}")
+    if not 0 <= lora.dropout < 1:
+        raise UsageError(f"lora.dropout: must be at least 0 and below 1, got {lora.dropout}")
+    if not lora.targets:
+        raise UsageError(f"lora.targets: name at least one of {', '.join(ADAPTABLE)}")
+    for target in lora.targets:
+        _choose("lora.targets", target, ADAPTABLE)
 
 
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -251,8 +297,9 @@ def override(config: Config, assignments: list[str]) -> Config:
     """A config with some fields replaced.
 
     Args:
-        assignments: "field=value", or "evaluation.field=value"; "none" where a field may be None; lists are joined by
-            commas; data is "name" or "name*weight", joined by commas.
+        assignments: "field=value", "evaluation.field=value" or "lora.field=value", which turns LoRA on where it was
+            off; "none" where a field may be None; lists are joined by commas; data is "name" or "name*weight", joined
+            by commas.
 
     Raises:
         UsageError: an unknown field, or a value that does not fit it.
@@ -261,12 +308,14 @@ def override(config: Config, assignments: list[str]) -> Config:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"{assignment}: an override is written field=value")
-        if name.startswith("evaluation."):
-            inner = _assigned(config.evaluation, name.removeprefix("evaluation."), text, "evaluation.")
-            config = replace(config, evaluation=replace(config.evaluation, **inner))
+        group, dot, inner = name.partition(".")
+        if dot and group in _GROUPS:
+            target = getattr(config, group) or _GROUPS[group]()
+            changes = {group: replace(target, **_assigned(target, inner, text, f"{group}."))}
         else:
-            # Fields that only make sense together are checked together, below.
-            config = _unchecked(config, _assigned(config, name, text, ""))
+            changes = _assigned(config, name, text, "")
+        # Fields that only make sense together are checked together, below.
+        config = _unchecked(config, changes)
     _check(config)
     return config
 
@@ -280,7 +329,7 @@ def _unchecked(config: Config, changes: dict[str, Any]) -> Config:
 
 def _assigned(target: Any, name: str, text: str, prefix: str) -> dict[str, Any]:
     kinds = typing.get_type_hints(type(target))
-    settable = sorted(prefix + key for key in kinds if key not in ("architecture", "evaluation"))
+    settable = sorted(prefix + key for key in kinds if key not in ("architecture", *_GROUPS))
     if prefix + name not in settable:
         raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join(settable)}")
     try:

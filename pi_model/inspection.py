@@ -11,6 +11,7 @@ import torch.distributed as dist
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from pi_model.attention import attention_implementation
 from pi_model.config import Config
 from pi_model.data import Selection, Source, load_documents
 from pi_model.errors import UsageError
@@ -18,6 +19,7 @@ from pi_model.evaluation.passkey import PromptMaker, passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.windows import check_window_and_stride
 from pi_model.export import whole_weights
+from pi_model.lora import merged
 from pi_model.loss import CausalLoss
 from pi_model.preparation import Preparation
 
@@ -87,11 +89,15 @@ class Inspection:
 
     def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
         weights = whole_weights(model)
+        if self.config.lora is not None:
+            weights = merged(weights, self.config.lora)
         device = next(model.parameters()).device
         hf_config = self.start.hf_config()
         with torch.device("meta"):
             plain = LlamaForCausalLM._from_config(
-                hf_config, attn_implementation="sdpa", dtype=getattr(torch, self.config.dtype)
+                hf_config,
+                attn_implementation=attention_implementation(device.type, self.config.dtype),
+                dtype=getattr(torch, self.config.dtype),
             )
         plain.to_empty(device=device)
         plain.tie_weights()

@@ -86,13 +86,12 @@ class Meter:
     """Speed and memory of steps.
 
     Args:
-        config: of the model.
-        context_tokens: L'.
+        flops: of a training step for each token.
         world_size: processes, each with a device of its own.
     """
 
-    def __init__(self, config: LlamaConfig, context_tokens: int, world_size: int, device: torch.device) -> None:
-        self._flops = flops_per_token(config, context_tokens)
+    def __init__(self, flops: float, world_size: int, device: torch.device) -> None:
+        self._flops = flops
         self._device, self._world_size = device, world_size
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
         self._peak = next((flops for key, flops in _PEAK_FLOPS.items() if key in name), None)
@@ -121,16 +120,17 @@ def peak_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def flops_per_token(config: LlamaConfig, context_tokens: int) -> float:
+def flops_per_token(config: LlamaConfig, context_tokens: int, *, frozen: bool = False) -> float:
     """Floating-point operations of a training step for each token, recomputation not counted.
 
     Six for every weight that multiplies (forward 2, backward 4), and for attention 6 heads head_dim L' a layer: queries
     by keys and scores by values, 2 operations each, half of the pairs, three times (Chowdhery et al. 2022,
-    arXiv:2204.02311, Appendix B, with the causal half taken off).
+    arXiv:2204.02311, Appendix B, with the causal half taken off). Four for every weight that is frozen, which has no
+    gradient of its own; adapters are too small to count.
     """
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     kv_heads = config.num_key_value_heads or config.num_attention_heads
     queries, keys = config.num_attention_heads * head_dim, kv_heads * head_dim
     layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
-    return 6.0 * weights + 6.0 * config.num_hidden_layers * queries * context_tokens
+    return (4.0 if frozen else 6.0) * weights + 6.0 * config.num_hidden_layers * queries * context_tokens

@@ -22,32 +22,34 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, target_N: Tensor, block: int) -> Tensor:
-        wanted = any(ctx.needs_input_grad[:2])
-        grad_ND = torch.empty_like(hidden_ND) if wanted else None
-        grad_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
+        for_hidden, for_weight = ctx.needs_input_grad[:2]
+        grad_ND = torch.empty_like(hidden_ND) if for_hidden else None
+        grad_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if for_weight else None
         total = torch.zeros((), device=hidden_ND.device)
         for start in range(0, len(target_N), block):
             rows = slice(start, start + block)
             logits = (hidden_ND[rows] @ weight_VD.T).float()
             lse = logits.logsumexp(-1, keepdim=True)
             total += (lse - logits.gather(1, target_N[rows, None])).sum()
-            if grad_ND is not None and grad_VD is not None:
-                # softmax - one-hot, in the place of the logits
-                slope = logits.sub_(lse).exp_()
-                slope.scatter_add_(1, target_N[rows, None], slope.new_full((len(slope), 1), -1.0))
-                slope = slope.div_(len(target_N)).to(weight_VD.dtype)
+            if grad_ND is None and grad_VD is None:
+                continue
+            # softmax - one-hot, in the place of the logits
+            slope = logits.sub_(lse).exp_()
+            slope.scatter_add_(1, target_N[rows, None], slope.new_full((len(slope), 1), -1.0))
+            slope = slope.div_(len(target_N)).to(weight_VD.dtype)
+            if grad_ND is not None:
                 grad_ND[rows] = slope @ weight_VD
-                if weight_VD.dtype == torch.float32:
-                    grad_VD.addmm_(slope.T, hidden_ND[rows])
-                else:
-                    grad_VD += slope.T @ hidden_ND[rows]
+            if grad_VD is not None and weight_VD.dtype == torch.float32:
+                grad_VD.addmm_(slope.T, hidden_ND[rows])
+            elif grad_VD is not None:
+                grad_VD += slope.T @ hidden_ND[rows]
         ctx.save_for_backward(grad_ND, grad_VD.to(weight_VD.dtype) if grad_VD is not None else None)
         return total / len(target_N)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad_ND, grad_VD = ctx.saved_tensors
-        return grad_ND * grads[0], grad_VD * grads[0], None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        grad_ND, grad_VD = (None if found is None else found * grads[0] for found in ctx.saved_tensors)
+        return grad_ND, grad_VD, None, None
 
 
 def linear_cross_entropy(

@@ -18,6 +18,7 @@ from pi_model.config import Architecture, Config
 from pi_model.data import Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.lora import with_first_adapters
 from pi_model.model import check_folder, load_tokenizer, local_folder, read_config, weight_files
 from pi_model.packing import Batches, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
@@ -144,7 +145,7 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
 
 
 def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], Tensor]:
-    """The model's weights by name: from its files, one at a time, or made from the seed.
+    """The model's weights by name: from its files, one at a time, or made from the seed; adapters are always made.
 
     Raises:
         RunError: a name that is not there.
@@ -165,4 +166,4 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
         tensor: Tensor = where[name].get_tensor(name)
         return tensor
 
-    return read
+    return with_first_adapters(read, config.lora, config.seed) if config.lora is not None else read

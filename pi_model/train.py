@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -17,10 +18,11 @@ from pi_model.checkpoint import Checkpoints, first_difference
 from pi_model.config import Config
 from pi_model.errors import RunError, UsageError
 from pi_model.export import export
-from pi_model.files import write_text
+from pi_model.files import sha256_file, write_text
 from pi_model.inspection import Inspection
-from pi_model.log import Display, Log, Meter
+from pi_model.log import Display, Log, Meter, flops_per_token
 from pi_model.loss import CausalLoss
+from pi_model.model import weight_files
 from pi_model.parallel import mean_over_ranks, process_group, sharded_model
 from pi_model.preparation import Preparation, prepare, weight_reader
 
@@ -68,18 +70,22 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             start.hf_config(),
             weight_reader(config, start),
             device,
+            lora=config.lora,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
             compile_layers=config.compile,
         )
         optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=config.peak_lr,
             betas=(config.beta1, config.beta2),
             eps=config.eps,
             weight_decay=config.weight_decay,
         )
         identity = config.identity() | {"data_sha256": start.data_sha256}
+        if config.lora is not None and rank == 0:
+            # Checkpoints hold the adapters alone: they belong to these very weights.
+            identity["base_sha256"] = [sha256_file(path) for path in weight_files(start.origin)]
         checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
@@ -90,10 +96,12 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             inspection.done = evaluations.steps
             if first < config.steps:
                 # What an earlier, shorter run exported.
-                shutil.rmtree(out / "model", ignore_errors=True)
+                for exported in ("model", "adapter"):
+                    shutil.rmtree(out / exported, ignore_errors=True)
         inspection.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
-        meter = Meter(start.hf_config(), config.training_tokens, world_size, device)
+        flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
+        meter = Meter(flops, world_size, device)
         loss = None
 
         for step in range(first, config.steps + 1):
@@ -105,6 +113,9 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                 break
             meter.start()
             windows = torch.from_numpy(start.batches.windows(step, rank, world_size)).to(device)
+            if config.lora is not None and config.lora.dropout:
+                # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
+                torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
             rate = config.learning_rate(step)
             loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -124,7 +135,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         display.close()
         checkpoints.wait()
         if not (out / "model" / "config.json").exists():
-            export(model, start, out / "model")
+            export(model, start, config, out)
         return Outcome(out / "model", config.steps, first, loss)
 
 
