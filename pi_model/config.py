@@ -16,7 +16,16 @@ DTYPES = ("float32", "bfloat16")
 # What may change between two commands on the same folder: how long, how often and on what hardware, never what is
 # computed.
 FREE_TO_CHANGE = frozenset(
-    {"micro_batch", "device", "compile", "activation_checkpointing", "checkpoint_every", "keep", "evaluation"}
+    {
+        "micro_batch",
+        "context_parallel",
+        "device",
+        "compile",
+        "activation_checkpointing",
+        "checkpoint_every",
+        "keep",
+        "evaluation",
+    }
 )
 
 
@@ -119,6 +128,7 @@ class Config:
         steps: optimiser steps.
         global_batch: windows an optimiser step, over all ranks; never changed by the hardware.
         micro_batch: windows a forward pass on one rank; gradients accumulate over the rest.
+        context_parallel: ranks that share the tokens of each window, where one device cannot hold it.
         peak_lr, warmup_steps, warmup_from, decay: learning rate, see `learning_rate`.
         beta1, beta2, eps, weight_decay: of AdamW.
         clip_norm: largest norm of the whole gradient; None clips nothing.
@@ -144,6 +154,7 @@ class Config:
     steps: int
     global_batch: int
     micro_batch: int = 1
+    context_parallel: int = 1
     peak_lr: float
     warmup_steps: int = 20
     warmup_from: float = 0.1
@@ -181,12 +192,18 @@ class Config:
         Raises:
             UsageError: the global batch cannot be shared evenly.
         """
-        if self.global_batch % (world_size * self.micro_batch):
+        if world_size % self.context_parallel:
             raise UsageError(
-                f"global_batch: {self.global_batch} windows cannot be shared by {world_size} processes in micro "
+                f"context_parallel: {world_size} processes are no multiple of {self.context_parallel}; start as many "
+                "with torchrun"
+            )
+        readers = world_size // self.context_parallel
+        if self.global_batch % (readers * self.micro_batch):
+            raise UsageError(
+                f"global_batch: {self.global_batch} windows cannot be shared by {readers} processes in micro "
                 f"batches of {self.micro_batch}; use a micro_batch and a number of processes whose product divides it"
             )
-        return self.global_batch // (world_size * self.micro_batch)
+        return self.global_batch // (readers * self.micro_batch)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0.
@@ -225,7 +242,7 @@ _GROUPS: dict[str, Any] = {"evaluation": Evaluation, "lora": Lora}
 
 def _check(config: Config) -> None:
     """Raise UsageError, naming the field and what it may be."""
-    for name in ("window_tokens", "steps", "global_batch", "micro_batch", "checkpoint_every", "keep"):
+    for name in ("window_tokens", "steps", "global_batch", "micro_batch", "context_parallel", "checkpoint_every", "keep"):
         if getattr(config, name) < 1:
             raise UsageError(f"{name}: must be at least 1, got {getattr(config, name)}")
     if (config.model is None) == (config.architecture is None):
@@ -246,6 +263,12 @@ def _check(config: Config) -> None:
         raise UsageError(f"method: unknown {config.method!r}, choose from {', '.join(METHODS)}")
     if config.method != "none" and config.factor == 1:
         raise UsageError(f"factor: {config.method} with factor 1 changes nothing; use a larger factor or method=none")
+    pieces = 2 * config.context_parallel
+    if config.context_parallel > 1 and config.training_tokens % pieces:
+        raise UsageError(
+            f"context_parallel: windows of {config.training_tokens} tokens do not divide into {pieces} equal pieces, "
+            f"two for each of {config.context_parallel} ranks; use another number"
+        )
     _choose("decay", config.decay, DECAYS)
     _choose("dtype", config.dtype, DTYPES)
     _choose("device", config.device, ("cpu", "cuda"))

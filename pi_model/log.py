@@ -1,5 +1,6 @@
 """What a run says as it goes: one JSON line a step and an evaluation, a bar on a terminal."""
 
+import importlib.util
 import json
 import resource
 import sys
@@ -19,15 +20,16 @@ _PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}
 
 
 class Log:
-    """A file of JSON lines, one a step, which a resumed run goes on from.
+    """A file of JSON lines, one a step, which a resumed run goes on from; the same numbers go to TensorBoard.
 
     Args:
         path: of the file.
         steps_done: lines of later steps are dropped: a killed run may have got further than its last checkpoint.
+        scalars: where the numbers go as well.
     """
 
-    def __init__(self, path: Path, steps_done: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, steps_done: int, scalars: "Scalars") -> None:
+        self.path, self._scalars = path, scalars
         kept = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
         self.steps = {line["step"] for line in kept}
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -35,6 +37,40 @@ class Log:
     def write(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._scalars.write(self.path.stem, line)
+
+
+class Scalars:
+    """The numbers of the logs for TensorBoard, where its package is installed; nothing where it is not.
+
+    Args:
+        folder: of the event files.
+        steps_done: what an earlier command wrote of later steps is no longer shown.
+    """
+
+    installed = importlib.util.find_spec("tensorboard") is not None
+
+    def __init__(self, folder: Path, steps_done: int) -> None:
+        self._folder, self._steps_done = folder, steps_done
+        self._writer: Any = None
+
+    def write(self, log: str, line: dict[str, Any]) -> None:
+        """Every number of a log's line as ``log/name``, and of a table in it as ``log/name/key``."""
+        if not self.installed:
+            return
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self._folder, purge_step=self._steps_done + 1)
+        for name, value in line.items():
+            table = {f"/{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {"": value}
+            for key, number in table.items():
+                if name != "step" and number is not None:
+                    self._writer.add_scalar(f"{log}/{name}{key}", number, line["step"])
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
+from pi_model.context_parallel import Sharing
+
 BLOCK_TOKENS = 1024
 
 
@@ -71,13 +73,26 @@ class CausalLoss(nn.Module):
     """A LLaMA from tokens to loss: what is sharded, called and differentiated in training.
 
     The LM head's weight is used and the head is not called, so the loss has to be inside the module that gathers it.
+
+    Args:
+        sharing: the ranks that the tokens of each window are shared with; None where this rank has them all.
     """
 
-    def __init__(self, llama: LlamaForCausalLM) -> None:
+    def __init__(self, llama: LlamaForCausalLM, sharing: Sharing | None = None) -> None:
         super().__init__()
-        self.llama = llama
+        self.llama, self.sharing = llama, sharing
+
+    @property
+    def attention(self) -> str:
+        """transformers' name of the attention in use."""
+        return str(self.llama.config._attn_implementation)
 
     def forward(self, window_BT: Int[Tensor, "B next"]) -> Float[Tensor, ""]:
-        """Mean loss in nats of predicting tokens [1:] of each window from those before them."""
-        hidden = self.llama.model(input_ids=window_BT[:, :-1], use_cache=False).last_hidden_state
-        return linear_cross_entropy(hidden.flatten(0, 1), self.llama.lm_head.weight, window_BT[:, 1:].flatten())
+        """Mean loss in nats of predicting tokens [1:] of each window from those before them, over this rank's."""
+        inputs, targets, where = window_BT[:, :-1], window_BT[:, 1:], {}
+        if self.sharing is not None:
+            own = self.sharing.positions(inputs.shape[1], inputs.device)
+            inputs, targets = inputs[:, own], targets[:, own]
+            where = {"position_ids": own[None], "sharing": self.sharing}
+        hidden = self.llama.model(input_ids=inputs, use_cache=False, **where).last_hidden_state
+        return linear_cross_entropy(hidden.flatten(0, 1), self.llama.lm_head.weight, targets.flatten())

@@ -23,7 +23,7 @@ from pi_model.model import check_folder, load_tokenizer, local_folder, read_conf
 from pi_model.packing import Batches, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
 from pi_model.tokenizer import train_tokenizer
-from pi_theory.scaling import NoScaling, scaling_by_name
+from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         check_folder(origin)
     content = read_config(origin)
     content, extension = extended(content, config)
+    if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
+        raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []

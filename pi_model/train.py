@@ -3,9 +3,10 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +21,14 @@ from pi_model.errors import RunError, UsageError
 from pi_model.export import export
 from pi_model.files import sha256_file, write_text
 from pi_model.inspection import Inspection
-from pi_model.log import Display, Log, Meter, flops_per_token
+from pi_model.log import Display, Log, Meter, Scalars, flops_per_token
 from pi_model.loss import CausalLoss
 from pi_model.model import weight_files
 from pi_model.parallel import mean_over_ranks, process_group, sharded_model
-from pi_model.preparation import Preparation, prepare, weight_reader
+from pi_model.preparation import prepare, weight_reader
+from pi_model.signals import stop_requests
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
     """Run a config to its end, going on from the newest checkpoint in `out`; the same on every rank of a torchrun.
 
     `out` receives run.json (the config and the hashes of the data), steps.jsonl and evaluations.jsonl (a line each),
-    checkpoints/, and at the end model/, the exported folder.
+    the same for TensorBoard in tensorboard/, checkpoints/, and at the end model/, the exported folder, and adapter/
+    where adapters were trained.
 
     Args:
         config: the run.
@@ -59,18 +64,20 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
     Raises:
         UsageError: the config fits neither the model, the processes nor the folder; before a weight is read.
         RunError: broken or missing model, data or checkpoint; a loss or gradient that is not finite.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the step was ended and has a checkpoint.
     """
-    with process_group(config.device) as device:
+    with process_group(config.device) as device, stop_requests() as stop_asked:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
         _refuse_other_run(config, out)
         start = _rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
-        inspection = Inspection(config, start)
+        inspection = _rank_zero_first(lambda: Inspection(config, start))
         model = sharded_model(
             start.hf_config(),
             weight_reader(config, start),
             device,
             lora=config.lora,
+            context_parallel=config.context_parallel,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
             compile_layers=config.compile,
@@ -91,8 +98,10 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         if first > config.steps:
             raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")
         if rank == 0:
-            write_text(out / "run.json", json.dumps({"config": config.as_json(), "run": identity}, indent=1) + "\n")
-            steps, evaluations = Log(out / "steps.jsonl", first), Log(out / "evaluations.jsonl", first)
+            about = {"config": config.as_json(), "attention": model.attention, "run": identity}
+            write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
+            scalars = Scalars(out / "tensorboard", first)
+            steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
             inspection.done = evaluations.steps
             if first < config.steps:
                 # What an earlier, shorter run exported.
@@ -100,6 +109,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                     shutil.rmtree(out / exported, ignore_errors=True)
         inspection.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
+        display.say(f"{world_size} processes, attention by {model.attention}")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
         meter = Meter(flops, world_size, device)
         loss = None
@@ -112,7 +122,8 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             if step == config.steps:
                 break
             meter.start()
-            windows = torch.from_numpy(start.batches.windows(step, rank, world_size)).to(device)
+            own = start.batches.windows(step, rank // config.context_parallel, world_size // config.context_parallel)
+            windows = torch.from_numpy(own).to(device)
             if config.lora is not None and config.lora.dropout:
                 # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
                 torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
@@ -130,9 +141,16 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             if rank == 0:
                 steps.write(line)
             display.step(line)
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
+            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
                 checkpoints.save(step + 1, model, optimizer)
+            if stopping:
+                display.close()
+                checkpoints.wait()
+                raise KeyboardInterrupt
         display.close()
+        if rank == 0:
+            scalars.close()
         checkpoints.wait()
         if not (out / "model" / "config.json").exists():
             export(model, start, config, out)
@@ -187,11 +205,11 @@ def _refuse_other_run(config: Config, out: Path) -> None:
         raise UsageError(f"out: {out} holds a run {difference}; give another folder, or the same config")
 
 
-def _rank_zero_first(load: Any) -> Preparation:
+def _rank_zero_first(load: Callable[[], T]) -> T:
     """What is fetched, tokenised or made goes to the disk once, and the other ranks read it there."""
     if dist.get_rank() != 0:
         dist.barrier()
-    loaded: Preparation = load()
+    loaded = load()
     if dist.get_rank() == 0:
         dist.barrier()
     return loaded

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from pi_model.config import Architecture, Evaluation
@@ -331,3 +332,27 @@ def test_perplexity_and_passkey_are_measured_on_the_way(tiny_folder, data, tmp_p
     assert [line["step"] for line in lines] == [0, 1]
     assert list(lines[0]["accuracy"]) == ["256", "512"]
     assert lines[0]["loss_nats"] != lines[1]["loss_nats"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes"),
+    [(2, {"context_parallel": 2}), (4, {"context_parallel": 2, "activation_checkpointing": True})],
+    ids=["shared by all", "shared by pairs"],
+)
+def test_ranks_that_share_windows_are_one_process(config, tmp_path, reference, processes, changes):
+    shared = replace(config, **changes)
+    np.testing.assert_allclose(trained(shared, tmp_path / "shared", processes=processes), reference[2], **CLOSE)
+    assert json.loads((tmp_path / "shared/run.json").read_text())["attention"] == "context_parallel"
+
+
+def test_tensorboard_shows_the_logs(config, tmp_path, data):
+    asked = Evaluation(steps=(0, 2), data=str(data), windows=(128,), stride=64, samples=2)
+    config = replace(config, evaluation=asked, steps=3, checkpoint_every=1)
+    whole = trained(config, tmp_path / "out")
+    trained(replace(config, steps=4), tmp_path / "out")
+    events = EventAccumulator(str(tmp_path / "out/tensorboard")).Reload()
+    shown = [(one.step, one.value) for one in events.Scalars("steps/loss_nats")]
+    assert [step for step, _ in shown] == [1, 2, 3, 4]
+    np.testing.assert_allclose([value for _, value in shown[:3]], whole, rtol=1e-6)
+    assert {"steps/learning_rate", "steps/gradient_norm", "steps/tokens_per_second"} <= set(events.Tags()["scalars"])
+    assert [one.step for one in events.Scalars("evaluations/loss_nats/128")] == [0, 2]
