@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -117,6 +118,15 @@ def test_a_killed_run_goes_on_bit_for_bit(reference, kills):
         assert trained(config, out) == whole
     ours, theirs = (load_checkpoint(path / "model").model.state_dict() for path in (out, folder / "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(("by", "processes"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)], ids=["Ctrl-C", "scheduler"])
+def test_a_run_asked_to_stop_ends_its_step_and_leaves_a_checkpoint(config, tmp_path, by, processes):
+    out = tmp_path / "out"
+    assert run(config, out, kill_at=2, by=by, processes=processes) == ("KeyboardInterrupt", "")
+    assert len(losses(out)) == 3
+    assert (out / "checkpoints/step-00000003/checkpoint.json").exists()
+    assert trained(config, out, processes=processes) == trained(config, tmp_path / "whole", processes=processes)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(reference, tiny_folder, monkeypatch, tmp_path):
