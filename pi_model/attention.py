@@ -1,6 +1,6 @@
 """Which attention kernel a model runs with."""
 
-from transformers.utils import is_flash_attn_2_available
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from pi_model.context_parallel import NAME
 

@@ -73,7 +73,7 @@ class Evaluation:
         data, split: documents to measure perplexity on; None measures none.
         windows: input lengths in tokens.
         stride: S of the sliding window.
-        max_tokens: longer documents are cut.
+        max_tokens: longer documents are cut; None cuts none.
         samples: number of documents.
         passkey_positions: distances to ask for in the extended window, 0 for no passkey.
         passkey_trials: keys at each.
@@ -84,7 +84,7 @@ class Evaluation:
     split: str = "validation"
     windows: tuple[int, ...] = ()
     stride: int = 256
-    max_tokens: int = 32768
+    max_tokens: int | None = 32768
     samples: int = 8
     passkey_positions: int = 0
     passkey_trials: int = 10
@@ -242,7 +242,15 @@ _GROUPS: dict[str, Any] = {"evaluation": Evaluation, "lora": Lora}
 
 def _check(config: Config) -> None:
     """Raise UsageError, naming the field and what it may be."""
-    for name in ("window_tokens", "steps", "global_batch", "micro_batch", "context_parallel", "checkpoint_every", "keep"):
+    for name in (
+        "window_tokens",
+        "steps",
+        "global_batch",
+        "micro_batch",
+        "context_parallel",
+        "checkpoint_every",
+        "keep",
+    ):
         if getattr(config, name) < 1:
             raise UsageError(f"{name}: must be at least 1, got {getattr(config, name)}")
     if (config.model is None) == (config.architecture is None):
@@ -316,13 +324,31 @@ def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{name}: unknown {value!r}, choose from {', '.join(choices)}")
 
 
+def paper_evaluation(config: Config) -> Evaluation:
+    """What the paper's Tables 3 and 4 show along a run: PG-19 at the extended window, and passkey, every 200 steps.
+
+    As long as the training itself: 100 whole books with a stride of 256, at every step it is asked for.
+    """
+    return Evaluation(
+        steps=(*range(0, 1001, 200), *([config.steps] if config.steps > 1000 else [])),
+        data="pg19",
+        split="test",
+        windows=(config.context_tokens,),
+        stride=256,
+        max_tokens=None,
+        samples=100,
+        passkey_positions=32,
+        passkey_trials=10,
+    )
+
+
 def override(config: Config, assignments: list[str]) -> Config:
     """A config with some fields replaced.
 
     Args:
         assignments: "field=value", "evaluation.field=value" or "lora.field=value", which turns LoRA on where it was
             off; "none" where a field may be None; lists are joined by commas; data is "name" or "name*weight", joined
-            by commas.
+            by commas, read no further than the recipe's own; "evaluation=paper" is `paper_evaluation`.
 
     Raises:
         UsageError: an unknown field, or a value that does not fit it.
@@ -332,11 +358,16 @@ def override(config: Config, assignments: list[str]) -> Config:
         if not equals:
             raise UsageError(f"{assignment}: an override is written field=value")
         group, dot, inner = name.partition(".")
-        if dot and group in _GROUPS:
+        if assignment == "evaluation=paper":
+            changes: dict[str, Any] = {"evaluation": paper_evaluation(config)}
+        elif dot and group in _GROUPS:
             target = getattr(config, group) or _GROUPS[group]()
             changes = {group: replace(target, **_assigned(target, inner, text, f"{group}."))}
         else:
             changes = _assigned(config, name, text, "")
+        if name == "data":
+            limit = config.data[0].stream_tokens
+            changes = {"data": tuple(replace(corpus, stream_tokens=limit) for corpus in changes["data"])}
         # Fields that only make sense together are checked together, below.
         config = _unchecked(config, changes)
     _check(config)

@@ -74,9 +74,7 @@ def with_first_adapters(read: Callable[[str], Tensor], lora: Lora, seed: int) ->
 
 def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
     """The weights of the plain model that computes the same, in float32 where adapters are added."""
-    plain = {
-        name.replace(_BASE, ".weight"): weight for name, weight in weights.items() if not name.endswith((_A, _B))
-    }
+    plain = {name.replace(_BASE, ".weight"): weight for name, weight in weights.items() if not name.endswith((_A, _B))}
     for name, weight in weights.items():
         if name.endswith(_A):
             layer = name.removesuffix(_A)
