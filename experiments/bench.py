@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments import record
 
-MODULES = ("bench_theory", "bench_perplexity", "bench_passkey")
+MODULES = ("bench_theory", "bench_perplexity", "bench_passkey", "bench_training")
 
 
 def main() -> int:

@@ -277,6 +277,8 @@ def _check(config: Config) -> None:
             f"context_parallel: windows of {config.training_tokens} tokens do not divide into {pieces} equal pieces, "
             f"two for each of {config.context_parallel} ranks; use another number"
         )
+    if config.context_parallel > 1 and config.compile:
+        raise UsageError("context_parallel: not together with compile; set compile=false")
     _choose("decay", config.decay, DECAYS)
     _choose("dtype", config.dtype, DTYPES)
     _choose("device", config.device, ("cpu", "cuda"))

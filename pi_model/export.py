@@ -9,6 +9,7 @@ import torch.distributed as dist
 from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.tensor import DTensor
 
 from pi_model.config import Config
 from pi_model.extension import copy_companions, fit_tokenizer
@@ -32,6 +33,12 @@ def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
     if model.llama.config.tie_word_embeddings:
         weights.pop("lm_head.weight", None)
     return weights
+
+
+def live_weights(model: CausalLoss) -> dict[str, Tensor]:
+    """The same by reference, on a single process, whose shards are whole."""
+    parameters = model.named_parameters()
+    return {name.removeprefix(_PREFIX): cast(DTensor, one.detach()).to_local() for name, one in parameters}
 
 
 def export(model: CausalLoss, preparation: Preparation, config: Config, out: Path) -> None:

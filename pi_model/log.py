@@ -31,6 +31,8 @@ class Log:
     def __init__(self, path: Path, steps_done: int, scalars: "Scalars") -> None:
         self.path, self._scalars = path, scalars
         kept = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
+        for line in kept:
+            scalars.write(path.stem, line)
         self.steps = {line["step"] for line in kept}
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -44,14 +46,14 @@ class Scalars:
     """The numbers of the logs for TensorBoard, where its package is installed; nothing where it is not.
 
     Args:
-        folder: of the event files.
-        steps_done: what an earlier command wrote of later steps is no longer shown.
+        folder: of the event files. What earlier commands wrote there is no longer shown, because a kill loses some of
+            it: the logs write all their lines anew.
     """
 
     installed = importlib.util.find_spec("tensorboard") is not None
 
-    def __init__(self, folder: Path, steps_done: int) -> None:
-        self._folder, self._steps_done = folder, steps_done
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._writer: Any = None
 
     def write(self, log: str, line: dict[str, Any]) -> None:
@@ -61,7 +63,7 @@ class Scalars:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(self._folder, purge_step=self._steps_done + 1)
+            self._writer = SummaryWriter(self._folder, purge_step=0)
         for name, value in line.items():
             table = {f"/{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {"": value}
             for key, number in table.items():

@@ -66,7 +66,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         RunError: broken or missing model, data or checkpoint; a loss or gradient that is not finite.
         KeyboardInterrupt: SIGINT or SIGTERM came; the step was ended and has a checkpoint.
     """
-    with process_group(config.device) as device, stop_requests() as stop_asked:
+    with process_group(config.device) as device:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
         _refuse_other_run(config, out)
@@ -100,7 +100,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         if rank == 0:
             about = {"config": config.as_json(), "attention": model.attention, "run": identity}
             write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
-            scalars = Scalars(out / "tensorboard", first)
+            scalars = Scalars(out / "tensorboard")
             steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
             inspection.done = evaluations.steps
             if first < config.steps:
@@ -109,49 +109,59 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                     shutil.rmtree(out / exported, ignore_errors=True)
         inspection.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
-        display.say(f"{world_size} processes, attention by {model.attention}")
+        display.say(f"processes: {world_size}, attention: {model.attention}")
+        if not Scalars.installed:
+            display.say("no scalars for TensorBoard: pip install tensorboard")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
         meter = Meter(flops, world_size, device)
-        loss = None
+        loss, stopping = None, False
 
-        for step in range(first, config.steps + 1):
-            if measured := inspection.at(step, model):
-                if rank == 0:
-                    evaluations.write(measured)
-                display.say(f"evaluation {json.dumps(measured)}")
-            if step == config.steps:
-                break
-            meter.start()
-            own = start.batches.windows(step, rank // config.context_parallel, world_size // config.context_parallel)
-            windows = torch.from_numpy(own).to(device)
-            if config.lora is not None and config.lora.dropout:
-                # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
-                torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
-            rate = config.learning_rate(step)
-            loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                names = ", ".join(start.batches.names(step)[:8])
-                checkpoints.wait()
-                raise RunError(
-                    f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
-                    f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
+        with stop_requests() as stop_asked:
+            for step in range(first, config.steps + 1):
+                if measured := inspection.at(step, model):
+                    if rank == 0:
+                        evaluations.write(measured)
+                    display.say(f"evaluation {json.dumps(measured)}")
+                if step == config.steps:
+                    break
+                meter.start()
+                own = start.batches.windows(
+                    step, rank // config.context_parallel, world_size // config.context_parallel
                 )
-            line: dict[str, Any] = {"step": step + 1, "loss_nats": loss, "gradient_norm": norm, "learning_rate": rate}
-            line |= meter.stop(config.global_batch * config.training_tokens)
-            if rank == 0:
-                steps.write(line)
-            display.step(line)
-            stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
-                checkpoints.save(step + 1, model, optimizer)
-            if stopping:
-                display.close()
-                checkpoints.wait()
-                raise KeyboardInterrupt
+                windows = torch.from_numpy(own).to(device)
+                if config.lora is not None and config.lora.dropout:
+                    # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
+                    torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
+                rate = config.learning_rate(step)
+                loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    names = ", ".join(start.batches.names(step)[:8])
+                    checkpoints.wait()
+                    raise RunError(
+                        f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
+                        f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
+                    )
+                line: dict[str, Any] = {
+                    "step": step + 1,
+                    "loss_nats": loss,
+                    "gradient_norm": norm,
+                    "learning_rate": rate,
+                }
+                line |= meter.stop(config.global_batch * config.training_tokens)
+                if rank == 0:
+                    steps.write(line)
+                display.step(line)
+                stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
+                    checkpoints.save(step + 1, model, optimizer)
+                if stopping:
+                    break
         display.close()
         if rank == 0:
             scalars.close()
         checkpoints.wait()
+        if stopping:
+            raise KeyboardInterrupt
         if not (out / "model" / "config.json").exists():
             export(model, start, config, out)
         return Outcome(out / "model", config.steps, first, loss)

@@ -173,6 +173,7 @@ BAD = {
     "lora.colour=blue": "lora.colour: no such field; choose from lora.alpha",
     "evaluation=everything": "evaluation: no such field",
     "context_parallel=0": "context_parallel: must be at least 1",
+    "compile=true context_parallel=2": "context_parallel: not together with compile",
     "context_parallel=3": "windows of 512 tokens do not divide into 6 equal pieces",
     "context_parallel=2": "1 processes are no multiple of 2; start as many with torchrun",
     "steps": "an override is written field=value",
@@ -182,7 +183,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_config_ends_in_one_line_before_anything_is_written(bad, tmp_path, capsys):
-    assert main(["finetune", "tiny_512_pi", bad, "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert main(["finetune", "tiny_512_pi", *bad.split(), "--out", str(tmp_path / "out"), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert BAD[bad] in error
     assert error.startswith("pi-model: error: ")

@@ -5,6 +5,7 @@ import math
 import shutil
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from pi_model.config import Architecture, Evaluation
 from pi_model.data import Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
+from pi_model.inspection import Inspection
 from pi_model.loss import linear_cross_entropy
 from pi_model.model import load_checkpoint, load_tokenizer
 from pi_model.packing import Batches, Stream
+from pi_model.parallel import process_group, sharded_model
 from pi_model.rope import read_extension
 from pi_model.train import train
 from pi_theory.scaling import LinearPI, NoScaling
@@ -366,3 +369,14 @@ def test_tensorboard_shows_the_logs(config, tmp_path, data):
     np.testing.assert_allclose([value for _, value in shown[:3]], whole, rtol=1e-6)
     assert {"steps/learning_rate", "steps/gradient_norm", "steps/tokens_per_second"} <= set(events.Tags()["scalars"])
     assert [one.step for one in events.Scalars("evaluations/loss_nats/128")] == [0, 2]
+
+
+def test_a_single_process_is_evaluated_without_a_copy_of_its_weights(config, tiny_model):
+    with process_group("cpu") as device:
+        model = sharded_model(tiny_model.config, tiny_model.state_dict().__getitem__, device)
+        start = SimpleNamespace(hf_config=lambda: tiny_model.config)
+        plain = Inspection(config, start)._plain(model)
+        trained = {one.to_local().data_ptr() for one in model.parameters()}
+        assert {one.data_ptr() for one in plain.parameters()} == trained
+        ids = torch.arange(40)[None]
+        assert torch.equal(plain(ids).logits, tiny_model(ids).logits)
