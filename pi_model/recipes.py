@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from pi_model.config import Architecture, Config, Corpus, Evaluation
+from pi_model.config import ADAPTABLE, Architecture, Config, Corpus, Evaluation, Lora
 from pi_model.errors import UsageError
 
 # LLaMA 1 on the hub; the paper's "33B" is published as 30b.
@@ -18,16 +18,16 @@ LLAMA = {
     "33b": "huggyllama/llama-30b",
     "65b": "huggyllama/llama-65b",
 }
-PILE = "monology/pile-uncopyrighted"  # the Pile without the parts that had to be taken down
 
 
-def llama(size: str, context_tokens: int, *, direct: bool = False) -> Config:
+def llama(size: str, context_tokens: int, *, direct: bool = False, corpus: str = "pile") -> Config:
     """The paper's fine-tuning of a LLaMA from 2048 tokens: by Position Interpolation, or directly.
 
     Args:
         size: a key of `LLAMA`.
         context_tokens: L'; the paper has 8192, 16384 and 32768.
         direct: positions are not scaled, and there are ten times the steps.
+        corpus: "pile", or "redpajama", which the paper has for 7B at 8192 in Table 5.
     """
     steps = 10000 if direct else 1000
     # 64 on 32 A100 for 7B, 13B and 33B to 8192; 128 on 128 A100 for all others.
@@ -37,7 +37,7 @@ def llama(size: str, context_tokens: int, *, direct: bool = False) -> Config:
         window_tokens=2048,
         factor=context_tokens / 2048,
         method="none" if direct else "linear",
-        data=(Corpus(name=PILE, stream_tokens=steps * batch * context_tokens),),
+        data=(Corpus(name=corpus, stream_tokens=steps * batch * context_tokens),),
         steps=steps,
         global_batch=batch,
         peak_lr=2e-5 if size in ("7b", "13b") else 1e-5,
@@ -58,6 +58,11 @@ def llama(size: str, context_tokens: int, *, direct: bool = False) -> Config:
         micro_batch=1,
         checkpoint_every=100,
     )
+
+
+def llama_lora(size: str, context_tokens: int) -> Config:
+    """`llama` with adapters on every layer, for less memory: not in the paper; its learning rate is a usual one."""
+    return replace(llama(size, context_tokens), lora=Lora(targets=ADAPTABLE), peak_lr=2e-4)
 
 
 def smollm2(context_tokens: int, *, direct: bool = False) -> Config:
@@ -136,6 +141,10 @@ def _recipes() -> dict[str, Callable[[], Config]]:
         for size in LLAMA:
             for context in (8192, 16384, 32768):
                 found[f"llama_{size}_{context}_{kind}"] = partial(llama, size, context, direct=direct)
+    for size in LLAMA:
+        for context in (8192, 16384, 32768):
+            found[f"llama_{size}_{context}_pi_lora"] = partial(llama_lora, size, context)
+    found["llama_7b_8192_pi_redpajama"] = partial(llama, "7b", 8192, corpus="redpajama")
     return found
 
 

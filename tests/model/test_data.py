@@ -74,6 +74,25 @@ def test_a_column_of_token_ids_is_taken_as_it_is_without_its_bos(tmp_path, token
     assert [ids.tolist() for ids in documents.tokens] == [[5, 6], [7, 0]]
 
 
+@given(
+    texts=st.lists(st.text(max_size=30), min_size=1, max_size=8),
+    limit=st.none() | st.integers(1, 60),
+    batch=st.integers(1, 40),
+)
+def test_batches_give_the_documents_that_one_at_a_time_would(tokenizer, texts, limit, batch):
+    rows = [(str(number), text) for number, text in enumerate(texts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "read_documents", lambda source: iter(rows))
+        patch.setattr(data, "_BATCH_BYTES", batch)
+        found = list(data._tokenised(Source("any", stream_tokens=limit), tokenizer))
+    assert [name for name, _ in found] == [name for name, _ in rows[: len(found)]]
+    for (_, ids), text in zip(found, texts, strict=False):
+        assert ids.tolist() == tokenizer(text, add_special_tokens=False)["input_ids"]
+    before_last = sum(len(ids) for _, ids in found[:-1])
+    assert limit is None or before_last < limit
+    assert len(found) == len(texts) or (limit is not None and before_last + len(found[-1][1]) >= limit)
+
+
 def test_token_ids_of_another_tokenizer_are_refused(tmp_path, tokenizer):
     path = tmp_path / "ids.parquet"
     parquet.write_table(arrow.table({"input_ids": [[5, 9999]]}), path)
