@@ -114,7 +114,7 @@ def read_documents(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
     """
     path = Path(source.name)
     if source.name in CORPORA:
-        return read_corpus(source.name, source.split)
+        return read_corpus(source.name, source.split, source.column)
     if path.is_dir() and not any(path.rglob("*.parquet")):
         return _folder(path, source.column)
     if path.is_file():
@@ -221,7 +221,7 @@ def load_documents(
             )
         source, selection = preset.source, selection or preset.selection
     selection = selection or Selection()
-    names, tokens = _memory_map(source, tokenizer, progress)
+    names, tokens = memory_map(source, cache_key(source, tokenizer), _tokenised(source, tokenizer), progress=progress)
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
@@ -233,10 +233,20 @@ def load_documents(
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
 
-def _memory_map(
-    source: Source, tokenizer: PreTrainedTokenizerBase, progress: bool
+def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
+    for name, content in read_documents(source):
+        yield name, _token_ids(name, content, tokenizer)
+
+
+def memory_map(
+    source: Source, key: str, documents: Iterator[tuple[str, np.ndarray]], *, progress: bool = False
 ) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
-    folder = cache_dir() / "tokens" / _cache_key(source, tokenizer)
+    """Names and token ids, uint32, written to the cache under a key; documents are taken only where it has none.
+
+    Raises:
+        RunError: there are no tokens.
+    """
+    folder = cache_dir() / "tokens" / key
     if not (folder / "index.json").exists():
         with new_folder(folder) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
@@ -244,8 +254,7 @@ def _memory_map(
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
             with bar, (partial / "tokens.bin").open("wb") as file:
                 total = 0
-                for name, content in read_documents(source):
-                    ids = _token_ids(name, content, tokenizer)
+                for name, ids in documents:
                     ids.tofile(file)
                     total += len(ids)
                     index["names"].append(name)
@@ -274,7 +283,8 @@ def _token_ids(name: str, content: str | Sequence[int], tokenizer: PreTrainedTok
     return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
 
 
-def _cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hex key of everything that a source's tokens depend on."""
     path = Path(source.name)
     files: list[Path] = []
     if source.name not in CORPORA:
