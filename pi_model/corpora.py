@@ -4,10 +4,10 @@ Every source is an archive on the package registry, pinned by hash. A work, what
 in one split.
 """
 
-import ast
 import hashlib
+import inspect
+import re
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,6 +34,9 @@ CODE = {
 
 # The Sonnets, printed with A Lover's Complaint; The Passionate Pilgrim repeats two of them.
 _SHAKESPEARE_POEMS = {"sonnets", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle"}
+
+# What a module may begin with, and a docstring after it, read without parsing the rest.
+_DOCSTRING = re.compile(r'(?P<comments>(?:[ \t]*(?:#[^\n]*)?\n)*)[rR]?"""(?P<docstring>.*?)"""', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -97,17 +100,10 @@ def _code(split: str) -> Iterator[tuple[str, str]]:
 def _modules(split: str) -> Iterator[tuple[str, str, str]]:
     """(name, source without its docstring, docstring) of the modules whose docstring is as long as an abstract."""
     for name, text in _code(split):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings that are not ours
-            try:
-                module = ast.parse(text)
-            except SyntaxError:  # templates and tests of syntax errors
-                continue
-        docstring = ast.get_docstring(module)
-        if docstring and 80 <= len(docstring) <= 2000:
-            lines, statement = text.split("\n"), module.body[0]
-            rest = lines[: statement.lineno - 1] + lines[statement.end_lineno :]
-            if document := "\n".join(rest).strip():
+        if found := _DOCSTRING.match(text):
+            docstring = inspect.cleandoc(found["docstring"])
+            document = (found["comments"] + text[found.end() :]).strip()
+            if document and 80 <= len(docstring) <= 2000:
                 yield name, document, docstring
 
 

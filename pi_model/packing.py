@@ -140,7 +140,9 @@ class Batches:
         steps: how many steps there are.
     """
 
-    def __init__(self, streams: Sequence[Stream | PairStream], weights: Sequence[float], global_batch: int, steps: int) -> None:
+    def __init__(
+        self, streams: Sequence[Stream | PairStream], weights: Sequence[float], global_batch: int, steps: int
+    ) -> None:
         self.streams, self.global_batch = list(streams), global_batch
         shares = np.asarray(weights, dtype=float) / sum(weights)
         counts = [math.ceil(global_batch * steps * share) + 2 for share in shares]

@@ -1,4 +1,4 @@
-"""Documents with summaries, as the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5) and what is to follow it."""
+"""Documents with summaries: the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5), and what is to follow it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ class SummaryPrompts:
             kept = max(0, kept - excess)
 
     def target(self, summary: str) -> list[int]:
-        """Token ids of a summary after the prompt, cut where it is too long; the end token follows one that is whole."""
+        """Token ids of a summary after the prompt, cut where it is too long; the end token follows a whole one."""
         ids = ids_after(self.tokenizer, "Summary:", " " + summary.strip())
         eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
         return (ids + eos)[: self.summary_tokens]

@@ -116,8 +116,8 @@ def summarize(
             written = generate(model, [todo[name] for name in batch], sampling, seeds, ends)
             for name, ids in zip(batch, written, strict=True):
                 ended = bool(ids) and ids[-1] in ends
-                text = maker.tokenizer.decode(ids[: len(ids) - ended], skip_special_tokens=True).strip()
-                journal.write(name, {"text": text, "tokens": len(ids) - ended, "ended": ended})
+                text = str(maker.tokenizer.decode(ids[: len(ids) - ended], skip_special_tokens=True))
+                journal.write(name, {"text": text.strip(), "tokens": len(ids) - ended, "ended": ended})
                 bar.update()
     return [
         Summary(name, reference=reference, rouge=scorer(reference, journal.done[name]["text"]), **journal.done[name])
@@ -212,12 +212,13 @@ def draw(
     """
     if temperature == 0:
         return logits_BV.argmax(-1)
-    share_BV, order_BV = (logits_BV / temperature).softmax(-1).sort(-1, descending=True, stable=True)
+    share_BV, order_BV = (logits_BV / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
     before_BV = share_BV.cumsum(-1) - share_BV
-    below_BV = share_BV.where(before_BV < top_p, 0.0).cumsum(-1)
+    nucleus_BV = before_BV < top_p
+    below_BV = share_BV.where(nucleus_BV, 0.0).cumsum(-1)
     place_B1 = torch.searchsorted(below_BV, uniform_B[:, None].to(below_BV) * below_BV[:, -1:], right=True)
     # Rounding may leave the product at the very end.
-    return order_BV.gather(1, place_B1.clamp(max=int((before_BV < top_p).sum(1).max()) - 1))[:, 0]
+    return order_BV.gather(1, place_B1.minimum(nucleus_BV.sum(1, keepdim=True) - 1))[:, 0]
 
 
 def rouge_scorer() -> Any:
