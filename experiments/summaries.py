@@ -81,10 +81,13 @@ STUDY = Study(
     says="ROUGE of SmolLM2-135M's summaries of Python modules before and after a short fine-tuning on others",
     config={
         "recipe": "smollm2_abstracts",
-        "overrides": ["steps=24", "global_batch=2", "sequence_tokens=768", "dtype=bfloat16", "checkpoint_every=4"],
+        "overrides": [
+            *("steps=16", "global_batch=2", "sequence_tokens=768", "peak_lr=2e-4", "warmup_steps=3"),
+            *("dtype=bfloat16", "checkpoint_every=8"),
+        ],
         "split": "test",
-        "documents": 16,
-        "sampling": {"temperature": 0.5, "top_p": 0.95, "max_tokens": 128, "seed": 0},
+        "documents": 12,
+        "sampling": {"temperature": 0.5, "top_p": 0.95, "max_tokens": 96, "seed": 0},
         "dtype": "bfloat16",
     },
     run=run,

@@ -1,4 +1,4 @@
-"""Documents with summaries: the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5), and what is to follow it."""
+"""Documents with summaries: the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5) and what follows it."""
 
 import hashlib
 from collections.abc import Iterator
