@@ -178,15 +178,15 @@ def benchmark(
             raise UsageError(f"{name}: must be at least 1, got {number}")
     out = {}
     for task in dict.fromkeys(tasks):
-        source = f"{data_dir / f'{task}.jsonl'}" if data_dir else ""
-        data = sha256_file(Path(source)) if source else "hub"
+        file = data_dir / f"{task}.jsonl" if data_dir else None
+        data = sha256_file(file) if file else "hub"
         journal = LineJournal(progress_folder, f"benchmark {task} {data} {limit} {context_tokens} {bos}")
         if "items" not in journal.done:
             # Off a terminal, bars would be lines without number.
             hidden = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
             with hidden:
                 lm = _harness_model(model, tokenizer, context_tokens, bos, batch_size)
-                journal.write("items", _evaluate(lm, task, source, limit))
+                journal.write("items", _evaluate(lm, harness_task(task, file), limit))
         out[task] = Scores(journal.done["items"])
     return out
 
@@ -207,31 +207,47 @@ def _harness_model(
     )
 
 
-def _evaluate(lm: Any, name: str, source: str, limit: int | None) -> dict[str, list[float]]:
+def harness_task(name: str, file: Path | None = None) -> Any:
+    """The harness's object for a task, with its data.
+
+    Args:
+        name: a key of `TASKS`.
+        file: its items, instead of those on the hub.
+
+    Raises:
+        RunError: the data cannot be had.
+    """
     import lm_eval
     from lm_eval.tasks import TaskManager
 
     task = TASKS[name]
-    harness = Path(lm_eval.__file__).parent / "tasks"
-    content: dict[str, Any] = {"include": str(harness / task.harness if task.harness else TASK_FILES / f"{name}.yaml")}
-    if source:
+    folder = Path(lm_eval.__file__).parent / "tasks" if task.harness else TASK_FILES
+    content: dict[str, Any] = {"include": str(folder / (task.harness or f"{name}.yaml"))}
+    if file:
         content |= {
             "dataset_path": "json",
             "dataset_name": None,
-            "dataset_kwargs": {"data_files": {task.split: source}, "cache_dir": str(cache_dir() / "datasets")},
+            "dataset_kwargs": {"data_files": {task.split: str(file)}, "cache_dir": str(cache_dir() / "datasets")},
             "training_split": None,
         }
-    manager = TaskManager(include_defaults=False)
     try:
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / "task.yaml"
-            file.write_text(json.dumps(content))  # which is YAML
-            loaded = manager.load([str(file)])["tasks"][name]
+        with TemporaryDirectory() as temporary:
+            path = Path(temporary) / "task.yaml"
+            path.write_text(json.dumps(content))  # which is YAML
+            return TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         raise RunError(
             f"{name}: its data cannot be loaded: {str(error).splitlines()[0]}; --data-dir takes it from local files"
         ) from error
-    found = lm_eval.simple_evaluate(model=lm, tasks=[loaded], limit=limit, task_manager=manager, bootstrap_iters=0)
-    samples = sorted(found["samples"][name], key=lambda sample: sample["doc_id"])
-    metrics = [metric for metric in ("acc", "acc_norm") if metric in samples[0]]
-    return {metric: [float(sample[metric]) for sample in samples] for metric in metrics}
+
+
+def _evaluate(lm: Any, task: Any, limit: int | None) -> dict[str, list[float]]:
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    # Without a manager of its own it would read the files of all its thousands of tasks.
+    manager = TaskManager(include_defaults=False)
+    found = simple_evaluate(model=lm, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+    (samples,) = found["samples"].values()
+    samples = sorted(samples, key=lambda sample: sample["doc_id"])
+    return {name: [float(one[name]) for one in samples] for name in ("acc", "acc_norm") if name in samples[0]}
