@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
+from experiments import summaries
 from pi_model import corpora
 from pi_model.config import Summaries, override
 from pi_model.data import Documents, Source
@@ -409,3 +410,27 @@ def test_a_number_outside_its_domain_is_wrong_usage(option, value, message, tiny
     code, _, errors = ends(capsys, "summarize", "--model", tiny_folder, "--data", reports, option, value, "--quiet")
     assert code == 2
     assert message in errors.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.shared_cache
+def test_the_study_trains_writes_and_scores_from_end_to_end(tmp_path):
+    model = random_llama(vocab_size=260, max_position_embeddings=1024)
+    model.save_pretrained(tmp_path / "model")
+    byte_tokenizer().save_pretrained(tmp_path / "model")
+    small = [f"model={tmp_path / 'model'}", "window_tokens=1024", "sequence_tokens=400", "steps=2", "warmup_steps=1"]
+    config = {
+        **summaries.STUDY.config,
+        "overrides": [*small, "global_batch=1"],
+        "documents": 3,
+        "sampling": {"max_tokens": 4},
+        "dtype": "float32",
+    }
+    metrics = summaries.run(config, progress=False)
+    assert len(metrics["loss_nats"]) == 2
+    assert len(metrics["documents"]) == 3
+    before, after = metrics["cases"]
+    assert (before["model"], after["model"]) == ("as given", "fine-tuned")
+    assert before["tokens"] == after["tokens"] == [4, 4, 4]
+    assert before["example"]["reference"] == after["example"]["reference"]
+    json.dumps(metrics, allow_nan=False)
