@@ -202,7 +202,7 @@ def _passkey(arguments: argparse.Namespace) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
-    from pi_model.evaluation.benchmarks import Scores, benchmark, check_tasks
+    from pi_model.evaluation.benchmarks import Scores, benchmark, check_tasks, compare
 
     tasks = list(dict.fromkeys(arguments.tasks))
     models = list(dict.fromkeys(arguments.model))
@@ -226,26 +226,16 @@ def _benchmark(arguments: argparse.Namespace) -> None:
         )
         if not arguments.quiet:
             print(f"{name}: done", file=sys.stderr)
-    base = models[0]
-    results = []
-    for task in tasks:
-        for metric in scores[base][task].items:
-            for name in models:
-                mean, error = scores[name][task].mean(metric)
-                row = {"task": task, "metric": metric, "model": name, "accuracy": mean, "stderr": error}
-                if name != base:
-                    row["gain"], row["gain_stderr"] = scores[name][task].gain(scores[base][task], metric)
-                results.append(row | {"items": len(scores[name][task].items[metric])})
     report = {
         "models": models,
         "data": str(arguments.data_dir or "hub"),
         "limit": arguments.limit,
         "dtype": arguments.dtype,
         "harness": f"lm_eval {version('lm_eval')}",
-        "results": results,
+        "results": compare(scores),
     }
     lines = [f"{'task':11} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
-    for row in results:
+    for row in report["results"]:
         gain = _percent(row["gain"], row["gain_stderr"], "+") if "gain" in row else ""
         accuracy = _percent(row["accuracy"], row["stderr"])
         lines.append(f"{row['task']:11} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}")

@@ -207,6 +207,26 @@ def _harness_model(
     )
 
 
+def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
+    """Models beside each other, a row for each task, metric and model.
+
+    Args:
+        scores: by model and task; the first model is the one that the others are set against.
+    """
+    base = next(iter(scores.values()))
+    rows = []
+    for task, of_base in base.items():
+        for metric, items in of_base.items.items():
+            for model, of_model in scores.items():
+                accuracy, error = of_model[task].mean(metric)
+                row = {"task": task, "metric": metric, "model": model, "items": len(items)}
+                row |= {"accuracy": accuracy, "stderr": error}
+                if of_model is not base:
+                    row["gain"], row["gain_stderr"] = of_model[task].gain(of_base, metric)
+                rows.append(row)
+    return rows
+
+
 def harness_task(name: str, file: Path | None = None) -> Any:
     """The harness's object for a task, with its data.
 
