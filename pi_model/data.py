@@ -149,7 +149,8 @@ def _file(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
     if path.suffix != ".jsonl":
         yield path.name, text
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines, which also splits at separators that may stand in a JSON string.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)

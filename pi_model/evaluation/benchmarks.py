@@ -122,11 +122,13 @@ def check_tasks(tasks: Sequence[str], data_dir: Path | None) -> None:
 
 def _check_file(task: str, path: Path) -> None:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which also splits at separators that may stand in a JSON string.
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = "missing" if isinstance(error, FileNotFoundError) else f"not readable: {error}"
         raise RunError(f"{path}: {reason}; {TASK_FILES.name}/README.md says what it holds and how to get it") from error
-    number = 0
+    if lines == [""]:
+        raise RunError(f"{path}: the file is empty")
     for number, line in enumerate(lines, 1):
         try:
             item = json.loads(line)
@@ -138,8 +140,6 @@ def _check_file(task: str, path: Path) -> None:
                 raise RunError(f"{path}: line {number} has no {column!r}; it has {', '.join(item) or 'no columns'}")
             if not good(item[column]):
                 raise RunError(f"{path}: line {number}: {column} cannot be {json.dumps(item[column])[:60]}")
-    if number == 0:
-        raise RunError(f"{path}: the file is empty")
 
 
 def benchmark(
@@ -262,12 +262,11 @@ def harness_task(name: str, file: Path | None = None) -> Any:
 
 
 def _evaluate(lm: Any, task: Any, limit: int | None) -> dict[str, list[float]]:
-    from lm_eval import simple_evaluate
-    from lm_eval.tasks import TaskManager
+    from lm_eval.evaluator import evaluate
 
-    # Without a manager of its own it would read the files of all its thousands of tasks.
-    manager = TaskManager(include_defaults=False)
-    found = simple_evaluate(model=lm, tasks=[task], limit=limit, task_manager=manager, bootstrap_iters=0)
+    # The harness's simple_evaluate would do this, and also seed all generators and list the machine's packages.
+    task.set_config("num_fewshot", 0)
+    found = evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0)
     (samples,) = found["samples"].values()
     samples = sorted(samples, key=lambda sample: sample["doc_id"])
     return {name: [float(one[name]) for one in samples] for name in ("acc", "acc_norm") if name in samples[0]}
