@@ -82,11 +82,11 @@ STUDY = Study(
     config={
         "recipe": "smollm2_abstracts",
         "overrides": [
-            *("steps=16", "global_batch=2", "sequence_tokens=768", "peak_lr=2e-4", "warmup_steps=3"),
-            *("dtype=bfloat16", "checkpoint_every=8"),
+            *("steps=12", "global_batch=2", "sequence_tokens=768", "peak_lr=2e-4", "warmup_steps=3"),
+            *("dtype=bfloat16", "checkpoint_every=4"),
         ],
         "split": "test",
-        "documents": 12,
+        "documents": 10,
         "sampling": {"temperature": 0.5, "top_p": 0.95, "max_tokens": 96, "seed": 0},
         "dtype": "bfloat16",
     },
