@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
@@ -261,6 +261,7 @@ MODEL = random_llama(max_position_embeddings=256)
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 
 
+@settings(max_examples=15)
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4), seed=st.integers(0, 10**6))
 def test_greedy_generation_is_that_of_transformers_whatever_the_batch(lengths, seed):
     generator = np.random.default_rng(seed)
