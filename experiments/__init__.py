@@ -10,4 +10,5 @@ STUDIES = (
     "claims",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "summaries",
 )

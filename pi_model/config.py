@@ -48,6 +48,22 @@ class Corpus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Summaries(Corpus):
+    """Documents with summaries, in the paper's prompt (Section 3.5), a pair a window: the loss is on the summary alone.
+
+    Attributes:
+        summary: column with the summary; the document is in `column`.
+        document_tokens: documents are cut to this many, or to what the window leaves.
+        summary_tokens: summaries are cut to this many.
+    """
+
+    column: str = "report"
+    summary: str = "summary"
+    document_tokens: int = 15000
+    summary_tokens: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A LLaMA to be made with random weights; the tokenizer is trained on the run's own data. Heads are of equal size.
 
@@ -389,7 +405,11 @@ def _assigned(target: Any, name: str, text: str, prefix: str) -> dict[str, Any]:
     if prefix + name not in settable:
         raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join(settable)}")
     try:
-        return {name: _parse(kinds[name], text)}
+        value = _parse(kinds[name], text)
+        if name == "data" and isinstance(kind := target.data[0], Summaries):
+            # Other documents with summaries: what is learned from them stays the same.
+            value = tuple(replace(kind, name=corpus.name, weight=corpus.weight) for corpus in value)
+        return {name: value}
     except ValueError:
         raise UsageError(
             f"{prefix}{name}: {text!r} does not fit; a value looks like {_example(target, name)}"

@@ -128,7 +128,7 @@ def read_documents(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
     """
     path = Path(source.name)
     if source.name in CORPORA:
-        return read_corpus(source.name, source.split)
+        return read_corpus(source.name, source.split, source.column)
     if path.is_dir() and not any(path.rglob("*.parquet")):
         return _folder(path, source.column)
     if path.is_file():
@@ -163,7 +163,8 @@ def _file(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
     if path.suffix != ".jsonl":
         yield path.name, text
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines, which also splits at separators that may stand in a JSON string.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)
@@ -236,7 +237,7 @@ def load_documents(
         source = replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
         selection = selection or preset.selection
     selection = selection or Selection()
-    names, tokens = _memory_map(source, tokenizer, progress)
+    names, tokens = memory_map(source, cache_key(source, tokenizer), _tokenised(source, tokenizer), progress=progress)
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
@@ -248,17 +249,22 @@ def load_documents(
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
 
-def _memory_map(
-    source: Source, tokenizer: PreTrainedTokenizerBase, progress: bool
+def memory_map(
+    source: Source, key: str, documents: Iterator[tuple[str, np.ndarray]], *, progress: bool = False
 ) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
-    folder = cache_dir() / "tokens" / _cache_key(source, tokenizer)
+    """Names and token ids, uint32, written to the cache under a key; documents are taken only where it has none.
+
+    Raises:
+        RunError: there are no tokens.
+    """
+    folder = cache_dir() / "tokens" / key
     if not (folder / "index.json").exists():
         with new_folder(folder) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
             # disable=None: a bar on a terminal, nothing in a log.
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
             with bar, (partial / "tokens.bin").open("wb") as file:
-                for name, ids in _tokenised(source, tokenizer):
+                for name, ids in documents:
                     ids.tofile(file)
                     index["names"].append(name)
                     index["lengths"].append(len(ids))
@@ -313,7 +319,8 @@ def _checked_ids(name: str, content: Sequence[int], tokenizer: PreTrainedTokeniz
     return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
 
 
-def _cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hex key of everything that a source's tokens depend on."""
     path = Path(source.name)
     files: list[Path] = []
     if source.name not in CORPORA:

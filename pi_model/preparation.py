@@ -14,14 +14,15 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pi_model.config import Architecture, Config
+from pi_model.config import Architecture, Config, Corpus, Summaries
 from pi_model.data import Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
 from pi_model.lora import with_first_adapters
 from pi_model.model import check_folder, load_tokenizer, local_folder, read_config, weight_files
-from pi_model.packing import Batches, Stream
+from pi_model.packing import Batches, PairStream, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
+from pi_model.summaries import SummaryPrompts, load_pairs
 from pi_model.tokenizer import train_tokenizer
 from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
 
@@ -76,14 +77,36 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, corpus in enumerate(config.data):
-        source = Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)
-        documents = load_documents(source, tokenizer, progress=progress)
-        hashes.append(documents.sha256)
-        seed = (config.seed, number)
-        streams.append(Stream(documents, config.training_tokens, seed, bos_id, tokenizer.eos_token_id))
+        stream, sha256 = _stream(corpus, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
+        streams.append(stream)
+        hashes.append(sha256)
     weights = [corpus.weight for corpus in config.data]
     batches = Batches(streams, weights, config.global_batch, config.steps)
     return Preparation(origin, content, extension, tokenizer, batches, hashes, bos_id)
+
+
+def _stream(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    window: int,
+    seed: tuple[int, int],
+    bos_id: int | None,
+    progress: bool,
+) -> tuple[Stream | PairStream, str]:
+    """A source's windows, and the SHA-256 of its documents."""
+    source = Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)
+    if isinstance(corpus, Summaries):
+        maker = SummaryPrompts(
+            tokenizer,
+            window,
+            document_tokens=corpus.document_tokens,
+            summary_tokens=corpus.summary_tokens,
+            bos_id=bos_id,
+        )
+        prompts, targets = load_pairs(source, corpus.summary, maker, progress=progress)
+        return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
+    documents = load_documents(source, tokenizer, progress=progress)
+    return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 
 def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -22,7 +22,7 @@ def tokenizer(tiny_folder):
     return AutoTokenizer.from_pretrained(tiny_folder)
 
 
-TEXTS = ["first document", "the second, ünïcode — and longer than the first", "3rd"]
+TEXTS = ["first document", "the second, ünïcode — and\u2028longer\x85 than the first", "3rd"]
 
 
 def decoded(documents: Documents, tokenizer) -> list[str]:
@@ -37,7 +37,9 @@ def write_texts(folder: Path) -> Path:
 
 
 def write_jsonl(path: Path, column: str = "text") -> Path:
-    path.write_text("\n".join(json.dumps({"id": 1, column: text}) for text in TEXTS) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join(json.dumps({"id": 1, column: text}, ensure_ascii=False) for text in TEXTS) + "\n", encoding="utf-8"
+    )
     return path
 
 
