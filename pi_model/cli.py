@@ -201,8 +201,9 @@ def _passkey(arguments: argparse.Namespace) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    if (arguments.recipe is None) == (arguments.model is None):
-        raise UsageError("plan: give either a recipe or --model")
+    recipes = [word for word in arguments.overrides if "=" not in word]
+    if len(recipes) + (arguments.model is not None) != 1:
+        raise UsageError("plan: give either one recipe or --model")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
     from pi_model import planning
@@ -211,8 +212,10 @@ def _plan(arguments: argparse.Namespace) -> None:
     from pi_model.launch import script
     from pi_model.recipes import recipe
 
-    name, changes = arguments.recipe, list(arguments.overrides)
-    if arguments.model is not None:
+    changes = [word for word in arguments.overrides if "=" in word]
+    if recipes:
+        name = recipes[0]
+    else:
         name, own = planning.settings(arguments.model, arguments.context)
         changes = own + changes
     if override(recipe(name), changes).device != "cuda":
@@ -409,8 +412,9 @@ def _parser() -> argparse.ArgumentParser:
         "What a training run takes: memory, arithmetic, time, and how many GPUs.",
         "pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h100",
     )
-    plan.add_argument("recipe", metavar="RECIPE", nargs="?", help="as finetune has it; or give --model")
-    plan.add_argument("overrides", metavar="FIELD=VALUE", nargs="*", default=[], help="fields of the recipe")
+    plan.add_argument(
+        "overrides", metavar="RECIPE FIELD=VALUE", nargs="*", help="as finetune has them; or --model for the recipe"
+    )
     plan.add_argument("--model", help="llama-7b, -13b, -33b, -65b, smollm2-135m or a folder, with the paper's settings")
     plan.add_argument("--context", type=int, help="with --model: the extended window (default 8192, or the model's)")
     plan.add_argument("--gpus", type=int, help="default: the fewest that fit and can share the batch")

@@ -98,8 +98,8 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
 
 # Each has another part of the sheet at its peak: the loss, activations, gathered layers, the head's gradient.
 STEPS = {
-    "long windows": (small(), {"window_tokens": 2048}),
-    "few words": (small(vocab_size=100), {"window_tokens": 2048}),
+    "long windows": (small(), {"window_tokens": 1280}),
+    "few words": (small(vocab_size=100), {"window_tokens": 1280}),
     "wide layers": (small(vocab_size=100, hidden_size=512, intermediate_size=1376), {"window_tokens": 32}),
     "grouped heads": (
         small(num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=True),
@@ -114,8 +114,7 @@ STEPS = {
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("ranks", [1, 4])
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize(("name", "ranks"), [*((name, 4) for name in STEPS), ("grouped heads", 1), ("many words", 1)])
 def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, dtype, checkpointing):
     llama, changes = STEPS[name]
     changes = dict(changes)
@@ -149,16 +148,21 @@ def test_what_a_layer_saves_is_what_autograd_saves(dtype):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_planned_operations_are_those_torch_counts(checkpointing):
-    """Attention goes over all pairs there and over the causal half here; the CPU's kernel by the GPU's formula."""
+    """Attention goes over all pairs there and over the causal half here; the CPU's kernel by the GPU's formula.
+
+    In bfloat16, because torch does not count the product that float32 adds in place.
+    """
     aten = torch.ops.aten
     attention = {
-        aten._scaled_dot_product_flash_attention_for_cpu: flop_counter.sdpa_flop,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_counter.sdpa_backward_flop,
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda *args, **_: flop_counter.sdpa_flop_count(*args[:3]),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *args, **_: (
+            flop_counter.sdpa_backward_flop_count(*args[:4])
+        ),
     }
-    llama = small(num_key_value_heads=2)
-    model = LlamaForCausalLM(llama).train()
+    llama = small()
+    model = LlamaForCausalLM(llama).bfloat16().train()
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     with flop_counter.FlopCounterMode(display=False, custom_mapping=attention) as counter:
         CausalLoss(model)(torch.zeros(1, 513, dtype=torch.long)).backward()
     config = run_config(window_tokens=512, activation_checkpointing=checkpointing)
@@ -214,8 +218,11 @@ def test_memory_and_time_grow_with_context_and_size_and_shrink_with_gpus(context
     longer = plan(replace(config, factor=context / 2048 + 2), SEVEN, A100, gpus)
     deeper = plan(config, replace(SEVEN, layers=SEVEN.layers + 1), A100, gpus)
     more = plan(config, SEVEN, A100, gpus + 1)
+    # Where the update is the peak, the context does not count.
+    assert longer["peak"] >= here["peak"]
+    assert deeper["peak"] > here["peak"]
+    assert longer["peak_at_last_layer"] > here["peak_at_last_layer"]
     for larger in (longer, deeper):
-        assert larger["peak"] > here["peak"]
         assert larger["compute_time"] > here["compute_time"]
     assert more["peak"] <= here["peak"]
     assert more["compute_time"] < here["compute_time"]
