@@ -40,7 +40,7 @@ def our_losses(folder: Path, ids: list[int]) -> torch.Tensor:
 
 @needs_llama_cpp
 def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(extended, tmp_path):
-    """Far beyond the trained window, by each method that it has; its keys and values are float16, hence the tolerance."""
+    """Far beyond the trained window, by each method that it has; its KV cache is float16, hence the tolerance."""
     ids = torch.randint(0, 300, (3 * WINDOW,), generator=torch.Generator().manual_seed(0)).tolist()
     jobs = []
     for method in METHODS:
