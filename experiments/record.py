@@ -3,7 +3,10 @@
 A record holds the study's config, the hashes of config, code and inputs, the commit, package versions, device, wall
 time, peak memory and the metrics, and a hash of itself: an edited record is refused. Live records are made on the
 machine that draws the figures and are not committed; recorded ones come from machines or hours that not everybody
-has, and are.
+has, or are what later runs are held against, and are.
+
+A record is named after its study, with ``@`` and a label after it for other settings or another model than the
+study's own.
 """
 
 import hashlib
@@ -15,6 +18,9 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +31,9 @@ RESULTS = ROOT / "experiments" / "results"
 _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
 
 Record = dict[str, Any]
+
+# the label that `reading` asked for, and what was read since
+_READING: ContextVar[tuple[str, dict[str, Record]] | None] = ContextVar("reading", default=None)
 
 
 class RecordError(Exception):
@@ -41,26 +50,56 @@ def digest(value: Any) -> str:
 
 
 def read(study: str) -> Record:
-    """The record of a study, live if there is one, else recorded.
+    """The record of a study, live if there is one, else recorded; inside `reading`, the asked label's if there is one.
 
     Raises:
         RecordError: missing, unreadable, of another schema, or changed since it was written.
     """
-    make = f"make it with: python -m experiments {study}"
-    for path in (path_of(study, live=True), path_of(study, live=False)):
+    label, seen = _READING.get() or ("", {})
+    names = [f"{study}@{label}", study] if label else [study]
+    for path in (path_of(name, live=live) for name in names for live in (True, False)):
         if path.exists():
-            break
-    else:
-        raise RecordError(f"no record of study {study!r}; {make}")
+            record = seen[path.stem] = read_file(path)
+            return record
+    raise RecordError(f"no record of study {study!r}; make it with: {_command(study)}")
+
+
+def read_file(path: Path) -> Record:
+    """The record in a file. Raises RecordError as `read` does."""
+    make = f"make it with: {_command(path.stem)}"
     try:
         record: Record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"no record of study {path.stem!r}; {make}") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
-    if record.get("schema") != SCHEMA:
-        raise RecordError(f"{path.name} has schema {record.get('schema')}, expected {SCHEMA}; {make}")
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        said = record.get("schema") if isinstance(record, dict) else None
+        raise RecordError(f"{path.name} has schema {said}, expected {SCHEMA}; {make}")
     if record.get("sha256") != _own_digest(record):
         raise RecordError(f"{path.name} was changed after it was written; {make}")
     return record
+
+
+@contextmanager
+def reading(label: str = "") -> Iterator[dict[str, Record]]:
+    """Collects, by name, the records read inside; those under ``STUDY@label`` stand in for their studies' own."""
+    seen: dict[str, Record] = {}
+    token = _READING.set((label, seen))
+    try:
+        yield seen
+    finally:
+        _READING.reset(token)
+
+
+def labels() -> list[str]:
+    """The labels that some record carries, as in ``STUDY@label``, sorted."""
+    return sorted({path.stem.partition("@")[2] for path in RESULTS.glob("*/*@*.json")})
+
+
+def _command(name: str) -> str:
+    study, _, label = name.partition("@")
+    return f"python -m experiments {study}" + (" with the --profile or --model of its label" if label else "")
 
 
 def write(record: Record, path: Path) -> None:
