@@ -31,7 +31,7 @@ def main() -> int:
         "--set", action="append", default=[], metavar="KEY=JSON", type=_setting, help="with --model: another setting"
     )
     parser.add_argument("--figures", action="store_true", help="then draw figures, tables and the page")
-    parser.add_argument("--keep", action="store_true", help="copy the records of the named studies to the committed ones")
+    parser.add_argument("--keep", action="store_true", help="copy the named studies' records to the committed ones")
     parser.add_argument("--list", action="store_true", help="list the studies and whether their records are current")
     parser.add_argument("--json", action="store_true", help="print what was listed or run as JSON")
     arguments = parser.parse_args()

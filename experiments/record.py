@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,17 @@ _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers",
 
 Record = dict[str, Any]
 
-# the label that `reading` asked for, and what was read since
-_READING: ContextVar[tuple[str, dict[str, Record]] | None] = ContextVar("reading", default=None)
+
+@dataclass(frozen=True)
+class _Reading:
+    """What `reading` asked for, and what was read since."""
+
+    label: str = ""
+    committed: bool = False
+    seen: dict[str, Record] = field(default_factory=dict)
+
+
+_READING: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 class RecordError(Exception):
@@ -55,17 +65,18 @@ def read(study: str) -> Record:
     Raises:
         RecordError: missing, unreadable, of another schema, or changed since it was written.
     """
-    label, seen = _READING.get() or ("", {})
-    names = [f"{study}@{label}", study] if label else [study]
-    for path in (path_of(name, live=live) for name in names for live in (True, False)):
+    asked = _READING.get() or _Reading()
+    names = [f"{study}@{asked.label}", study] if asked.label else [study]
+    places = [False] if asked.committed else [True, False]
+    for path in (path_of(name, live=live) for name in names for live in places):
         if path.exists():
-            record = seen[path.stem] = read_file(path)
+            record = asked.seen[path.stem] = read_file(path)
             return record
     raise RecordError(f"no record of study {study!r}; make it with: {_command(study)}")
 
 
 def read_file(path: Path) -> Record:
-    """The record in a file. Raises RecordError as `read` does."""
+    """The record in a file, with ``kept``, "live" or "recorded". Raises RecordError as `read` does."""
     make = f"make it with: {_command(path.stem)}"
     try:
         record: Record = json.loads(path.read_text())
@@ -78,23 +89,28 @@ def read_file(path: Path) -> Record:
         raise RecordError(f"{path.name} has schema {said}, expected {SCHEMA}; {make}")
     if record.get("sha256") != _own_digest(record):
         raise RecordError(f"{path.name} was changed after it was written; {make}")
-    return record
+    return {**record, "kept": path.parent.name}
 
 
 @contextmanager
-def reading(label: str = "") -> Iterator[dict[str, Record]]:
-    """Collects, by name, the records read inside; those under ``STUDY@label`` stand in for their studies' own."""
-    seen: dict[str, Record] = {}
-    token = _READING.set((label, seen))
+def reading(label: str = "", *, committed: bool = False) -> Iterator[dict[str, Record]]:
+    """Collects, by name, the records read inside.
+
+    Args:
+        label: records under ``STUDY@label`` stand in for their studies' own.
+        committed: live records are not looked at.
+    """
+    asked = _Reading(label, committed)
+    token = _READING.set(asked)
     try:
-        yield seen
+        yield asked.seen
     finally:
         _READING.reset(token)
 
 
-def labels() -> list[str]:
-    """The labels that some record carries, as in ``STUDY@label``, sorted."""
-    return sorted({path.stem.partition("@")[2] for path in RESULTS.glob("*/*@*.json")})
+def labels(study: str) -> list[str]:
+    """The labels under which a study has records, as in ``STUDY@label``, sorted."""
+    return sorted({path.stem.partition("@")[2] for path in RESULTS.glob(f"*/{study}@*.json")})
 
 
 def _command(name: str) -> str:

@@ -143,7 +143,7 @@ def _model_digest(model: str) -> str:
 
 def _end_with_the_runner() -> None:
     """Waits for the end of standard input, which comes when the process that started this one is gone."""
-    sys.stdin.read()
+    os.read(0, 1)  # not sys.stdin: a lock held here would be held for ever in processes that the study forks
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 

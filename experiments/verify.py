@@ -1,4 +1,4 @@
-"""Holds every record against its own hashes, names those that today's code would not make, and runs the cheap ones anew.
+"""Holds every record against its own hashes, names those that today's code would not make, reruns the cheap ones.
 
 A study that states tolerances is run again and compared with its committed record. Exit code 1 when a record was
 changed after it was written or a new run differs by more; a record whose code or config changed since is a warning.
@@ -35,8 +35,8 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(rows, indent=1))
     else:
-        warned = sum(bool(row["warnings"]) for row in rows)
-        print(f"{len(rows)} records: {failed} failed, {warned} with warnings, {sum(r['rerun'] for r in rows)} run again")
+        warned, rerun = sum(bool(row["warnings"]) for row in rows), sum(row["rerun"] for row in rows)
+        print(f"{len(rows)} records: {failed} failed, {warned} with warnings, {rerun} run again")
     return int(failed > 0)
 
 
