@@ -90,7 +90,7 @@ def tabulate(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
 
 def write_page(shown: list[Shown], folder: Path = FOLDER) -> None:
     """Writes index.html with what was drawn, the claims and the outcome of the paper's experiments."""
-    text = page(shown, read("claims")["metrics"]["claims"], outcomes())
+    text = page(shown, read("claims"), outcomes())
     write_atomically(folder / "index.html", text.encode())
 
 

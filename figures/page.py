@@ -26,7 +26,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--paper)
 a { color: var(--link); } h1 { line-height: 1.2; } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); }
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 0; list-style: none; }
 .list { display: grid; gap: .6rem; padding: 0; list-style: none;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); align-items: start; }
 .list > li, article { background: var(--card); border: 1px solid var(--line); border-radius: .4rem;
   padding: .7rem 1rem; }
 article { margin: 1.2rem 0; }
@@ -37,15 +37,18 @@ small, .soft { color: var(--soft); font-size: .875rem; }
 .mixed { color: var(--mixed); } .none { color: var(--none); }
 .stale { color: var(--bad); font-weight: 700; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; padding: .5rem; background: #fff; }
+img.page { min-width: 40rem; }
 figure { margin: 0; }
+h4 { margin: 1rem 0 .2rem; }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-caption { text-align: left; font-weight: 600; padding: .2rem 0; }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child { text-align: left; }
 code { font-size: .875rem; } dt { font-weight: 600; } dd { margin: 0 0 .4rem; }
 summary { cursor: pointer; padding: .2rem 0; }
 """
+
+Stale = dict[str, list[str]]  # record -> modules that changed since
 
 _SECTIONS = ("experiments", "claims", "tables", "figures", "records")
 _KIND = {
@@ -66,15 +69,17 @@ class Shown:
     outcome: Outcome | None = None
 
 
-def page(shown: Sequence[Shown], claims: Sequence[dict[str, Any]], outcomes: Sequence[Outcome]) -> str:
-    """The whole page."""
-    records = {name: record for one in shown for name, record in one.records.items()}
+def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome]) -> str:
+    """The whole page, with the record of the claims."""
+    claims = settled["metrics"]["claims"]
+    records = {"claims": settled} | {name: record for one in shown for name, record in one.records.items()}
     figures = [one for one in shown if isinstance(one.content, bytes)]
     tables = [one for one in shown if isinstance(one.content, Table)]
     stale = {name: changed for name, record in records.items() if (changed := code.changed(record))}
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
-    counts = f"{_count(c['verdict'] for c in claims)} among {len(claims)} claims about attention scores; " + (
-        f"{_count(o.verdict for o in outcomes)} among {len(outcomes)} experiments of the paper."
+    counts = (
+        f"{len(claims)} claims about attention scores: {_count(claim['verdict'] for claim in claims)}. "
+        f"{len(outcomes)} experiments of the paper: {_count(outcome.verdict for outcome in outcomes)}."
     )
     body = [
         "<header><h1>Position Interpolation, examined</h1>",
@@ -89,8 +94,10 @@ def page(shown: Sequence[Shown], claims: Sequence[dict[str, Any]], outcomes: Seq
             for id in ("experiments", "claims", "tables", "figures", "records")
         ),
         "</ul></nav></header><main>",
-        _section("experiments", "The paper's experiments", _list(map(_outcome, outcomes))),
-        _section("claims", "Claims about attention scores", _list(map(_claim, claims))),
+        _section("experiments", "The paper's experiments", _list(_outcome(one, records, stale) for one in outcomes)),
+        _section(
+            "claims", "Claims about attention scores", _sources(["claims"], records, stale) + _list(map(_claim, claims))
+        ),
         _section("tables", "Tables", "".join(_table(one, stale) for one in tables)),
         _section("figures", "Figures", "".join(_figure(one, stale, verdicts) for one in figures)),
         _section("records", "Records", "".join(_record(n, r, stale.get(n)) for n, r in sorted(records.items()))),
@@ -114,22 +121,23 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _count(verdicts: Iterable[str]) -> str:
-    return ", ".join(f"{number} {verdict}" for verdict, number in Counter(verdicts).most_common())
+    return ", ".join(f"{verdict} {number}" for verdict, number in Counter(verdicts).most_common())
 
 
 def _verdict(verdict: str) -> str:
     return f'<span class="verdict {_KIND[verdict]}">{verdict}</span>'
 
 
-def _outcome(outcome: Outcome) -> str:
+def _outcome(outcome: Outcome, records: dict[str, Record], stale: Stale) -> str:
+    one = outcome.experiment
     checks = "".join(
         f"<li>{_held(check.holds)}: {_text(check.says)} <small>({_text(check.evidence)})</small></li>"
         for check in outcome.checks
     )
-    found = f"<ul>{checks}</ul><small>Tested on: {_text(outcome.scale)}</small>" if checks else _soft(outcome.reason)
+    found = f"<ul>{checks}</ul>{_soft(f'Tested on: {outcome.scale}')}" if checks else _soft(outcome.reason)
     return (
-        f'<li id="experiment-{outcome.name}">{_verdict(outcome.verdict)} <small>{_text(outcome.source)}</small>'
-        f"<p>{_text(outcome.says)}</p>{found}</li>"
+        f'<li id="experiment-{one.name}">{_verdict(outcome.verdict)} <small>{_text(one.source)}</small>'
+        f"<p>{_text(one.says)}</p>{found}{_sources([one.study], records, stale)}</li>"
     )
 
 
@@ -144,31 +152,36 @@ def _claim(claim: dict[str, Any]) -> str:
     )
 
 
-def _table(one: Shown, stale: dict[str, list[str]]) -> str:
+def _table(one: Shown, stale: Stale) -> str:
     assert isinstance(one.content, Table)
-    verdict = f"<p>{_verdict(one.outcome.verdict)}: {_text(one.outcome.says)}</p>" if one.outcome else ""
+    verdict = f"<p>{_verdict(one.outcome.verdict)}: {_text(one.outcome.experiment.says)}</p>" if one.outcome else ""
     title = f'<h3 id="{one.name}-title">{_text(one.content.title)}</h3>'
     return (
         f'<article id="{one.name}" aria-labelledby="{one.name}-title">{title}{verdict}{one.content.html()}'
-        f"{_sources(one, stale)}</article>\n"
+        f"{_sources(one.records, one.records, stale)}</article>\n"
     )
 
 
-def _figure(one: Shown, stale: dict[str, list[str]], verdicts: dict[str, str]) -> str:
+def _figure(one: Shown, stale: Stale, verdicts: dict[str, str]) -> str:
     assert isinstance(one.content, bytes)
+    width, height = (int.from_bytes(one.content[start : start + 4]) // 2 for start in (16, 20))  # 150 pixels an inch
+    kind = ' class="page"' if width > 600 else ""
     picture = base64.b64encode(one.content).decode()
     claims = "".join(f'<li>{_verdict(verdicts[id])}: <a href="#claim-{id}">{id}</a></li>' for id in one.claims)
     return (
-        f'<article id="{one.name}"><figure><img alt="{_text(one.says)}" src="data:image/png;base64,{picture}"/>'
+        f'<article id="{one.name}"><figure>'
+        f'<div class="wide" role="region" tabindex="0" aria-label="{one.name}"><img{kind} width="{width}" '
+        f'height="{height}" alt="{_text(one.says)}" src="data:image/png;base64,{picture}"/></div>'
         f"<figcaption><p>{_text(one.says)}</p></figcaption></figure>{f'<ul>{claims}</ul>' if claims else ''}"
-        f"{_sources(one, stale)}</article>\n"
+        f"{_sources(one.records, one.records, stale)}</article>\n"
     )
 
 
-def _sources(one: Shown, stale: dict[str, list[str]]) -> str:
+def _sources(names: Iterable[str], records: dict[str, Record], stale: Stale) -> str:
     lines = [
-        f'<a href="#record-{name}">{name}</a>{_stale(stale.get(name))}, <code>{_text(record["command"])}</code>'
-        for name, record in one.records.items()
+        f'<a href="#record-{name}">{name}</a>{_stale(stale.get(name))}, <code>{_text(records[name]["command"])}</code>'
+        for name in names
+        if name in records
     ]
     return f'<p class="soft">From: {"; ".join(lines)}</p>' if lines else ""
 

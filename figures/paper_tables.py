@@ -66,7 +66,10 @@ def table5_original_window() -> Table:
     paper, record = _paper()["table5_zero_shot"], read("tiny_tables")
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     theirs = tuple(
-        (f"{size}, {'untouched' if data == 'None' else f'PI to {context}, {data}'}", *map(_cell, row))
+        (
+            f"{size}, {'untouched' if data == 'None' else f'PI to {context}, {data}'}",
+            *(_cell(share, 1) for share in row),
+        )
         for key, row in paper.items()
         if key != "cols"
         for size, context, data in [key.split("/")]
@@ -172,8 +175,8 @@ def _named(key: str) -> str:
     return f"{size}, {_WAYS[way]}" + ("" if way == "None" else f" to {context}")
 
 
-def _cell(value: Any) -> str:
-    return "–" if value is None else str(value)
+def _cell(value: Any, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _multiple(multiple: float) -> str:

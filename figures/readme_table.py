@@ -18,7 +18,7 @@ def row(claim: dict[str, Any]) -> str:
 
 def experiment_row(outcome: Outcome) -> str:
     """One Markdown row."""
-    says = f"{outcome.says} *({outcome.source})*"
+    says = f"{outcome.experiment.says} *({outcome.experiment.source})*"
     return _row(f"**{outcome.verdict}**", says, outcome.scale or "–", outcome.evidence())
 
 

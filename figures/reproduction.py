@@ -27,11 +27,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An experiment of the paper, and what became of it; ``scale`` and ``checks`` are empty when it was not tested."""
+    """What became of an experiment of the paper; ``scale`` and ``checks`` are empty when it was not tested."""
 
-    name: str
-    source: str
-    says: str
+    experiment: "Experiment"
     scale: str
     checks: tuple[Check, ...]
     reason: str  # why it was not tested
@@ -58,9 +56,10 @@ class NotTested(Exception):
 
 @dataclass(frozen=True)
 class Experiment:
-    """One of the paper's. ``decide`` reads records: the scale, and the checks."""
+    """One of the paper's. ``decide`` reads the study's record: the scale, and the checks."""
 
     name: str
+    study: str
     source: str
     says: str
     decide: Callable[[], tuple[str, list[Check]]]
@@ -69,8 +68,8 @@ class Experiment:
         try:
             scale, checks = self.decide()
         except (RecordError, NotTested) as error:
-            return Outcome(self.name, self.source, self.says, "", (), str(error))
-        return Outcome(self.name, self.source, self.says, scale, tuple(checks), "")
+            return Outcome(self, "", (), str(error))
+        return Outcome(self, scale, tuple(checks), "")
 
 
 def outcomes() -> list[Outcome]:
@@ -202,38 +201,38 @@ def _of(found: list[Group], method: str) -> list[Group]:
 
 EXPERIMENTS = {
     "table1_books": Experiment(
-        "table1_books", "Table 1",
+        "table1_books", "tiny_tables", "Table 1",
         "On books, a model extended by PI gains from longer windows; by direct fine-tuning it gains less.",
         _perplexity("books"),
     ),
     "table2_code": Experiment(
-        "table2_code", "Table 2", "The same on technical text (here: program code).", _perplexity("code")
+        "table2_code", "tiny_tables", "Table 2", "The same on technical text (here: program code).", _perplexity("code")
     ),
     "table3_steps": Experiment(
-        "table3_steps", "Table 3",
+        "table3_steps", "tiny_tables", "Table 3",
         "PI starts far below extrapolation, improves with every evaluation and soon surpasses the untouched model.",
         _steps,
     ),
     "table4_kmax": Experiment(
-        "table4_kmax", "Table 4",
+        "table4_kmax", "tiny_tables", "Table 4",
         "PI lets a model find a passkey anywhere in its new window; direct fine-tuning, hardly beyond the old one.",
         _passkey,
     ),
     "table5_benchmarks": Experiment(
-        "table5_benchmarks", "Table 5", "Extended models lose little on standard benchmarks of the original window.",
+        "table5_benchmarks", "", "Table 5", "Extended models lose little on standard benchmarks.",
         _no_data("the benchmarks' data (pi-model benchmark runs them where it is)"),
     ),
     "table5_original_window": Experiment(
-        "table5_original_window", "Section 3.4, in its spirit",
+        "table5_original_window", "tiny_tables", "Section 3.4, in its spirit",
         "Extended models lose little inside the original window, and the more the larger the factor.",
         _original_window,
     ),
     "table6_summaries": Experiment(
-        "table6_summaries", "Table 6", "A model extended to 16384 summarises government reports competitively.",
+        "table6_summaries", "", "Table 6", "A model extended to 16384 summarises government reports competitively.",
         _no_data("GovReport or a model of that size (pi-model summarize does it where they are)"),
     ),
     "zero_shot": Experiment(
-        "zero_shot", "Table 3, step 0, on a released model",
+        "zero_shot", "smollm2_perplexity", "Table 3, step 0, on a released model",
         "Beyond the trained window perplexity explodes, and PI prevents it even without fine-tuning.",
         _zero_shot,
     ),

@@ -81,7 +81,8 @@ def _html(block: Block) -> str:
         + "</tr>"
         for first, *values in block.rows
     )
+    title = html.escape(block.title)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(block.title)}"><table class="numbers">'
-        f"<caption>{html.escape(block.title)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<h4>{title}</h4><div class="wide" role="region" tabindex="0" aria-label="{title}">'
+        f'<table aria-label="{title}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
