@@ -146,7 +146,7 @@ def environment() -> Record:
         "dirty": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
-        "device": f"CPU, {os.cpu_count()} cores, {_processor()}",
+        "device": _device(),
     }
 
 
@@ -183,6 +183,13 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def _device() -> str:
+    """The GPU that this process used, if it did, and the processor."""
+    torch = sys.modules.get("torch")
+    gpu = f"{torch.cuda.get_device_name()}, " if torch and torch.cuda.is_initialized() else ""
+    return f"{gpu}CPU, {os.cpu_count()} cores, {_processor()}"
 
 
 def _processor() -> str:

@@ -36,7 +36,8 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
             extended = Path(temporary) / method
             if method != "none":
                 extend_checkpoint(config["model"], scaling_by_name(method, config["factor"]), extended)
-            checkpoint = load_checkpoint(config["model"] if method == "none" else extended, dtype=config["dtype"])
+            source, device = config["model"] if method == "none" else extended, config.get("device", "cpu")
+            checkpoint = load_checkpoint(source, dtype=config["dtype"], device=device)
             out["perplexity"][method] = {}
             for corpus, samples in config["corpora"].items():
                 selection = Selection(longest, longest, samples, config["seed"])
@@ -97,4 +98,5 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=40,
+    profiles={"gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}}},
 )
