@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def run_steps(steps: Sequence[Step]) -> int:
             now = time.monotonic()
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
+                one.process.communicate()  # closes its pipe
                 done += work(one.step)
                 if one.process.returncode:
                     failed = True
@@ -99,9 +101,10 @@ def run_steps(steps: Sequence[Step]) -> int:
             bar.refresh()
     finally:
         for one in running:
-            os.killpg(one.process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(one.process.pid, signal.SIGTERM)
         for one in running:
-            one.process.wait()
+            one.process.communicate()
         bar.close()
         signal.signal(signal.SIGTERM, before)
     return int(failed)
