@@ -15,7 +15,7 @@ from experiments import STUDIES, record
 from experiments.graph import Step, run_steps
 from experiments.record import ROOT
 from experiments.study import Study, load
-from pi_model.errors import UsageError
+from pi_model.errors import RunError, UsageError
 
 REDO = ROOT / "build" / "redo.json"
 
@@ -39,11 +39,18 @@ def main() -> int:
         studies = _chosen(arguments)
     except UsageError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    if arguments.list:
-        return _list(studies, as_json=arguments.json)
-    if arguments.keep:
-        return _keep(studies)
+    try:
+        if arguments.list:
+            return _list(studies, as_json=arguments.json)
+        if arguments.keep:
+            return _keep(studies)
+        return _run(studies, arguments)
+    except RunError as error:  # an input of a study that cannot be had
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
 
+
+def _run(studies: list[Study], arguments: argparse.Namespace) -> int:
     names = [study.record_name for study in studies]
     since = _redo_since(names) if arguments.force else ""
     pending = [study for study in studies if (found := study.current()) is None or found["written"] <= since]
@@ -117,7 +124,7 @@ def _keep(studies: list[Study]) -> int:
             return 1
         if study.path != (kept := record.path_of(study.record_name, live=False)):
             shutil.copyfile(study.path, kept)
-        print(kept.relative_to(ROOT))
+        print(kept.relative_to(record.RESULTS))
     return 0
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from experiments import STUDIES, code, record
 from experiments.record import Record, RecordError
 from experiments.study import Study, load
+from pi_model.errors import RunError
 
 
 def main() -> int:
@@ -63,8 +64,11 @@ def outdated(study: Study, found: Record) -> list[str]:
     if record.digest(study.config) != found["config_sha256"]:
         keys = sorted(k for k in {*study.config, *found["config"]} if study.config.get(k) != found["config"].get(k))
         lines.append(f"its config changed since: {', '.join(keys)}")
-    if study.inputs() != found["inputs"]:
-        lines.append("its inputs changed since")
+    try:
+        if study.inputs() != found["inputs"]:
+            lines.append("its inputs changed since")
+    except RunError as error:
+        lines.append(f"its inputs cannot be had here: {error}")
     return lines
 
 

@@ -160,6 +160,17 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments, said, monkeypatch, capsys
     assert said in error
 
 
+def test_only_a_current_record_is_kept_among_the_committed_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["experiments", "--keep", "positions"])
+    assert main.main() == 1
+    assert "python -m experiments positions" in capsys.readouterr().err
+    made = load("positions").measure()
+    (tmp_path / "recorded").mkdir()
+    assert main.main() == 0
+    assert record.read_file(record.path_of("positions", live=False)) == {**made, "kept": "recorded"}
+
+
 def test_redoing_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(main, "REDO", tmp_path / "build" / "redo.json")
     began = main._redo_since(["a", "b"])
