@@ -10,7 +10,7 @@ ALLOWED = {
     "pi_theory": {"pi_theory"},
     "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.domain"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
-    "figures": {"figures", "experiments.record"},
+    "figures": {"figures", "experiments.record", "experiments.code"},
 }
 FORBIDDEN = {"pi_theory": {"torch", "transformers", "matplotlib"}, "figures": {"torch", "transformers"}}
 
