@@ -8,6 +8,9 @@ STUDIES = (
     "amplification",
     "least_squares",
     "claims",
+    "tiny_tables",
+    "tiny_methods",
+    "tiny_sweep",
     "smollm2_perplexity",
     "smollm2_passkey",
 )
