@@ -11,13 +11,14 @@ WITHIN = 0.05  # of the lowest perplexity at L' that either method reaches in th
 AT_ONCE = 0.2  # of the steps
 
 
-def adaptation(runs: Sequence[dict[str, Any]], window_tokens: int, *, corpus: str = "books") -> list[dict[str, Any]]:
+def adaptation(runs: Sequence[dict[str, Any]], window_tokens: int, *, corpus: str) -> list[dict[str, Any]]:
     """Where the claim holds, by factor and learning rate.
 
     Args:
         runs: as `experiments.tuning.measured_runs` gives them; those of PI (``linear``) and direct (``none``) with the
             same factor, learning rate and seed are compared.
         window_tokens: L.
+        corpus: whose perplexity is compared.
 
     Returns:
         One a factor and peak learning rate: {factor, peak_lr, seeds, ``linear`` and ``none``: {``steps``, by seed the

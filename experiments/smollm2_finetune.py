@@ -128,7 +128,7 @@ def _perplexity(model: Path, config: dict[str, Any]) -> tuple[dict[str, Any], ..
     longest = max(config["windows"])
     found: tuple[dict[str, Any], ...] = ({}, {})
     with TemporaryDirectory() as passes:
-        for corpus, samples in config["corpora"].items():
+        for number, (corpus, samples) in enumerate(config["corpora"].items()):
             selection = Selection(longest, longest, samples, config["documents_seed"])
             documents = load_documents(Source(corpus, split=config["split"]), checkpoint.tokenizer, selection)
             for part, last_tokens in zip(found, (None, config["last_tokens"]), strict=True):
@@ -139,7 +139,7 @@ def _perplexity(model: Path, config: dict[str, Any]) -> tuple[dict[str, Any], ..
                     last_tokens=last_tokens,
                     bos_id=checkpoint.bos_id,
                     names=documents.names,
-                    progress_folder=Path(passes) / corpus,
+                    progress_folder=Path(passes) / str(number),
                 )
                 part[corpus] = {str(result.window): row(result) for result in results}
     return found

@@ -20,7 +20,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for method in config["methods"]
     ]
     made = measured_runs(config, runs, "tiny_sweep", processes=processes or cores(), progress=progress)
-    return made | {"adaptation": adaptation(made["runs"], WINDOW)}
+    return made | {"adaptation": adaptation(made["runs"], WINDOW, corpus=next(iter(config["corpora"])))}
 
 
 STUDY = Study(

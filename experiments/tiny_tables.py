@@ -16,7 +16,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for seed in config["seeds"]
     ]
     made = measured_runs(config, runs, "tiny_tables", processes=processes or cores(), progress=progress)
-    return made | {"adaptation": adaptation(made["runs"], WINDOW)}
+    return made | {"adaptation": adaptation(made["runs"], WINDOW, corpus=next(iter(config["corpora"])))}
 
 
 STUDY = Study(

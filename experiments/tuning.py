@@ -252,9 +252,10 @@ def in_processes(calls: Sequence[tuple[Any, ...]], processes: int, *, progress: 
     if processes == 1:
         with bar:
             return [_call(bar, function, *arguments) for function, *arguments in calls]
-    # spawn: a fork of a process that has used torch's threads may hang
-    spawn = multiprocessing.get_context("spawn")
-    with bar, ProcessPoolExecutor(processes, mp_context=spawn, initializer=_prepare_worker) as pool:
+    # Forks of a process that has imported torch and used none of its threads: after that a fork may hang.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])
+    with bar, ProcessPoolExecutor(processes, mp_context=server, initializer=_prepare_worker) as pool:
         futures = [pool.submit(*call) for call in calls]
         try:
             for future in as_completed(futures):
