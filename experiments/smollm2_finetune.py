@@ -1,17 +1,15 @@
 """A short fine-tuning of SmolLM2-135M to twice its window, by PI and directly, and other methods zero-shot beside it.
 
-    python -m experiments.smollm2_finetune --minutes 60      # as far as an hour takes it; again: goes on from there
-    PROFILE=gpu python -m experiments smollm2_finetune       # on a CUDA device
+    python -m experiments.smollm2_finetune --minutes 60     # as far as an hour takes it; again: goes on from there
+    python -m experiments.smollm2_finetune --profile gpu    # on a CUDA device
 
 PI and direct fine-tuning take turns from one evaluation to the next, so that a run that stops early compares them at
 equal steps, and says in its record that it stopped.
 """
 
 import argparse
-import os
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -151,7 +149,7 @@ def inputs() -> dict[str, str]:
     return {package.requirement: package.sha256 for package in archives}
 
 
-CPU = {
+CPU: dict[str, Any] = {
     "model": "smollm2-135m",
     "window_tokens": 8192,
     "factor": 2.0,
@@ -172,7 +170,7 @@ CPU = {
     "last_tokens": 256,
     "minutes": 180,
 }
-GPU = CPU | {
+GPU = {
     "steps": [5, 10, 25, 50, 100, 200],
     "global_batch": 8,
     "warmup_steps": 20,
@@ -180,29 +178,28 @@ GPU = CPU | {
     "corpora": {"books": 4, "code": 8},
     "minutes": 25,
 }
+PROFILES: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": GPU}
+
+STUDY = Study(
+    name="smollm2_finetune",
+    says="SmolLM2-135M fine-tuned to twice its window for a few steps, by PI and directly",
+    config=CPU,
+    run=run,
+    inputs=inputs,
+    live=False,
+    minutes=180,
+)
 
 
-def study(profile: str) -> Study:
-    return Study(
-        name="smollm2_finetune",
-        says="SmolLM2-135M fine-tuned to twice its window for a few steps, by PI and directly",
-        config=GPU if profile == "gpu" else CPU,
-        run=run,
-        inputs=inputs,
-        live=False,
-        minutes=180,
-    )
-
-
-STUDY = study(os.environ.get("PROFILE", "cpu"))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.smollm2_finetune", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="stop before this long (default: %(default)s)")
-    parser.set_defaults(minutes=STUDY.config["minutes"])
-    minutes = parser.parse_args(arguments).minutes
-    replace(STUDY, config=STUDY.config | {"minutes": minutes}).measure()
+    parser.add_argument("--profile", choices=PROFILES, default="cpu", help="settings and device (default: cpu)")
+    parser.add_argument("--minutes", type=float, help="stop before this long (default: as the profile says)")
+    asked = parser.parse_args()
+    config = STUDY.config | PROFILES[asked.profile]
+    if asked.minutes is not None:
+        config |= {"minutes": asked.minutes}
+    replace(STUDY, config=config).measure()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.adaptation import adaptation
 from experiments.study import Study
-from experiments.tuning import MEASURED, WINDOW, Run, cores, measured_runs, tiny_inputs
+from experiments.tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
 
 
 def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for method in config["methods"]
     ]
     made = measured_runs(config, runs, "tiny_sweep", processes=processes or cores(), progress=progress)
-    return made | {"adaptation": adaptation(made["runs"], WINDOW, corpus=next(iter(config["corpora"])))}
+    first = next(iter(config["corpora"]))
+    return made | {"adaptation": adaptation(made["runs"], config["window_tokens"], corpus=first)}
 
 
 STUDY = Study(

@@ -4,7 +4,7 @@ from typing import Any
 
 from experiments.adaptation import adaptation
 from experiments.study import Study
-from experiments.tuning import MEASURED, WINDOW, Run, cores, measured_runs, tiny_inputs
+from experiments.tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
 
 
 def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
@@ -16,7 +16,8 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for seed in config["seeds"]
     ]
     made = measured_runs(config, runs, "tiny_tables", processes=processes or cores(), progress=progress)
-    return made | {"adaptation": adaptation(made["runs"], WINDOW, corpus=next(iter(config["corpora"])))}
+    first = next(iter(config["corpora"]))
+    return made | {"adaptation": adaptation(made["runs"], config["window_tokens"], corpus=first)}
 
 
 STUDY = Study(

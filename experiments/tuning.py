@@ -35,14 +35,14 @@ from pi_model.recipes import pretrain_tiny, tiny
 from pi_model.train import train
 from pi_theory.scaling import scaling_by_name
 
-WINDOW = 256  # L of the tiny LLaMA
 CHECKPOINT_STEPS = 25
 
 Measured = dict[str, Any]
 
 # How every study of training measures: its own config adds what it varies.
-MEASURED = {
+MEASURED: dict[str, Any] = {
     "model": "tiny-llama",
+    "window_tokens": 256,  # L, the model's own
     "steps_tokens": 4096,  # of one optimiser step, whatever the window
     "warmup_steps": 20,
     "mixture": {corpus.name: corpus.weight for corpus in pretrain_tiny().data},  # what is trained on, by weight
@@ -77,11 +77,12 @@ def study_folder(name: str, config: dict[str, Any]) -> Path:
     return cache_dir() / "runs" / f"{name}-{digest([config, weights])[:16]}"
 
 
-def tiny_inputs(model: str = "tiny-llama") -> dict[str, str]:
+def tiny_inputs() -> dict[str, str]:
     """Hashes of the checkpoint and of the archives that the documents come from."""
-    folder = local_folder(model)
-    files = {name: sha256_file(folder / name) for name in ("config.json", "model.safetensors", "tokenizer.json")}
-    return files | {package.requirement: package.sha256 for corpus in CORPORA.values() for package in corpus.packages}
+    folder = local_folder(MEASURED["model"])
+    files = [sha256_file(folder / name) for name in ("config.json", "model.safetensors", "tokenizer.json")]
+    archives = {package for corpus in CORPORA.values() for package in corpus.packages}
+    return {"checkpoint": digest(files)} | {package.requirement: package.sha256 for package in archives}
 
 
 def unextended(config: dict[str, Any], folder: Path) -> Measured:
@@ -90,14 +91,14 @@ def unextended(config: dict[str, Any], folder: Path) -> Measured:
     def measured() -> Measured:
         model = local_folder(config["model"])
         perplexity = perplexities(model, config, config["corpora"], config["windows"])
-        return {"step": 0, "perplexity": perplexity, **retrieval(model, config, WINDOW)}
+        return {"step": 0, "perplexity": perplexity, **retrieval(model, config, config["window_tokens"])}
 
     return kept(folder / "base.json", measured)
 
 
 def zero_shot(config: dict[str, Any], method: str, factor: int, folder: Path) -> Measured:
     """The first entry of a curve: extended, not trained."""
-    context = factor * WINDOW
+    context = factor * config["window_tokens"]
     windows = [window for window in config["windows"] if window <= context]
 
     def measured() -> Measured:
@@ -128,11 +129,12 @@ def curve(config: dict[str, Any], run: Run, folder: Path) -> list[Measured]:
 
 
 def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
-    context = run.factor * WINDOW
+    context = run.factor * config["window_tokens"]
     batch = config["steps_tokens"] // context
     recipe = replace(
         tiny(run.factor, direct=run.method == "none"),
         model=str(config["model"]),
+        window_tokens=config["window_tokens"],
         data=mixture(config),
         method=run.method,
         peak_lr=run.peak_lr,
@@ -147,7 +149,7 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
     model = train(recipe, out).model
     corpora, windows = config["corpora"], [window for window in config["windows"] if window <= context]
     if steps < config["steps"][-1]:
-        corpora, windows = dict(list(corpora.items())[:1]), [WINDOW, context]
+        corpora, windows = dict(list(corpora.items())[:1]), [config["window_tokens"], context]
     perplexity = perplexities(model, config, corpora, windows)
     return {"step": steps, "perplexity": perplexity, **retrieval(model, config, context)}
 
@@ -207,7 +209,7 @@ def row(result: WindowResult) -> dict[str, Any]:
 def about(config: dict[str, Any]) -> dict[str, Any]:
     """The model of a study, for captions."""
     parameters = load_checkpoint(config["model"]).model.num_parameters()
-    return {"name": Path(config["model"]).name, "parameters": parameters, "window_tokens": WINDOW}
+    return {"name": Path(config["model"]).name, "parameters": parameters, "window_tokens": config["window_tokens"]}
 
 
 def measured_runs(
