@@ -13,4 +13,5 @@ STUDIES = (
     "tiny_sweep",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "smollm2_finetune",
 )

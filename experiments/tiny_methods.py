@@ -36,9 +36,9 @@ STUDY = Study(
         "methods": ["none", "linear", "ntk", "dynamic", "yarn"],
         "peak_lr": 1e-4,
         "seed": 0,
-        "steps": [30],
+        "steps": [20],
     },
     run=run,
     inputs=tiny_inputs,
-    minutes=2,
+    minutes=2.5,
 )

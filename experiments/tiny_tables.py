@@ -29,9 +29,9 @@ STUDY = Study(
         "methods": ["linear", "none"],
         "peak_lr": 1e-4,
         "seeds": [0],
-        "steps": [10, 50],
+        "steps": [8, 40],
     },
     run=run,
     inputs=tiny_inputs,
-    minutes=4,
+    minutes=5,
 )

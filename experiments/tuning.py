@@ -46,7 +46,7 @@ MEASURED: dict[str, Any] = {
     "steps_tokens": 4096,  # of one optimiser step, whatever the window
     "warmup_steps": 20,
     "mixture": {corpus.name: corpus.weight for corpus in pretrain_tiny().data},  # what is trained on, by weight
-    "corpora": {"books": 5, "code": 5},  # documents of each, to measure on
+    "corpora": {"books": 3, "code": 3},  # documents of each, to measure on
     "split": "test",
     "document_tokens": 2048,  # what is scored of each document, the same at every window
     "windows": [64, 128, 256, 512, 1024, 2048],

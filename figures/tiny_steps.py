@@ -7,7 +7,7 @@ import json
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullFormatter
+from matplotlib.ticker import LogFormatter, NullLocator
 
 from experiments.record import ROOT, read
 from figures.fine_tuning import grid_of_runs, steps_axis, style
@@ -20,10 +20,12 @@ def draw() -> Figure:
     record = read("tiny_sweep")
     corpus = next(iter(record["config"]["corpora"]))
     figure, grid = grid_of_runs(
-        record, lambda entry, window: entry["perplexity"][corpus][str(window)]["perplexity"], extra_columns=1
+        record,
+        lambda entry, window: entry["perplexity"][corpus][str(window)]["perplexity"],
+        scale="log",
+        extra_columns=1,
     )
     for row in grid:
-        row[0].set_yscale("log")
         row[0].yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
         row[0].yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     table = json.loads(PAPER.read_text())["table3_pg19_by_step_7B_PI"]
@@ -44,8 +46,9 @@ def _paper(axes: Axes, steps: list[int], perplexity: list[float] | None, factor:
         return
     axes.semilogy(steps, perplexity, **style("linear"))
     steps_axis(axes, [0, 200, 1000])
-    axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    ends = [perplexity[0], perplexity[-1]]
+    axes.set_yticks(ends, [str(value) for value in ends])
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.tick_right()
     axes.spines[["left"]].set_visible(False)
     axes.spines[["right"]].set_visible(True)

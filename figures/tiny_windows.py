@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogFormatter, NullLocator
 
 from experiments.record import Record, read
 from figures.fine_tuning import LABELS, style
@@ -21,7 +21,7 @@ def draw() -> Figure:
         _curves(axes, record, corpus)
         axes.axvline(metrics["model"]["window_tokens"], color="0.5", lw=0.6, ls="--")
         axes.set_xticks(config["windows"], [str(window) for window in config["windows"]])
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axes.set_xlabel("window (tokens)")
