@@ -99,7 +99,7 @@ def pretrain_tiny() -> Config:
             steps=(0, 500, 1000, 2000, 3000, 4000, 5000, 6000),
             data="books",
             windows=(64, 128, 256, 512, 1024),
-            stride=64,
+            stride=32,
             max_tokens=4096,
             passkey_positions=8,
         ),
@@ -107,14 +107,11 @@ def pretrain_tiny() -> Config:
 
 
 def tiny(factor: int, *, direct: bool = False) -> Config:
-    """The tiny LLaMA from 256 tokens to `factor` times as many, at the paper's learning rate and schedule.
-
-    Its model is what ``pi-model finetune pretrain_tiny --out tiny`` leaves.
-    """
+    """The tiny LLaMA from 256 tokens to `factor` times as many, at the paper's learning rate and schedule."""
     return replace(
         pretrain_tiny(),
         architecture=None,
-        model="tiny/model",
+        model="tiny-llama",
         factor=float(factor),
         method="none" if direct else "linear",
         steps=200,
