@@ -257,7 +257,9 @@ def in_processes(calls: Sequence[tuple[Any, ...]], processes: int, *, progress: 
     # Forks of a process that has imported torch and used none of its threads: after that a fork may hang.
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])
-    with bar, ProcessPoolExecutor(processes, mp_context=server, initializer=_prepare_worker) as pool:
+    # The server may be older than this process's choice of cache.
+    prepare = partial(_prepare_worker, str(cache_dir()))
+    with bar, ProcessPoolExecutor(processes, mp_context=server, initializer=prepare) as pool:
         futures = [pool.submit(*call) for call in calls]
         try:
             for future in as_completed(futures):
@@ -280,7 +282,8 @@ def cores() -> int:
     return min(4, os.cpu_count() or 1)
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(cache: str) -> None:
+    os.environ["PI_MODEL_CACHE"] = cache
     torch.set_num_threads(1)
     # A killed study takes its workers with it.
     parent = multiprocessing.parent_process()
