@@ -8,7 +8,11 @@ STUDIES = (
     "amplification",
     "least_squares",
     "claims",
+    "tiny_tables",
+    "tiny_methods",
+    "tiny_sweep",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "smollm2_finetune",
     "summaries",
 )

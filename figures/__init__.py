@@ -7,6 +7,9 @@ FIGURES = (
     "fig5_envelope",
     "theorem_region",
     "amplification",
+    "tiny_windows",
+    "tiny_steps",
+    "tiny_kmax",
     "smollm2_perplexity",
     "smollm2_passkey",
 )
