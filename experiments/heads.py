@@ -305,13 +305,13 @@ def _verdicts(heads: list[dict[str, Any]], farthest: int) -> list[dict[str, Any]
         },
         {
             "claim": "Interpolated scores of trained heads stay in the trained range",
-            "rule": "reproduced if none exceeds the largest trained one by more than sec(1/2) = 1.1395 times, else refuted",
+            "rule": "reproduced if none is above sec(1/2) = 1.1395 times the largest trained one, else refuted",
             "verdict": "reproduced" if interpolated <= stability_constant() else "refuted",
             "measured": {"largest_over_trained": interpolated},
         },
         {
             "claim": "Extrapolated scores of trained heads are of catastrophic size, as those of the fit in Fig. 2",
-            "rule": f"up to {farthest} windows: reproduced from 100 times the largest trained score on, partly from 10, "
+            "rule": f"largest up to {farthest} windows over largest trained: reproduced from 100 on, partly from 10, "
             "else refuted",
             "verdict": "reproduced" if amplified >= 100 else "partly" if amplified >= 10 else "refuted",
             "measured": {"largest_over_trained": amplified},
