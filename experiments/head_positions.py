@@ -229,6 +229,7 @@ def loss_jump(
     ranks: Mapping[str, Float[np.ndarray, " heads"]],
     *,
     treatments: Sequence[str],
+    worst_first: Mapping[str, Sequence[str]],
     counts: Sequence[int],
     draws: int,
     alone: bool,
@@ -239,9 +240,10 @@ def loss_jump(
 
     Args:
         ranks: by name, a number a head, larger for a head that is thought worse; "displaced" is measured here.
-        treatments: what to do to all heads, and to the worst of them.
-        counts: numbers of worst heads to treat together.
-        draws: random orders of heads for comparison.
+        treatments: what to do to all heads; clamp at least.
+        worst_first: treatment -> the ranks by which to treat the worst heads together.
+        counts: numbers of worst heads.
+        draws: random orders of heads to clamp for comparison, beside the ranks.
         alone: clamp each head by itself as well.
         bos: whether documents begin with BOS.
 
@@ -249,7 +251,7 @@ def loss_jump(
         ``losses``: by treatment of all heads ("within" is a context of L, "none" the jump), ``loss_nats`` and
         ``over_within``, the difference on the same tokens, with its ``stderr`` over documents (None for one).
         ``worst_first``: a list of {treatment, order, counts, over_within} when the first heads of an order are treated;
-        orders are the ranks' and random ones. ``heads``: of each head ``far``, ``displaced`` and the given ranks, and
+        orders are ranks and random ones. ``heads``: of each head ``far``, ``displaced`` and the given ranks, and
         if `alone` the ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with these.
     """
     within = jump.within(bos)
@@ -265,26 +267,20 @@ def loss_jump(
     ranks = {**ranks, "displaced": observed["displaced"]}
     orders = {name: np.argsort(-np.asarray(rank), kind="stable") for name, rank in ranks.items()}
     rng = np.random.default_rng(seed)
-    orders |= {f"random {n}": rng.permutation(len(jump.heads)) for n in range(draws)}
-    worst_first = [
-        {
-            "treatment": treatment,
-            "order": name,
-            "counts": list(counts),
-            "over_within": [
-                float((jump.losses(treatment, [jump.heads[n] for n in order[:count]]) - within).mean())
-                for count in counts
-            ],
-        }
-        for treatment in treatments
-        for name, order in orders.items()
-    ]
+    random = {f"random {n}": rng.permutation(len(jump.heads)) for n in range(draws)}
+    plan = [(treatment, name, orders[name]) for treatment, names in worst_first.items() for name in names]
+    plan += [("clamp", name, order) for name, order in random.items()]
+    curves = []
+    for treatment, name, order in plan:
+        chosen = [[jump.heads[n] for n in order[:count]] for count in counts]
+        over = [float((jump.losses(treatment, heads) - within).mean()) for heads in chosen]
+        curves.append({"treatment": treatment, "order": name, "counts": list(counts), "over_within": over})
     heads: list[dict[str, Any]] = [
         {"layer": layer, "head": head, "far": float(observed["far"][n])}
         | {name: float(rank[n]) for name, rank in ranks.items()}
         for n, (layer, head) in enumerate(jump.heads)
     ]
-    out: dict[str, Any] = {"losses": losses, "worst_first": worst_first, "heads": heads}
+    out: dict[str, Any] = {"losses": losses, "worst_first": curves, "heads": heads}
     if alone:
         for row, head in zip(heads, jump.heads, strict=True):
             row["saved_nats"] = float((none - jump.losses("clamp", [head])).mean())

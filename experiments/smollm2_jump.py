@@ -19,6 +19,7 @@ STUDY = Study(
         "factor": 2,
         "beyond": [2],
         "treatments": ["clamp"],
+        "worst_first": {"clamp": ["excess"]},
         "counts": [27],
         "draws": 1,
         "alone": False,
