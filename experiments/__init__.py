@@ -12,5 +12,6 @@ STUDIES = (
     "smollm2_passkey",
     "tiny_heads",
     "tiny_jump",
+    "tiny_heads_tuned",
     "smollm2_heads",
 )

@@ -9,4 +9,7 @@ FIGURES = (
     "amplification",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "heads_bounds",
+    "heads_beyond",
+    "heads_jump",
 )
