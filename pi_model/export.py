@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -31,8 +31,14 @@ def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
     return weights
 
 
-def export(model: CausalLoss, preparation: Preparation, folder: Path) -> None:
+def export(model: CausalLoss, preparation: Preparation, folder: Path, record: dict[str, Any]) -> None:
     """Write the model's folder, in the dtype of the model that training began with. To be called on every rank.
+
+    Args:
+        model: in training.
+        preparation: what training began with.
+        folder: new or empty.
+        record: of the training, kept beside the weights as training.json.
 
     Raises:
         RunError: the folder exists and is not empty, or cannot be written.
@@ -47,5 +53,6 @@ def export(model: CausalLoss, preparation: Preparation, folder: Path) -> None:
             save_torch_state_dict({name: weight.to(dtype).contiguous() for name, weight in weights.items()}, partial)
             for path in partial.glob("*.safetensors"):
                 path.chmod(0o644)  # safetensors writes files for their owner alone
+            (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             (partial / "config.json").write_text(json.dumps(preparation.content, indent=2) + "\n", encoding="utf-8")
     dist.barrier()

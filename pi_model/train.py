@@ -23,6 +23,7 @@ from pi_model.log import Display, Log, Meter
 from pi_model.loss import CausalLoss
 from pi_model.parallel import mean_over_ranks, process_group, sharded_model
 from pi_model.preparation import Preparation, prepare, weight_reader
+from pi_model.provenance import training_record
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         display.close()
         checkpoints.wait()
         if not (out / "model" / "config.json").exists():
-            export(model, start, out / "model")
+            record = training_record(config, start.data_sha256, out) if rank == 0 else {}
+            export(model, start, out / "model", record)
         return Outcome(out / "model", config.steps, first, loss)
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -209,15 +210,19 @@ def test_a_stream_is_read_no_further_than_asked(tokenizer, monkeypatch):
 
 
 @pytest.mark.shared_cache
-def test_retrieval_documents_ask_for_the_key_they_state():
+def test_retrieval_documents_want_again_what_they_state():
     texts = dict(corpora.read_corpus("retrieval", "validation"))
     assert texts == dict(corpora.read_corpus("retrieval", "validation"))
     assert len(texts) == 500
-    for text in texts.values():
+    passkeys, named, quotations = (list(texts.values())[kind::3] for kind in range(3))
+    for text in passkeys:
         statement, question = text.split("What is the pass key? The pass key is ")
         key = question.removesuffix(".")
         assert len(key) == 5
         assert f"The pass key is {key}. Remember it. {key} is the pass key." in statement
-    assert (
-        150 < sum("The grass is green" in text or "There is an important info" in text for text in texts.values()) < 350
-    )
+    assert 50 < sum("There is an important info" in text for text in passkeys) < 120
+    for text in named:
+        asked = re.findall(r"What is the key of the (\w+)\? The key of the \1 is (\d{5})\.", text)
+        assert asked
+        assert all(text.index(f"The key of the {name} is {key}.") < text.index("What is") for name, key in asked)
+    assert all(text[:20] in text[20:] for text in quotations)

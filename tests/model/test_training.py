@@ -203,6 +203,10 @@ def test_the_exported_folder_is_the_model_that_was_trained(config, tmp_path, tin
     (result,) = sliding_perplexity(checkpoint.model, documents.tokens, windows=[128], stride=64)
     assert math.isclose(result.loss_nats, live[1]["loss_nats"]["128"], rel_tol=1e-6)
     assert live[1]["loss_nats"]["128"] < live[0]["loss_nats"]["128"]
+    record = json.loads((tmp_path / "out/model/training.json").read_text())
+    assert record["evaluations"] == live
+    assert record["config"] == asked.as_json()
+    assert list(record["loss_nats"]) == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_direct_fine_tuning_scales_no_position_and_allows_more(tiny_folder, data, tmp_path):
