@@ -226,9 +226,8 @@ def measure_heads(
     Returns:
         ``heads``: a list of {layer, head, uniform, attended}, a `summary` over pairs by draw; ``amplification`` and
         ``excess``, from the head's largest and highest scores of all pairs, inside and up to the last multiple of the
-        window; and ``spectrum``, the median over uniform pairs of each |h_j|. ``programs``: a list of {layer, head} and
-        `Bounds.worst_possible` of the head's most amplified pair. ``curves``: a(s) in logits, see `_curves`.
-        ``verdicts``: see `_verdicts`.
+        window. ``programs``: a list of {layer, head} and `Bounds.worst_possible` of the head's most amplified pair.
+        ``curves``: a(s) in logits, see `_curves`. ``verdicts``: see `_verdicts`.
     """
     h_NHPJ = {
         draw: draw_from(model, documents, bounds.theta, pairs=pairs, draw=draw, seed=seed)
@@ -246,7 +245,6 @@ def measure_heads(
             row["excess"] = (_largest(row, "highest_beyond") - _largest(row, "highest")) / float(
                 np.sqrt(bounds.head_dim)
             )
-            row["spectrum"] = np.median(np.abs(h_NHPJ["uniform"][layer, head]), axis=0).tolist()
             heads.append(row)
             amplified = np.concatenate([by[f"amplification_{nearest}"][head] for by in measured.values()])
             both_draws = np.concatenate([h[layer, head] for h in h_NHPJ.values()])
@@ -264,14 +262,18 @@ def measure_heads(
 
 
 def summary(measured: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Median, 90th percentile and maximum of each quantity over pairs, and for an excess the share above zero."""
+    """Median and maximum of each quantity over pairs, and for an excess the share above zero."""
     out = {}
     for name, values in measured.items():
-        median, high = np.quantile(values, [0.5, 0.9])
-        out[name] = {"median": float(median), "p90": float(high), "max": float(values.max())}
+        out[name] = {"median": _rounded(np.median(values)), "max": _rounded(values.max())}
         if name.startswith("excess"):
             out[name]["share"] = float((values > 0).mean())
     return out
+
+
+def _rounded(value: float) -> float:
+    """Six digits: more than float32 queries and keys determine."""
+    return float(f"{value:.6g}")
 
 
 def medians(

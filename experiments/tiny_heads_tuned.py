@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.heads import queries_and_keys
 from experiments.study import Study
-from experiments.tiny_heads import documents
+from experiments.tiny_heads import documents, inputs
 from pi_model.config import Corpus
 from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.extension import extend_checkpoint
@@ -99,5 +99,6 @@ STUDY = Study(
         "pairs": 512,  # of query and key, of each head and each document
     },
     run=run,
+    inputs=inputs,
     minutes=1.0,
 )
