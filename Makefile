@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures test lint bench clean
+.PHONY: help figures paper test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -22,6 +22,11 @@ figures: $(INSTALLED) ## run what has changed, then redraw every figure
 	$(BIN)/python -m experiments
 	$(BIN)/python -m figures
 
+paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+	@$(BIN)/python -m paper --check
+	@$(MAKE) --no-print-directory figures
+	$(BIN)/python -m paper
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,5 +39,5 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 	$(BIN)/python -m experiments.bench
 
 clean: ## remove what a run can make again; .venv and records stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build/paper
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from experiments.record import ROOT, RecordError
-from figures import FIGURES
 from paper import generate, lint
 
 FOLDER = Path(__file__).resolve().parent
@@ -16,9 +15,10 @@ _TEX = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m paper", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only look whether it can be built: the text and the tools")
+    parser.add_argument("--check", action="store_true", help="only check the text and the tools")
     checking = parser.parse_args().check
-    if found := lint.faults((FOLDER / "main.tex").read_text()):
+    text = (FOLDER / "main.tex").read_text()
+    if found := lint.faults(text):
         print(*found, sep="\n", file=sys.stderr)
         return 1
     if not (shutil.which("latexmk") and shutil.which("pdflatex")):
@@ -26,7 +26,7 @@ def main() -> int:
         return 1
     if checking:
         return 0
-    missing = [name for name in FIGURES if not (ROOT / "figures" / f"{name}.pdf").exists()]
+    missing = [picture for picture in lint.pictures(text) if not (ROOT / f"{picture}.pdf").exists()]
     if missing:
         print(f"paper: {missing[0]}.pdf has not been drawn; run: make figures", file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 r"""What main.tex may not say by itself: a number that a record could hold.
 
 Outside mathematics no digit may be typed, except where it names something: a theorem, figure or section of the paper
-under study, a model, a data type. Inside, small integers and fractions are the mathematics itself; a decimal fraction, an
-integer of three digits or more, and a formula that is nothing but a number of two digits are not.
+under study, a model, a data type. Inside, small integers and fractions are the mathematics itself; a decimal
+fraction, an integer of three digits or more, and a formula that is nothing but a number of two digits are not.
 """
 
 import re
@@ -19,7 +19,9 @@ _UNREAD = re.compile(
     r"|documentclass|usepackage|setlength|newtheorem|hspace|vspace)\*?(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?"
     r"|\\begin\{(?:minipage|longtable|tabular)\}.*|p\{[\d.]+\\linewidth\}"
 )
-_MATH = re.compile(r"(?P<open>\$|\\\[|\\begin\{(?P<name>equation|align)\})(?P<it>.+?)(?:\$|\\\]|\\end\{(?P=name)\})", re.DOTALL)
+_MATH = re.compile(
+    r"(?:\$|\\\[|\\begin\{(?P<name>equation|align)\})(?P<it>.+?)(?:\$|\\\]|\\end\{(?P=name)\})", re.DOTALL
+)
 _LONG = r"\d+\.\d+|\d{3,}"
 _MEASURED_IN_MATH = re.compile(rf"{_LONG}|^\s*\d{{2,}}\s*$")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
@@ -30,6 +32,11 @@ _DEFINED_BY_TEX = {"RR", "ZZ", "Real", "Imag", "DeclareMathOperator", "IfFileExi
 def faults(text: str) -> list[str]:
     """One line for each fault of a TeX source, with its line number; empty when there is none."""
     return [f"main.tex:{line}: {fault}" for line, fault in sorted(_faults(text))]
+
+
+def pictures(text: str) -> list[str]:
+    """The figures that a TeX source includes, as "figures/NAME"."""
+    return re.findall(r"\\includegraphics(?:\[.*?\])?\{\.\./(.+?)\.pdf\}", text)
 
 
 def _faults(text: str) -> Iterator[tuple[int, str]]:
@@ -44,7 +51,7 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
 
     for figure in _FIGURE.finditer(text):
         scripts = {name.replace("\\", "") for name in re.findall(r"\\script\{(.+?)\}", figure[0])}
-        for picture in re.findall(r"\\includegraphics(?:\[.*?\])?\{\.\./(.+?)\.pdf\}", figure[0]):
+        for picture in pictures(figure[0]):
             if f"{picture}.py" not in scripts or not (ROOT / f"{picture}.py").exists():
                 yield _line(text, figure), f"the figure does not name its script {picture}.py"
 
