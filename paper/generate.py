@@ -10,6 +10,7 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from experiments import record
@@ -18,6 +19,19 @@ from paper.numbers import NUMBERS, QUOTED, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"
 _ROUNDINGS = {"near": ROUND_HALF_EVEN, "down": ROUND_FLOOR, "up": ROUND_CEILING}
+_HEADS = ("tiny_heads", "smollm2_heads")
+_QUANTITIES = {  # as the heads studies name them
+    "published": r"$|a-\alin|$ over Theorem 2.1",
+    "taylor": r"\quad over \eqref{eq:taylor}",
+    "sharp": r"\quad over the sharp bound",
+    "interpolated": r"amplification between trained distances",
+    "amplification_2": r"\quad on $[L,2L)$",
+    "amplification_4": r"\quad on $[L,4L)$",
+    "eq8_first": r"$|a|$ beyond $L$ over \eqref{eq:eight}, first form",
+    "eq8_last": r"\quad over its last form",
+    "trivial": r"\quad over $\frac d2\hmax$",
+    "sum": r"\quad over $\sum_j|h_j|$",
+}
 _METHODS = {"none": "as trained", "linear": "linear (PI)", "ntk": "NTK-aware", "yarn": "YaRN"}
 
 
@@ -84,8 +98,8 @@ def shown(value: Any, show: str) -> str:
 def escaped(text: str) -> str:
     """Plain text as TeX."""
     names = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-    names |= {"<": r"$<$", ">": r"$>$", "|": r"$|$"}
-    return re.sub(r"[\\^~<>|{}$&#%_]", lambda found: names.get(found[0], "\\" + found[0]), text)
+    names |= {"<": r"$<$", ">": r"$>$", "<=": r"$\le$", ">=": r"$\ge$", "|": r"$|$"}
+    return re.sub(r"<=|>=|[\\^~<>|{}$&#%_]", lambda found: names.get(found[0], "\\" + found[0]), text)
 
 
 def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
@@ -157,10 +171,32 @@ def smollm2_tex(read: Callable[[str], record.Record]) -> str:
     return f"\\begin{{tabular}}{{l{'r' * len(windows) * len(corpora)}}}\n{body}\n\\end{{tabular}}\n"
 
 
+def heads_tex(read: Callable[[str], record.Record]) -> str:
+    """A whole tabular: scores of trained heads over bounds, by model; empty while no model has been measured."""
+    made = [read(study) for study in _HEADS if _exists(study)]
+    if not made:
+        return ""
+    groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escaped(one['metrics']['model']['name'])}}}" for one in made)
+    rows = []
+    for quantity, says in _QUANTITIES.items():
+        found = []
+        for one in made:
+            by_head = look_up(one, f"metrics/heads/uniform/{quantity}/median")
+            largest = max(look_up(one, f"metrics/heads/{draw}/{quantity}/max/max") for draw in ("uniform", "attended"))
+            found += [shown(median(by_head), "3 near"), shown(largest, "3 near")]
+        rows.append(f"{says} & " + " & ".join(found) + r" \\")
+    body = [rf"\toprule & {groups} \\", "& median & largest " * len(made) + r"\\ \midrule", *rows, r"\bottomrule"]
+    return f"\\begin{{tabular}}{{l{'rr' * len(made)}}}\n" + "\n".join(body) + "\n\\end{tabular}\n"
+
+
+def _exists(study: str) -> bool:
+    return any(record.path_of(study, live=live).exists() for live in (True, False))
+
+
 def records_tex(read: Callable[[str], record.Record]) -> str:
     """Rows: study, day, commit, seconds and memory it took, where, hash."""
     rows = []
-    for study in sorted({number.study for number in NUMBERS}):
+    for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, _HEADS))):
         made = read(study)
         commit = (made["commit"] or "unknown")[:7] + ("+" if made["dirty"] else "")
         rows.append(
@@ -176,6 +212,7 @@ FILES: dict[str, Callable[[Callable[[str], record.Record]], str]] = {
     "claims.tex": claims_tex,
     "models.tex": models_tex,
     "smollm2.tex": smollm2_tex,
+    "heads.tex": heads_tex,
     "records.tex": records_tex,
 }
 
@@ -194,7 +231,10 @@ def write(folder: Path = FOLDER) -> None:
     made = generate()
     folder.mkdir(exist_ok=True)
     for name, text in made.items():
-        write_atomically(folder / name, text.encode())
+        if text:
+            write_atomically(folder / name, text.encode())
+        else:
+            (folder / name).unlink(missing_ok=True)
 
 
 def stale(folder: Path = FOLDER) -> list[str]:

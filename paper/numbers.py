@@ -38,7 +38,8 @@ NUMBERS = (
     Number("MarginLargest", "landscape", "metrics/models/margin/max", "3 near"),
     Number("LeastHeadDim", "landscape", f"{LLAMA}/smallest_valid_head_dim", "integer"),
     Number("LeastHeadDimLlamaThree", "landscape", "metrics/models/name=Llama 3/smallest_valid_head_dim", "integer"),
-    Number("HeadDimPerLog", "claims", _evidence("thm2_1.region"), "text", r"grows as (\d+) ln c"),
+    Number("RegionBase", "landscape", "metrics/boundary/-1/base", "2 scientific"),
+    Number("RegionHeadDim", "landscape", "metrics/boundary/-1/smallest_valid_head_dim", "integer"),
     # B(s)
     Number("ShortRange", "envelope", f"{SHORT}/upto", "integer"),
     Number("LongRange", "envelope", f"{LONG}/upto", "integer"),

@@ -3,16 +3,17 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 import pi_theory.claims  # noqa: F401  fills the registry
-from experiments import record, study
+from experiments import record
 from experiments.record import RecordError
 from experiments.study import load
-from figures.__main__ import save
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
@@ -47,6 +48,16 @@ def claims_of_the_readme():
         }
 
 
+def made_up_heads():
+    """A record in the shape of a heads study, of two heads and one pair each."""
+
+    def head(value):
+        one = {name: {"median": value, "max": 2 * value} for name in generate._QUANTITIES}
+        return {"uniform": one, "attended": {name: {"median": 0, "max": 3 * value} for name in one}}
+
+    return {"heads": [head(0.125), head(0.25)], "model": {"name": "made_up"}}
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Records of every study that the report reads."""
@@ -56,9 +67,12 @@ def results(tmp_path_factory):
         patch.setattr(record, "RESULTS", folder)
         for name, changes in STUDIES.items():
             found = load(name)
-            made = study.Study(**{**vars(found), "config": {**found.config, **changes}}).measure()
-        made = {**made, "study": "claims", "metrics": {"claims": list(claims_of_the_readme())}}
-        record.write(made, record.path_of("claims", live=True))
+            made = replace(found, config={**found.config, **changes}).measure()
+        for name, metrics in {
+            "claims": {"claims": list(claims_of_the_readme())},
+            "tiny_heads": made_up_heads(),
+        }.items():
+            record.write({**made, "study": name, "metrics": metrics}, record.path_of(name, live=True))
         shutil.copytree(recorded, folder / "recorded")
         yield folder
 
@@ -142,6 +156,19 @@ def test_a_record_measured_anew_makes_its_macro_stale(generated, results, monkey
     assert any("SharpMidpoint" in line for line in generate.stale(generated))
 
 
+def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_where_there_are_none(
+    generated, results, monkeypatch, tmp_path_factory
+):
+    rows = (generated / "heads.tex").read_text()
+    assert rows.count("& 0.188 & 0.750") == len(generate._QUANTITIES)
+    folder = tmp_path_factory.mktemp("without")
+    shutil.copytree(results, folder, dirs_exist_ok=True)
+    monkeypatch.setattr(record, "RESULTS", folder)
+    record.path_of("tiny_heads", live=True).unlink()
+    generate.write(generated)
+    assert not (generated / "heads.tex").exists()
+
+
 def test_without_a_record_the_command_that_makes_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     with pytest.raises(RecordError, match="python -m experiments envelope"):
@@ -175,7 +202,16 @@ def test_bounds_are_rounded_outwards(value, digits):
 @given(st.text())
 def test_any_text_becomes_harmless_tex(text):
     plain = generate.escaped(text)
-    for command in (r"\textbackslash{}", r"\textasciicircum{}", r"\textasciitilde{}", "$<$", "$>$", "$|$"):
+    for command in (
+        r"\textbackslash{}",
+        r"\textasciicircum{}",
+        r"\textasciitilde{}",
+        "$<$",
+        "$>$",
+        r"$\le$",
+        r"$\ge$",
+        "$|$",
+    ):
         plain = plain.replace(command, "")
     assert not re.search(r"(?<!\\)[{}$&#%_^~<>|]", plain)
 
@@ -197,7 +233,8 @@ def test_the_report_builds_and_no_reference_in_it_is_undefined(results, tmp_path
     for name in ("main.tex", "refs.bib"):
         shutil.copy(FOLDER / name, paper)
     for picture in lint.pictures(TEXT):
-        save(picture.removeprefix("figures/"), _made(figures))
+        Figure((1, 1)).savefig(_made(figures) / f"{picture.removeprefix('figures/')}.pdf")
+    (_made(figures / "tables") / "table1_books.tex").write_text("a table")
     assert build(paper, tmp_path / "auxiliary")
     assert (paper / "main.pdf").read_bytes().startswith(b"%PDF")
     assert "undefined" not in (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
