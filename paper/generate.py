@@ -18,6 +18,7 @@ from experiments.record import RecordError, write_atomically
 from paper.numbers import NUMBERS, QUOTED, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"
+_REDUCTIONS: dict[str, Callable[[list], Any]] = {"min()": min, "max()": max, "count()": len}
 _ROUNDINGS = {"near": ROUND_HALF_EVEN, "down": ROUND_FLOOR, "up": ROUND_CEILING}
 _HEADS = ("tiny_heads", "smollm2_heads")
 _QUANTITIES = {  # as the heads studies name them
@@ -50,10 +51,8 @@ def look_up(value: Any, path: str) -> Any:
 
 
 def _step(value: Any, segment: str) -> Any:
-    if segment in ("min", "max"):
-        return {"min": min, "max": max}[segment](_flat(value))
-    if segment == "count":
-        return len(value)
+    if segment in _REDUCTIONS:
+        return _REDUCTIONS[segment](_flat(value))
     if not isinstance(value, list):
         return value[segment]
     if re.fullmatch(r"-?\d+", segment):
@@ -182,7 +181,9 @@ def heads_tex(read: Callable[[str], record.Record]) -> str:
         found = []
         for one in made:
             by_head = look_up(one, f"metrics/heads/uniform/{quantity}/median")
-            largest = max(look_up(one, f"metrics/heads/{draw}/{quantity}/max/max") for draw in ("uniform", "attended"))
+            largest = max(
+                look_up(one, f"metrics/heads/{draw}/{quantity}/max/max()") for draw in ("uniform", "attended")
+            )
             found += [shown(median(by_head), "3 near"), shown(largest, "3 near")]
         rows.append(f"{says} & " + " & ".join(found) + r" \\")
     body = [rf"\toprule & {groups} \\", "& median & largest " * len(made) + r"\\ \midrule", *rows, r"\bottomrule"]
