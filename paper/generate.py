@@ -135,7 +135,7 @@ def claims_tex(read: Callable[[str], record.Record]) -> str:
         rf" & {escaped(claim['evidence'])} \\"
         for claim in look_up(read("claims"), "metrics/claims")
     ]
-    return "\n\\addlinespace\n".join(rows) + "\n"
+    return "\n\\addlinespace[1pt]\n".join(rows) + "\n"
 
 
 def models_tex(read: Callable[[str], record.Record]) -> str:
