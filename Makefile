@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures paper test lint bench clean
+.PHONY: help figures paper docs test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -27,6 +27,9 @@ paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
 	@$(MAKE) --no-print-directory figures
 	$(BIN)/python -m paper
 
+docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,5 +42,5 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 	$(BIN)/python -m experiments.bench
 
 clean: ## remove what a run can make again; .venv and records stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build/paper
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build/paper build/docs
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
