@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures paper docs test lint bench clean
+.PHONY: help figures test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -22,14 +22,6 @@ figures: $(INSTALLED) ## run what has changed, then redraw every figure
 	$(BIN)/python -m experiments
 	$(BIN)/python -m figures
 
-paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
-	@$(BIN)/python -m paper --check
-	@$(MAKE) --no-print-directory figures
-	$(BIN)/python -m paper
-
-docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
-	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model
-
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,5 +34,14 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 	$(BIN)/python -m experiments.bench
 
 clean: ## remove what a run can make again; .venv and records stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build/paper build/docs
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: paper docs
+paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+	@$(BIN)/python -m paper --check
+	@$(MAKE) --no-print-directory figures
+	$(BIN)/python -m paper
+
+docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model

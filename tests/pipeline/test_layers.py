@@ -1,4 +1,4 @@
-"""Dependencies run one way: theory <- model <- experiments <- figures, paper, and only records cross into those."""
+"""Dependencies run one way: theory <- model <- experiments <- figures, and only records cross into figures."""
 
 import ast
 
@@ -7,17 +7,13 @@ import pytest
 from experiments.record import ROOT
 
 ALLOWED = {
+    "paper": {"paper", "experiments.record"},
     "pi_theory": {"pi_theory"},
     "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.domain"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
     "figures": {"figures", "experiments.record"},
-    "paper": {"paper", "experiments.record"},
 }
-FORBIDDEN = {
-    "pi_theory": {"torch", "transformers", "matplotlib"},
-    "figures": {"torch", "transformers"},
-    "paper": {"torch", "transformers"},
-}
+FORBIDDEN = {"pi_theory": {"torch", "transformers", "matplotlib"}, "figures": {"torch", "transformers"}}
 
 
 def imports(path):
