@@ -190,6 +190,16 @@ def heads_tex(read: Callable[[str], record.Record]) -> str:
     return f"\\begin{{tabular}}{{l{'rr' * len(made)}}}\n" + "\n".join(body) + "\n\\end{tabular}\n"
 
 
+def heads_verdicts_tex(read: Callable[[str], record.Record]) -> str:
+    """Items: what the heads studies say of the paper's claims, by which rule, for which model."""
+    return "".join(
+        rf"\item {escaped(found['claim'])}: \emph{{{escaped(found['verdict'])}}} for "
+        f"{escaped(made['metrics']['model']['name'])} ({escaped(found['rule'])}).\n"
+        for made in (read(study) for study in _HEADS if _exists(study))
+        for found in made["metrics"]["verdicts"]
+    )
+
+
 def _exists(study: str) -> bool:
     return any(record.path_of(study, live=live).exists() for live in (True, False))
 
@@ -214,6 +224,7 @@ FILES: dict[str, Callable[[Callable[[str], record.Record]], str]] = {
     "models.tex": models_tex,
     "smollm2.tex": smollm2_tex,
     "heads.tex": heads_tex,
+    "heads_verdicts.tex": heads_verdicts_tex,
     "records.tex": records_tex,
 }
 

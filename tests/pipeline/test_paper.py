@@ -55,7 +55,8 @@ def made_up_heads():
         one = {name: {"median": value, "max": 2 * value} for name in generate._QUANTITIES}
         return {"uniform": one, "attended": {name: {"median": 0, "max": 3 * value} for name in one}}
 
-    return {"heads": [head(0.125), head(0.25)], "model": {"name": "made_up"}}
+    verdict = {"claim": "It is so", "rule": "refuted where it is not", "verdict": "refuted"}
+    return {"heads": [head(0.125), head(0.25)], "verdicts": [verdict], "model": {"name": "made_up"}}
 
 
 @pytest.fixture(scope="module")
