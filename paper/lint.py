@@ -26,7 +26,7 @@ _LONG = r"\d+\.\d+|\d{3,}"
 _MEASURED_IN_MATH = re.compile(rf"{_LONG}|^\s*\d{{2,}}\s*$")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
-_DEFINED_BY_TEX = {"RR", "ZZ", "Real", "Imag", "DeclareMathOperator", "IfFileExists", "Phi", "Bigl", "Bigr", "H"}
+_DEFINED_BY_TEX = {"RR", "ZZ", "Real", "Imag", "DeclareMathOperator", "IfFileExists", "FloatBarrier", "Phi", "Bigl", "Bigr", "H"}
 
 
 def faults(text: str) -> list[str]:
