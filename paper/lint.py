@@ -15,9 +15,8 @@ _NAMES = re.compile(
     r"(?:Theorem|Section|Figs?\.|Table|Eq\.)~\(?[\d.]*\d|Theorem 2\.1|SmolLM2|Llama~3|float(?:32|64)|SHA-256"
 )
 _UNREAD = re.compile(
-    r"\\(?:cite[a-z]*|ref|eqref|label|input|rows|madetable|includegraphics|script|texttt|bibliography|IfFileExists"
-    r"|documentclass|usepackage|setlength|newtheorem|hspace|vspace)\*?(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?"
-    r"|\\begin\{(?:minipage|longtable|tabular)\}.*|p\{[\d.]+\\linewidth\}"
+    r"\\(?:cite[tp]?|ref|eqref|label|input|rows|madetable|includegraphics|script|texttt|IfFileExists|setlength)"
+    r"(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?|\\begin\{(?:minipage|longtable|tabular)\}.*"
 )
 _MATH = re.compile(
     r"(?:\$|\\\[|\\begin\{(?P<name>equation|align)\})(?P<it>.+?)(?:\$|\\\]|\\end\{(?P=name)\})", re.DOTALL

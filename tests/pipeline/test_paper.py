@@ -228,7 +228,7 @@ def test_without_tex_one_line_says_what_to_install():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed")
-def test_the_report_builds_and_no_reference_in_it_is_undefined(results, tmp_path):
+def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_shown(results, tmp_path, capsys):
     paper, figures = tmp_path / "paper", tmp_path / "figures"
     generate.write(_made(paper) / "generated")
     for name in ("main.tex", "refs.bib"):
@@ -239,6 +239,9 @@ def test_the_report_builds_and_no_reference_in_it_is_undefined(results, tmp_path
     assert build(paper, tmp_path / "auxiliary")
     assert (paper / "main.pdf").read_bytes().startswith(b"%PDF")
     assert "undefined" not in (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    (paper / "main.tex").write_text(with_text(r"\nosuchcommand"))
+    assert not build(paper, tmp_path / "auxiliary")
+    assert "Undefined control sequence" in capsys.readouterr().err
 
 
 def _made(folder):
