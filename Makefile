@@ -42,3 +42,12 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: paper docs
+paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+	@$(BIN)/python -m paper --check
+	@$(MAKE) --no-print-directory figures
+	$(BIN)/python -m paper
+
+docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model
