@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures test lint bench clean
+.PHONY: help figures notebooks test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -21,6 +21,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 figures: $(INSTALLED) ## run what has changed, then redraw every figure
 	$(BIN)/python -m experiments
 	$(BIN)/python -m figures
+
+notebooks: $(INSTALLED) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
+	rm -rf build/notebooks
+	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

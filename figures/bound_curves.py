@@ -28,7 +28,7 @@ def draw_interpolation(curves: dict[str, Any]) -> Figure:
     right.axhline(1, color=RED, lw=0.8, ls="--")
     right.plot(curves["head_dim"], curves["margin"], ls="", marker="o", color=BLACK)
     right.annotate(
-        f"d = {curves['head_dim']}: {curves['margin']:.4f}", (curves["head_dim"], curves["margin"]), xytext=(0, 12),
+        f"d = {curves['head_dim']}: {curves['margin']:.4f}", (curves["head_dim"], curves["margin"]), xytext=(0, 24),
         textcoords="offset points", fontsize=7,
     )  # fmt: skip
     smallest = curves["smallest_valid_head_dim"]

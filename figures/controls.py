@@ -58,4 +58,5 @@ def _picture(draw: Callable[[], Figure]) -> Image:
         figure = draw()
         figure.savefig(content, format="png", dpi=2 * _DPI)
         plt.close(figure)
-    return Image(content.getvalue(), format="png", retina=True)
+    titles = "; ".join(title for axes in figure.axes if (title := axes.get_title(loc="left")))
+    return Image(content.getvalue(), format="png", retina=True, alt=titles)
