@@ -17,7 +17,7 @@ from figures import controls
 FOLDER = ROOT / "experiments" / "notebooks"
 PICTURES = {"bounds": 3, "heads": 1, "extend": 1}
 MOVES = {
-    "bounds": "d.value, c.value, times.value, factor.value, hmax.value, method.value = 64, 500_000, 2, 4.0, 1, 'yarn'",
+    "bounds": "d.value, c.value, times.value, factor.value, hmax.value, method.value = 16, 500_000, 2, 4.0, 1, 'yarn'",
     "heads": "",
     "extend": "",
 }
