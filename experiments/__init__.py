@@ -10,4 +10,7 @@ STUDIES = (
     "claims",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "tiny_heads",
+    "tiny_jump",
+    "smollm2_heads",
 )

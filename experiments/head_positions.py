@@ -199,15 +199,17 @@ class Jump:
         cut = [torch.cat([ids[:, :bos], ids[:, bos - window :]], dim=1) for ids in self.documents]
         return np.array([self._score(ids) for ids in cut])
 
-    def displacement(self) -> dict[str, Float[np.ndarray, " heads"]]:
-        """`PerHeadAttention.displacement` of every head, untreated, mean over documents."""
-        found: dict[str, list[np.ndarray]] = {"far": [], "displaced": []}
+    def observed(self) -> tuple[Float[np.ndarray, " documents"], dict[str, Float[np.ndarray, " heads"]]]:
+        """Untreated: the losses, and `PerHeadAttention.displacement` of every head, mean over documents."""
+        losses, found = [], []
         for ids, past in zip(self.documents, self.pasts, strict=True):
             with treated(self.model, {}, past=past, observe=self.last_tokens, **self.where) as layers:
-                self._score(ids[:, self.where["window"] :])
-            for name, each in found.items():
-                each.append(np.concatenate([layer.displacement[name] for layer in layers]))
-        return {name: np.mean(each, axis=0) for name, each in found.items()}
+                losses.append(self._score(ids[:, self.where["window"] :]))
+            found.append([layer.displacement for layer in layers])
+        return np.array(losses), {
+            name: np.mean([np.concatenate([layer[name] for layer in layers]) for layers in found], axis=0)
+            for name in ("far", "displaced")
+        }
 
     @torch.inference_mode()
     def _score(self, ids_BT: torch.Tensor) -> float:
@@ -226,6 +228,8 @@ def loss_jump(
     jump: Jump,
     ranks: Mapping[str, Float[np.ndarray, " heads"]],
     *,
+    treatments: Sequence[str],
+    worst_first: Mapping[str, Sequence[str]],
     counts: Sequence[int],
     draws: int,
     alone: bool,
@@ -236,17 +240,19 @@ def loss_jump(
 
     Args:
         ranks: by name, a number a head, larger for a head that is thought worse; "displaced" is measured here.
-        counts: numbers of worst heads to clamp together.
-        draws: random choices of as many heads, each nested in the next.
+        treatments: what to do to all heads; clamp at least.
+        worst_first: treatment -> the ranks by which to treat the worst heads together.
+        counts: numbers of worst heads.
+        draws: random orders of heads to clamp for comparison, beside the ranks.
         alone: clamp each head by itself as well.
         bos: whether documents begin with BOS.
 
     Returns:
         ``losses``: by treatment of all heads ("within" is a context of L, "none" the jump), ``loss_nats`` and
         ``over_within``, the difference on the same tokens, with its ``stderr`` over documents (None for one).
-        ``clamped``: for each order of heads, random ones by their draw, the ``over_within`` after clamping the first
-        k heads, one a count. ``heads``: of each head ``far`` and ``displaced``, each given rank, and if `alone` the
-        ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with ``saved_nats``.
+        ``worst_first``: a list of {treatment, order, counts, over_within} when the first heads of an order are treated;
+        orders are ranks and random ones. ``heads``: of each head ``far``, ``displaced`` and the given ranks, and
+        if `alone` the ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with these.
     """
     within = jump.within(bos)
 
@@ -255,26 +261,26 @@ def loss_jump(
         error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else None
         return {"loss_nats": float(losses.mean()), "over_within": float(difference.mean()), "stderr": error}
 
-    none = jump.losses("none", [])
+    none, observed = jump.observed()
     losses = {"within": over_within(within), "none": over_within(none)}
-    losses |= {name: over_within(jump.losses(name, jump.heads)) for name in TREATMENTS[1:]}
-    observed = jump.displacement()
+    losses |= {treatment: over_within(jump.losses(treatment, jump.heads)) for treatment in treatments}
     ranks = {**ranks, "displaced": observed["displaced"]}
     orders = {name: np.argsort(-np.asarray(rank), kind="stable") for name, rank in ranks.items()}
     rng = np.random.default_rng(seed)
-    orders |= {f"random {n}": rng.permutation(len(jump.heads)) for n in range(draws)}
-    clamped = {
-        name: [
-            float((jump.losses("clamp", [jump.heads[n] for n in order[:count]]) - within).mean()) for count in counts
-        ]
-        for name, order in orders.items()
-    }
+    random = {f"random {n}": rng.permutation(len(jump.heads)) for n in range(draws)}
+    plan = [(treatment, name, orders[name]) for treatment, names in worst_first.items() for name in names]
+    plan += [("clamp", name, order) for name, order in random.items()]
+    curves = []
+    for treatment, name, order in plan:
+        chosen = [[jump.heads[n] for n in order[:count]] for count in counts]
+        over = [float((jump.losses(treatment, heads) - within).mean()) for heads in chosen]
+        curves.append({"treatment": treatment, "order": name, "counts": list(counts), "over_within": over})
     heads: list[dict[str, Any]] = [
         {"layer": layer, "head": head, "far": float(observed["far"][n])}
         | {name: float(rank[n]) for name, rank in ranks.items()}
         for n, (layer, head) in enumerate(jump.heads)
     ]
-    out: dict[str, Any] = {"losses": losses, "counts": list(counts), "clamped": clamped, "heads": heads}
+    out: dict[str, Any] = {"losses": losses, "worst_first": curves, "heads": heads}
     if alone:
         for row, head in zip(heads, jump.heads, strict=True):
             row["saved_nats"] = float((none - jump.losses("clamp", [head])).mean())

@@ -1,87 +1,76 @@
-"""Every head of the tiny LLaMA against the bounds, and which of them its loss beyond the window comes from."""
+"""Every head of the tiny LLaMA, its scores on real queries and keys against every bound."""
 
 from typing import Any
 
 import numpy as np
 
-from experiments.head_positions import Jump, loss_jump
 from experiments.heads import Bounds, measure_heads
 from experiments.study import Study
 from pi_model.data import Selection, Source, load_documents, tokenizer_sha256
+from pi_model.errors import UsageError
 from pi_model.files import sha256_file
-from pi_model.model import Checkpoint, load_checkpoint, local_folder
+from pi_model.model import Checkpoint, load_checkpoint
 from pi_theory.scaling import NoScaling
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """Any unextended LLaMA as config["model"]; see `measure_heads` and `loss_jump` for what comes back."""
+    """`measure_heads` of config["model"], any unextended LLaMA, with ``model`` and ``measured_on``."""
+    checkpoint, bounds = unextended(config)
+    found, measured_on = documents(checkpoint, config)
+    measured = measure_heads(
+        checkpoint.model, found, bounds, pairs=config["pairs"], programs=config["programs"], seed=config["seed"]
+    )
+    return measured | {"model": described(checkpoint, config), "measured_on": measured_on}
+
+
+def unextended(config: dict[str, Any]) -> tuple[Checkpoint, Bounds]:
+    """The checkpoint, and the bounds at its head dimension, base and window."""
     checkpoint = load_checkpoint(config["model"], dtype="float32")
     extension = checkpoint.extension
     if not isinstance(extension.scaling, NoScaling):
-        raise ValueError(f"model: {config['model']} is already extended; give the checkpoint it was extended from")
-    bounds = Bounds(
+        raise UsageError(f"model: {config['model']} is extended; give the checkpoint that it was extended from")
+    return checkpoint, Bounds(
         head_dim=extension.head_dim,
         base=extension.base,
         window=extension.window_tokens,
         factor=config["factor"],
         beyond=config["beyond"],
     )
-    short, names = documents(checkpoint, config, config["tokens"])
-    metrics = measure_heads(
-        checkpoint.model, short, bounds, pairs=config["pairs"], programs=config["programs"], seed=config["seed"]
-    )
-    metrics["model"] = {
+
+
+def described(checkpoint: Checkpoint, config: dict[str, Any]) -> dict[str, Any]:
+    extension = checkpoint.extension
+    return {
         "name": str(config["model"]),
         "parameters": checkpoint.model.num_parameters(),
         "window_tokens": extension.window_tokens,
         "head_dim": extension.head_dim,
         "base": extension.base,
+        "layers": checkpoint.model.config.num_hidden_layers,
+        "heads": checkpoint.model.config.num_attention_heads,
     }
-    metrics["measured_on"] = names
-    asked = config["jump"]
-    long, metrics["jump_measured_on"] = documents(checkpoint, config | asked, asked["tokens"])
-    jump = Jump(
-        checkpoint.model,
-        long,
-        theta_J=bounds.theta,
-        window=extension.window_tokens,
-        last_tokens=asked["last_tokens"],
-        factor=asked["tokens"] / extension.window_tokens,
-    )
-    excess = np.array([row["uniform"][f"excess_{bounds.beyond[0]}"]["median"] for row in metrics["heads"]])
-    metrics["jump"] = loss_jump(
-        jump,
-        {"excess": excess},
-        counts=asked["counts"],
-        draws=asked["draws"],
-        alone=asked["alone"],
-        bos=checkpoint.bos_id is not None,
-        seed=config["seed"],
-    )
-    return metrics
 
 
-def documents(
-    checkpoint: Checkpoint, config: dict[str, Any], tokens: int
-) -> tuple[list[np.ndarray], dict[str, dict[str, Any]]]:
-    """The first `tokens` tokens, BOS included, of held-out documents of each corpus; and their names and hash."""
-    bos = [] if checkpoint.bos_id is None else [checkpoint.bos_id]
+def documents(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """The first config["tokens"] tokens, BOS included, of held-out documents of each corpus; and what they are."""
+    bos = np.array([] if checkpoint.bos_id is None else [checkpoint.bos_id], dtype=np.uint32)
+    tokens = config["tokens"] - len(bos)
     cut: list[np.ndarray] = []
-    read: dict[str, dict[str, Any]] = {
-        "checkpoint": {"sha256": sha256_file(local_folder(config["model"]) / "model.safetensors")},
-        "tokenizer": {"sha256": tokenizer_sha256(checkpoint.tokenizer)},
+    read: dict[str, Any] = {
+        "checkpoint": sha256_file(checkpoint.folder / "model.safetensors"),
+        "tokenizer": tokenizer_sha256(checkpoint.tokenizer),
     }
     for corpus, samples in config["corpora"].items():
-        selection = Selection(tokens - len(bos), tokens - len(bos), samples, config["seed"])
+        selection = Selection(tokens, tokens, samples, config["seed"])
         found = load_documents(Source(corpus, split=config["split"]), checkpoint.tokenizer, selection)
-        cut += [np.concatenate([np.array(bos, dtype=np.uint32), ids]) for ids in found.tokens]
+        cut += [np.concatenate([bos, ids]) for ids in found.tokens]
         read[corpus] = {"documents": list(found.names), "sha256": found.sha256}
     return cut, read
 
 
 STUDY = Study(
     name="tiny_heads",
-    says="Every head of the tiny LLaMA against the bounds, and the heads that its loss beyond the window comes from",
+    says="Every head of the tiny LLaMA against every bound of its scores",
     config={
         "model": "tiny-llama",
         "corpora": {"books": 6, "code": 6},  # documents drawn from each
@@ -92,14 +81,7 @@ STUDY = Study(
         "factor": 8,  # interpolated positions are eighths
         "beyond": [2, 4, 8],  # extrapolation is followed to these multiples of the window
         "programs": 24,
-        "jump": {
-            "tokens": 512,
-            "last_tokens": 128,
-            "counts": [1, 2, 3, 4, 6, 8, 12, 16],
-            "draws": 4,
-            "alone": True,
-        },
     },
     run=run,
-    minutes=1.0,
+    minutes=0.3,
 )
