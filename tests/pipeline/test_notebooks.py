@@ -63,7 +63,7 @@ def test_every_notebook_runs_from_top_to_bottom_and_draws(name, tmp_path, monkey
         where.mkdir(parents=True)
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = read(name)
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(where)}})
+    client = NotebookClient(notebook, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(where)}})
     with client.setup_kernel():
         for number, cell in enumerate(notebook.cells):
             client.execute_cell(cell, number)

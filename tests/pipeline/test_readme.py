@@ -42,7 +42,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "python -m experiments --list": {},
 }
 
-_PROGRAMS = ("make", "pi-theory", "pi-model", "python", "torchrun")
+_PROGRAMS = ("make", "pi-theory", "pi-model", "python")
 
 
 def commands() -> list[str]:
