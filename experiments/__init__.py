@@ -13,4 +13,5 @@ STUDIES = (
     "tiny_heads",
     "tiny_jump",
     "smollm2_heads",
+    "summaries",
 )

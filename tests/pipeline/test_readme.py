@@ -39,6 +39,13 @@ SHORTER: dict[str, dict[str, str]] = {
         "steps=20": "steps=2",
         "global_batch=2": "global_batch=2 micro_batch=2",
     },
+    # the benchmarks' data is on the hub; tests/model/test_benchmarks.py runs them on its own
+    ".venv/bin/pi-model benchmark --model smollm2-135m --model smollm2-pi/model "
+    "--tasks boolq piqa race_m race_h winogrande": {"benchmark": "benchmark --help"},
+    ".venv/bin/pi-model summarize --model smollm2-pi/model --data abstracts --context 2048 --max-tokens 128": {
+        "2048": "512 --samples 2",
+        "128": "8",
+    },
     "python -m experiments --list": {},
 }
 
