@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures experiments verify-results test lint bench clean
+.PHONY: help figures experiments verify-results notebooks test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -27,6 +27,10 @@ experiments: $(INSTALLED) ## redo every study, recorded ones too: hours; PROFILE
 
 verify-results: $(INSTALLED) ## hold every record against its hashes and run the cheap studies again
 	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
+
+notebooks: $(INSTALLED) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
+	rm -rf build/notebooks
+	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
