@@ -91,7 +91,7 @@ _SHEET = [
         "logits",
         "bytes",
         "(12 if micro_tokens > block else 8) * min(block, micro_tokens) * vocabulary",
-        "a block's logits and what they are made from",
+        "a block's, what they are made from, and the block before; no more than this between whole blocks",
     ),
     # float32 is added in place; bfloat16 makes the product first, and on a CPU its float32 copy.
     (

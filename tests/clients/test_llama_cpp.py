@@ -59,13 +59,14 @@ def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(extended, tmp_path
 @needs_llama_cpp
 @pytest.mark.slow
 @pytest.mark.shared_cache
-def test_llama_cpp_gives_a_real_model_our_perplexity_on_a_document(tmp_path):
+def test_llama_cpp_gives_a_real_model_our_perplexity_on_a_document(tmp_path, request):
     folder, file = tmp_path / "extended", tmp_path / "extended.gguf"
+    request.addfinalizer(lambda: (file.unlink(missing_ok=True), shutil.rmtree(folder)))  # half a gigabyte each
     assert cli.main(["extend", "smollm2-135m", "--factor", "2", "--out", str(folder)]) == 0
     assert cli.main(["gguf", str(folder), "--out", str(file)]) == 0
     text = (HERE.parents[1] / "LICENSE").read_text(encoding="utf-8")[:1000]
     ids = load_checkpoint(folder).tokenizer(text)["input_ids"]
     (theirs,) = in_llama_cpp([{"model": str(file), "tokens": ids, "text": text}])
     assert theirs["tokens"] == ids
-    perplexity = torch.tensor(theirs["losses"]).mean().exp()
-    assert perplexity == pytest.approx(our_losses(folder, ids).mean().exp(), rel=0.01)
+    perplexity = float(torch.tensor(theirs["losses"]).mean().exp())
+    assert perplexity == pytest.approx(float(our_losses(folder, ids).mean().exp()), rel=0.01)

@@ -98,8 +98,8 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
 
 # Each has another part of the sheet at its peak: the loss, activations, gathered layers, the head's gradient.
 STEPS = {
-    "long windows": (small(), {"window_tokens": 1280}),
-    "few words": (small(vocab_size=100), {"window_tokens": 1280}),
+    "long windows": (small(), {"window_tokens": 2048}),
+    "few words": (small(vocab_size=100), {"window_tokens": 2048}),
     "wide layers": (small(vocab_size=100, hidden_size=512, intermediate_size=1376), {"window_tokens": 32}),
     "grouped heads": (
         small(num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=True),
@@ -297,6 +297,12 @@ def test_printed_formulas_give_the_printed_numbers(capsys):
     for name, one in report["quantities"].items():
         values[name] = eval(one["formula"], {"__builtins__": {}, "max": max, "min": min}, values)
         assert values[name] == one["value"], name
+
+
+def test_the_command_offers_every_gpu_and_the_sheets_own_assumptions():
+    asked = cli._parse(["plan", "llama_7b_8192_pi"])
+    assert tuple(GPUS) == cli.GPU_NAMES
+    assert (asked.utilisation, asked.usable) == (planning.UTILISATION, planning.USABLE)
 
 
 def test_the_table_explains_itself_when_asked(capsys):
