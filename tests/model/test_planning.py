@@ -2,7 +2,7 @@
 
 import gc
 import json
-import shlex
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -327,15 +327,21 @@ def test_a_local_folder_is_planned_from_its_config_alone(tiny_folder, tmp_path, 
 
 
 @pytest.mark.parametrize("gpus", [8, 16, 64])
-def test_the_script_starts_the_run_that_was_planned(gpus):
+def test_the_script_starts_the_run_that_was_planned(gpus, tmp_path):
+    """As bash runs it, with Slurm's commands and torchrun replaced by ones that say what they were given."""
     changes = ["steps=10", "evaluation.windows=2048,8192"]
     config = override(recipe("llama_13b_8192_pi"), changes)
     planned = advise(config, Shape.of(planning.architecture(config)), A100, gpus)
+    for command, does in (("scontrol", "printf 'node7\\nnode8\\n'"), ("srun", 'exec "$@"'), ("torchrun", 'echo "$@"')):
+        (tmp_path / command).write_text(f"#!/bin/bash\n{does}\n")
+        (tmp_path / command).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_JOB_ID": "5"}
     text = script("slurm", "llama_13b_8192_pi", changes, planned)
-    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
-    words = shlex.split(text.replace("\\\n", " ").splitlines()[-1])
+    done = subprocess.run(["bash"], input=text, env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.split()
     nodes, each = (int(words[words.index(option) + 1]) for option in ("--nnodes", "--nproc-per-node"))
     assert nodes * each == gpus
+    assert words[words.index("--rdzv-endpoint") + 1] == "node7:29500"
     asked = cli._parse(words[words.index("pi_model.cli") + 1 :])
     assert override(recipe(asked.recipe), asked.overrides) == planned.config
 
