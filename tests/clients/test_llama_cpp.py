@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from pi_model import cli
-from pi_model.model import load_checkpoint
-from tests.clients.conftest import TEXT, WINDOW
+from pi_model.model import load_checkpoint, random_llama
+from tests.clients.conftest import TEXT, WINDOW, sentencepiece_like
 
 HERE = Path(__file__).parent
 METHODS = ("none", "linear", "ntk", "yarn", "llama3")
@@ -54,6 +54,18 @@ def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(extended, tmp_path
         assert theirs[method]["tokens"] == load_checkpoint(extended[method]).tokenizer(TEXT)["input_ids"]
         # The tolerance tells the methods apart.
         assert method == "none" or (ours[method] - ours["none"]).abs().max() > 0.3
+
+
+@needs_llama_cpp
+@pytest.mark.parametrize("text", [TEXT, "naïve ☃ grass  two spaces\nline"])
+def test_llama_cpp_splits_text_as_a_sentencepiece_tokenizer_does(text, tmp_path):
+    tokenizer, folder, file = sentencepiece_like(340), tmp_path / "folder", tmp_path / "model.gguf"
+    random_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    assert cli.main(["gguf", str(folder), "--out", str(file)]) == 0
+    bos, *ids = tokenizer(text)["input_ids"]
+    assert bos == tokenizer.bos_token_id
+    assert in_llama_cpp([{"model": str(file), "tokens": ids, "text": text}])[0]["tokens"] == ids
 
 
 @needs_llama_cpp

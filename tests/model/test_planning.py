@@ -124,6 +124,17 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, dtype, ch
     assert planned["peak"] == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
 
 
+def test_an_update_of_all_weights_at_once_takes_a_copy_of_them():
+    """As torch's AdamW updates on a GPU; asked for on the CPU here, where plans have the other way."""
+    weights = [torch.zeros(50_000, requires_grad=True) for _ in range(20)]
+    optimizer = torch.optim.AdamW(weights, foreach=True)
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    size = sum(weight.nbytes for weight in weights)
+    assert peak_allocated(optimizer.step) == pytest.approx(size, rel=0.1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_a_layer_saves_is_what_autograd_saves(dtype):
     """Exactly, but for the frequencies' cosines and sines, which all layers share."""
