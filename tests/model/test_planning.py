@@ -99,7 +99,7 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
 # Each has another part of the sheet at its peak: the loss, activations, gathered layers, the head's gradient.
 STEPS = {
     "long windows": (small(), {"window_tokens": 2048}),
-    "few words": (small(vocab_size=100), {"window_tokens": 2048}),
+    "few words": (small(vocab_size=100, num_hidden_layers=2), {"window_tokens": 2048}),
     "wide layers": (small(vocab_size=100, hidden_size=512, intermediate_size=1376), {"window_tokens": 32}),
     "grouped heads": (
         small(num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=True),
