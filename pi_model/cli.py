@@ -229,7 +229,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     planned = planning.advise(
         config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
     )
-    fewest = planning.fewest_gpus(planned.config, shape, gpu, usable=arguments.usable)
+    fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
     text = script(arguments.script, name, changes, planned) if arguments.script else None
     report = {"recipe": name, "overrides": changes, **planning.report(planned, fewest), "script": text}
     _print(report, text or planning.table(report, explain=arguments.explain), arguments.json)

@@ -152,10 +152,10 @@ def _weights(folder: Path, config: LlamaConfig) -> list[_Entry]:
     entries = []
     for path in weight_files(folder):
         file = safe_open(path, framework="pt")
-        for name in file.keys():  # noqa: SIM118
+        for name in file.keys():  # type: ignore[no-untyped-call]  # noqa: SIM118
             if name == "lm_head.weight" and config.tie_word_embeddings:
                 continue
-            part = file.get_slice(name)
+            part: Any = file.get_slice(name)  # type: ignore[no-untyped-call]
             shape = part.get_shape()
             # llama.cpp adds and multiplies vectors in float32 only.
             kind = "F32" if len(shape) == 1 else part.get_dtype()

@@ -91,7 +91,7 @@ _SHEET = [
         "logits",
         "bytes",
         "(12 if micro_tokens > block else 8) * min(block, micro_tokens) * vocabulary",
-        "a block's logits and what they are made from",
+        "a block's, what they are made from, and the block before; no more than this between whole blocks",
     ),
     # float32 is added in place; bfloat16 makes the product first, and on a CPU its float32 copy.
     (
@@ -380,6 +380,13 @@ def usable_counts(config: Config) -> list[int]:
     return [number for number in range(1, share + 1) if config.global_batch % (number * config.micro_batch) == 0]
 
 
+def leanest(config: Config, fixed: Collection[str] = ()) -> Config:
+    """The same run, set to take least memory: one window a forward pass, layers recomputed; `fixed` fields stay."""
+    free = {"micro_batch": 1, "activation_checkpointing": True}
+    changes: dict[str, Any] = {name: value for name, value in free.items() if name not in fixed}
+    return replace(config, **changes)
+
+
 def advise(
     config: Config,
     shape: Shape,
@@ -408,9 +415,9 @@ def advise(
     if gpus is not None and gpus < 1:
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     if gpus is None:
-        smallest = replace(config, micro_batch=micro[0], activation_checkpointing=kept[-1])
-        counts = usable_counts(smallest)
-        fewest = fewest_gpus(smallest, shape, gpu, usable=usable)
+        lean = leanest(config, fixed)
+        counts = usable_counts(lean)
+        fewest = fewest_gpus(lean, shape, gpu, usable=usable)
         gpus = next((count for count in counts if fewest and count >= fewest), counts[-1] if counts else 1)
     plans = [
         plan(
@@ -445,7 +452,7 @@ def report(planned: Plan, fewest: int | None) -> dict[str, Any]:
     """A plan as JSON values.
 
     Args:
-        fewest: of `fewest_gpus` for the same config.
+        fewest: of `fewest_gpus`, for the run at its leanest.
     """
     config = planned.config
     return {
@@ -488,7 +495,9 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
         lines += [f"{name:>26} {value:>12}" for name, value in content["givens"].items()]
         lines.append(f"peak_flops, memory and link: {content['gpu_facts']['source']}; utilisation and usable: assumed")
     fewest = content["fewest_gpus"]
-    lines.append(f"fits: {'yes' if content['fits'] else 'no'}; fewest GPUs with room for this: {fewest or 'none'}")
+    lines.append(
+        f"fits: {'yes' if content['fits'] else 'no'}; fewest GPUs with room, at the leanest: {fewest or 'none'}"
+    )
     if content["paper_a100s"]:
         lines.append(f"the paper used {content['paper_a100s']} A100")
     return "\n".join(lines)

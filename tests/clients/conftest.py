@@ -1,8 +1,12 @@
 """A tiny LLaMA with a trained tokenizer, extended by each method: what the clients are given."""
 
+import json
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 from pi_model.config import Corpus
 from pi_model.extension import extend_checkpoint
@@ -13,6 +17,21 @@ from pi_theory.scaling import scaling_by_name
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
 WINDOW = 64
 TEXT = "The grass is green. The sky is blue. The sun is yellow. Here we go: 12 times there, and 345 times back again! "
+
+
+def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer as LLaMA 1 and 2 have it: spaces as "▁", one before the text, bytes where no token fits."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    first = ["<unk>", "<s>", "</s>", *(f"<0x{number:02X}>" for number in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=first, show_progress=False)
+    tokenizer.train_from_iterator(TEXT.split(), trainer)
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = content["added_tokens"][:3]  # bytes are ordinary tokens
+    tokenizer = Tokenizer.from_str(json.dumps(content))
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
 @pytest.fixture(scope="session")

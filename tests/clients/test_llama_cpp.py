@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from pi_model import cli
-from pi_model.model import load_checkpoint
-from tests.clients.conftest import TEXT, WINDOW
+from pi_model.model import load_checkpoint, random_llama
+from tests.clients.conftest import TEXT, WINDOW, sentencepiece_like
 
 HERE = Path(__file__).parent
 METHODS = ("none", "linear", "ntk", "yarn", "llama3")
@@ -57,15 +57,28 @@ def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(extended, tmp_path
 
 
 @needs_llama_cpp
+@pytest.mark.parametrize("text", [TEXT, "naïve ☃ grass  two spaces\nline"])
+def test_llama_cpp_splits_text_as_a_sentencepiece_tokenizer_does(text, tmp_path):
+    tokenizer, folder, file = sentencepiece_like(340), tmp_path / "folder", tmp_path / "model.gguf"
+    random_llama(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    assert cli.main(["gguf", str(folder), "--out", str(file)]) == 0
+    bos, *ids = tokenizer(text)["input_ids"]
+    assert bos == tokenizer.bos_token_id
+    assert in_llama_cpp([{"model": str(file), "tokens": ids, "text": text}])[0]["tokens"] == ids
+
+
+@needs_llama_cpp
 @pytest.mark.slow
 @pytest.mark.shared_cache
-def test_llama_cpp_gives_a_real_model_our_perplexity_on_a_document(tmp_path):
+def test_llama_cpp_gives_a_real_model_our_perplexity_on_a_document(tmp_path, request):
     folder, file = tmp_path / "extended", tmp_path / "extended.gguf"
+    request.addfinalizer(lambda: (file.unlink(missing_ok=True), shutil.rmtree(folder)))  # half a gigabyte each
     assert cli.main(["extend", "smollm2-135m", "--factor", "2", "--out", str(folder)]) == 0
     assert cli.main(["gguf", str(folder), "--out", str(file)]) == 0
     text = (HERE.parents[1] / "LICENSE").read_text(encoding="utf-8")[:1000]
     ids = load_checkpoint(folder).tokenizer(text)["input_ids"]
     (theirs,) = in_llama_cpp([{"model": str(file), "tokens": ids, "text": text}])
     assert theirs["tokens"] == ids
-    perplexity = torch.tensor(theirs["losses"]).mean().exp()
-    assert perplexity == pytest.approx(our_losses(folder, ids).mean().exp(), rel=0.01)
+    perplexity = float(torch.tensor(theirs["losses"]).mean().exp())
+    assert perplexity == pytest.approx(float(our_losses(folder, ids).mean().exp()), rel=0.01)

@@ -1,4 +1,7 @@
-"""vLLM's config parser on an exported folder; no model is run."""
+"""vLLM's config parser on an exported folder; no model is run.
+
+pip install vllm
+"""
 
 import pytest
 

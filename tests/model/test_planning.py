@@ -2,7 +2,7 @@
 
 import gc
 import json
-import shlex
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -98,8 +98,8 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
 
 # Each has another part of the sheet at its peak: the loss, activations, gathered layers, the head's gradient.
 STEPS = {
-    "long windows": (small(), {"window_tokens": 1280}),
-    "few words": (small(vocab_size=100), {"window_tokens": 1280}),
+    "long windows": (small(), {"window_tokens": 2048}),
+    "few words": (small(vocab_size=100, num_hidden_layers=2), {"window_tokens": 2048}),
     "wide layers": (small(vocab_size=100, hidden_size=512, intermediate_size=1376), {"window_tokens": 32}),
     "grouped heads": (
         small(num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=True),
@@ -122,6 +122,17 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, dtype, ch
     config = run_config(dtype=dtype, activation_checkpointing=checkpointing, global_batch=batch, **changes)
     planned = plan(config, Shape.of(llama), A100, ranks)
     assert planned["peak"] == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
+
+
+def test_an_update_of_all_weights_at_once_takes_a_copy_of_them():
+    """As torch's AdamW updates on a GPU; asked for on the CPU here, where plans have the other way."""
+    weights = [torch.zeros(50_000, requires_grad=True) for _ in range(20)]
+    optimizer = torch.optim.AdamW(weights, foreach=True)
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    size = sum(weight.nbytes for weight in weights)
+    assert peak_allocated(optimizer.step) == pytest.approx(size, rel=0.1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -299,6 +310,12 @@ def test_printed_formulas_give_the_printed_numbers(capsys):
         assert values[name] == one["value"], name
 
 
+def test_the_command_offers_every_gpu_and_the_sheets_own_assumptions():
+    asked = cli._parse(["plan", "llama_7b_8192_pi"])
+    assert tuple(GPUS) == cli.GPU_NAMES
+    assert (asked.utilisation, asked.usable) == (planning.UTILISATION, planning.USABLE)
+
+
 def test_the_table_explains_itself_when_asked(capsys):
     assert cli.main(["plan", "llama_7b_8192_pi", "--gpus", "32"]) == 0
     plain = capsys.readouterr().out
@@ -321,15 +338,21 @@ def test_a_local_folder_is_planned_from_its_config_alone(tiny_folder, tmp_path, 
 
 
 @pytest.mark.parametrize("gpus", [8, 16, 64])
-def test_the_script_starts_the_run_that_was_planned(gpus):
+def test_the_script_starts_the_run_that_was_planned(gpus, tmp_path):
+    """As bash runs it, with Slurm's commands and torchrun replaced by ones that say what they were given."""
     changes = ["steps=10", "evaluation.windows=2048,8192"]
     config = override(recipe("llama_13b_8192_pi"), changes)
     planned = advise(config, Shape.of(planning.architecture(config)), A100, gpus)
+    for command, does in (("scontrol", "printf 'node7\\nnode8\\n'"), ("srun", 'exec "$@"'), ("torchrun", 'echo "$@"')):
+        (tmp_path / command).write_text(f"#!/bin/bash\n{does}\n")
+        (tmp_path / command).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_JOB_ID": "5"}
     text = script("slurm", "llama_13b_8192_pi", changes, planned)
-    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
-    words = shlex.split(text.replace("\\\n", " ").splitlines()[-1])
+    done = subprocess.run(["bash"], input=text, env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.split()
     nodes, each = (int(words[words.index(option) + 1]) for option in ("--nnodes", "--nproc-per-node"))
     assert nodes * each == gpus
+    assert words[words.index("--rdzv-endpoint") + 1] == "node7:29500"
     asked = cli._parse(words[words.index("pi_model.cli") + 1 :])
     assert override(recipe(asked.recipe), asked.overrides) == planned.config
 
