@@ -124,7 +124,9 @@ CORPORA = {
         sum(CODE.values(), ()),
         summaries=lambda split: ((name, docstring) for name, _, docstring in _modules(split)),
     ),
-    "retrieval": Corpus(_retrieval, "as books, which it takes passages from", (OPEN_SHAKESPEARE, KING_JAMES)),
+    "retrieval": Corpus(
+        _retrieval, "as books, which it takes passages from", (OPEN_SHAKESPEARE, KING_JAMES), revision=1
+    ),
 }
 
 

@@ -18,12 +18,13 @@ from pi_model.config import Architecture, Config, Corpus, Summaries
 from pi_model.data import Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.lora import with_first_adapters
 from pi_model.model import check_folder, load_tokenizer, local_folder, read_config, weight_files
 from pi_model.packing import Batches, PairStream, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
 from pi_model.summaries import SummaryPrompts, load_pairs
 from pi_model.tokenizer import train_tokenizer
-from pi_theory.scaling import NoScaling, scaling_by_name
+from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         check_folder(origin)
     content = read_config(origin)
     content, extension = extended(content, config)
+    if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
+        raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
@@ -167,7 +170,7 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
 
 
 def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], Tensor]:
-    """The model's weights by name: from its files, one at a time, or made from the seed.
+    """The model's weights by name: from its files, one at a time, or made from the seed; adapters are always made.
 
     Raises:
         RunError: a name that is not there.
@@ -188,4 +191,4 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
         tensor: Tensor = where[name].get_tensor(name)
         return tensor
 
-    return read
+    return with_first_adapters(read, config.lora, config.seed) if config.lora is not None else read
