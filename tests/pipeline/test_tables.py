@@ -47,7 +47,7 @@ def test_a_row_of_another_length_is_refused():
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_its_record_names_the_command_and_writes_nothing(results, name):
     with pytest.raises(record.RecordError, match="python -m experiments tiny_"):
-        tabulate(name, folder=results)
+        tabulate(name, results)
     assert list(results.iterdir()) == []
 
 
@@ -55,7 +55,7 @@ def test_a_table_without_its_record_names_the_command_and_writes_nothing(results
 def test_a_table_is_written_as_markdown_and_latex_with_scale_and_verdict(results, name):
     synthetic.write("tiny_tables", synthetic.tables())
     synthetic.write("tiny_methods", synthetic.methods())
-    shown = tabulate(name, folder=results)
+    shown = tabulate(name, results)
     markdown, latex = ((results / "tables" / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
     for said in ("2.2M parameters", "window 256"):
         assert said in markdown
