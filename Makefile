@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures experiments verify-results test lint bench clean
+.PHONY: help figures experiments verify-results notebooks test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -28,6 +28,10 @@ experiments: $(INSTALLED) ## redo every study, recorded ones too: hours; PROFILE
 verify-results: $(INSTALLED) ## hold every record against its hashes and run the cheap studies again
 	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
 
+notebooks: $(INSTALLED) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
+	rm -rf build/notebooks
+	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,3 +46,12 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: paper docs
+paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+	@$(BIN)/python -m paper --check
+	@$(MAKE) --no-print-directory figures
+	$(BIN)/python -m paper
+
+docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model

@@ -33,6 +33,9 @@ EMBEDDED = {
     ),
 }
 
+# The project's own, made by the recipe pretrain_tiny; training.json in the folder is the record of its training.
+SHIPPED = {"tiny-llama": Path(__file__).parent / "tiny_llama"}
+
 FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -64,7 +67,7 @@ def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str =
     """Load a model for evaluation, with transformers' own code and scaled dot-product attention.
 
     Args:
-        source: a folder, a hub name ("owner/name"), a GGUF file, or a key of `EMBEDDED`.
+        source: a folder, a hub name ("owner/name"), a GGUF file, or a key of `EMBEDDED` or `SHIPPED`.
         dtype: "float32", "bfloat16" or "float16".
         device: any torch device.
 
@@ -94,6 +97,8 @@ def local_folder(source: str | Path) -> Path:
         UsageError: no such source. RunError: it cannot be fetched or read.
     """
     path = Path(source)
+    if str(source) in SHIPPED:
+        return SHIPPED[str(source)]
     if str(source) in EMBEDDED:
         folder = cache_dir() / "models" / str(source)
         if not (folder / "config.json").exists():
@@ -113,7 +118,7 @@ def local_folder(source: str | Path) -> Path:
             convert_gguf(path, folder)
         return folder
     if not _HUB_NAME.fullmatch(str(source)):
-        names = ", ".join(EMBEDDED)
+        names = ", ".join([*EMBEDDED, *SHIPPED])
         raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
     return _hub_folder(str(source))
 

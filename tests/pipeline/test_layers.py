@@ -7,6 +7,7 @@ import pytest
 from experiments.record import ROOT
 
 ALLOWED = {
+    "paper": {"paper", "experiments.record"},
     "pi_theory": {"pi_theory"},
     "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.domain"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
