@@ -32,18 +32,21 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):
         parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(names)}\n")
-    shown: list[Shown] = []
+    shown, missing = [], []
     for name in tqdm(arguments.names or names, desc="figures", disable=None):
         try:
             shown += drawn(name)
         except RecordError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            missing.append(f"{name}: {error}")
     if not arguments.names:
-        write_page(shown)
-        update_readme()
+        try:
+            write_page(shown)
+            update_readme()
+        except RecordError as error:
+            missing.append(f"index.html: {error}")
     print(f"figures/: {', '.join(one.name for one in shown)}")
-    return 0
+    print("\n".join(missing), file=sys.stderr, end="\n" * bool(missing))
+    return int(bool(missing))
 
 
 def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
