@@ -129,7 +129,7 @@ def _log(step: Step) -> Path:
 def _last_words(one: _Running) -> str:
     said = _log(one.step).read_text(errors="replace").strip().splitlines()
     ended = f"{one.step.name} failed (exit {one.process.returncode}, all it said is in {_log(one.step)})"
-    return "\n".join([*said[-3:], ended])
+    return "\n".join([*said[-5:], ended])
 
 
 def _durations() -> dict[str, Any]:

@@ -50,9 +50,10 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
         return {"record": where, "rerun": False, "errors": [str(error)], "warnings": []}
     errors = [] if record.digest(found["config"]) == found["config_sha256"] else ["its config is not what it hashed"]
     study = studies.get(found["study"])
-    if study is None or found.get("label"):
-        return {"record": where, "rerun": False, "errors": errors, "warnings": []}
     committed = path.parent.name == record.path_of("", live=False).parent.name
+    if study is None or found.get("label"):
+        gone = ["no study makes it any more"] if study is None and committed else []
+        return {"record": where, "rerun": False, "errors": errors, "warnings": gone}
     if rerun and committed and study.tolerances and not errors:
         return {"record": where, "rerun": True, "errors": differences(study, found), "warnings": []}
     return {"record": where, "rerun": False, "errors": errors, "warnings": outdated(study, found)}

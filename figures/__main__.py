@@ -32,18 +32,21 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):
         parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(names)}\n")
-    shown: list[Shown] = []
+    shown, missing = [], []
     for name in tqdm(arguments.names or names, desc="figures", disable=None):
         try:
             shown += drawn(name)
         except RecordError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            missing.append(f"{name}: {error}")
     if not arguments.names:
-        write_page(shown)
-        update_readme()
+        try:
+            write_page(shown)
+            update_readme()
+        except RecordError as error:
+            missing.append(f"index.html: {error}")
     print(f"figures/: {', '.join(one.name for one in shown)}")
-    return 0
+    print("\n".join(missing), file=sys.stderr, end="\n" * bool(missing))
+    return int(bool(missing))
 
 
 def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
@@ -53,12 +56,12 @@ def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
         RecordError: a record is missing or was changed; nothing is written.
     """
     make = tabulate if name in TABLES else save
-    plain = make(name, folder=folder)
+    plain = make(name, folder)
     labels = sorted({label for study in plain.records for label in record.labels(study)})
-    return [plain, *(make(name, label, folder) for label in labels)]
+    return [plain, *(make(name, folder, label) for label in labels)]
 
 
-def save(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
+def save(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     """Draws one figure and writes both its files; the same record gives the same bytes."""
     script = importlib.import_module(f"figures.{name}")
     files = {}
@@ -76,7 +79,7 @@ def save(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
     return Shown(stem, says, files["png"], dict(seen), claims=getattr(script, "CLAIMS", ()))
 
 
-def tabulate(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
+def tabulate(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     """Makes one table and writes it as Markdown and LaTeX."""
     with record.reading(label) as seen:
         table = TABLES[name]()

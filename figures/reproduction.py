@@ -6,6 +6,7 @@ when there is no record, or nothing in it to check. Perplexities are compared by
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from experiments.record import RecordError, read
@@ -52,19 +53,23 @@ class Outcome:
         return "; ".join([f"{held} of {len(self.checks)} checks hold", *failed])
 
 
+# reads records: the scale, and the checks
+Decide = Callable[[], tuple[str, list[Check]]]
+
+
 class NotTested(Exception):
     """There is a record, and it cannot decide; the message says why."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One of the paper's. ``decide`` reads the study's record: the scale, and the checks."""
+    """One of the paper's, and the study whose record decides it here."""
 
     name: str
     study: str
     source: str
     says: str
-    decide: Callable[[], tuple[str, list[Check]]]
+    decide: Decide
 
     def outcome(self) -> Outcome:
         try:
@@ -78,9 +83,9 @@ def outcomes() -> list[Outcome]:
     return [experiment.outcome() for experiment in EXPERIMENTS.values()]
 
 
-def _perplexity(corpus: str) -> Callable[[], tuple[str, list[Check]]]:
+def _perplexity(corpus: str, study: str) -> Decide:
     def decide() -> tuple[str, list[Check]]:
-        record = read("tiny_tables")
+        record = read(study)
         base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
         found = runs.groups(record)
         checks = list(_explodes(base, corpus, window))
@@ -100,8 +105,8 @@ def _perplexity(corpus: str) -> Callable[[], tuple[str, list[Check]]]:
     return decide
 
 
-def _steps() -> tuple[str, list[Check]]:
-    record = read("tiny_tables")
+def _steps(study: str) -> tuple[str, list[Check]]:
+    record = read(study)
     base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
     checks = []
     for group in _of(runs.groups(record), "linear"):
@@ -120,8 +125,8 @@ def _steps() -> tuple[str, list[Check]]:
     return runs.scale(record), checks
 
 
-def _passkey() -> tuple[str, list[Check]]:
-    record = read("tiny_tables")
+def _passkey(study: str) -> tuple[str, list[Check]]:
+    record = read(study)
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     if base["k_max"] < window / 2:
         raise NotTested(f"even in its own window of {window} the untouched model's k_max is only {base['k_max']}")
@@ -138,8 +143,8 @@ def _passkey() -> tuple[str, list[Check]]:
     return runs.scale(record), checks
 
 
-def _original_window() -> tuple[str, list[Check]]:
-    record = read("tiny_tables")
+def _original_window(study: str) -> tuple[str, list[Check]]:
+    record = read(study)
     base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
     extended, checks = _of(runs.groups(record), "linear"), []
     for corpus in base[0]["perplexity"]:
@@ -179,7 +184,7 @@ def _zero_shot() -> tuple[str, list[Check]]:
     return scale, checks
 
 
-def _no_data(what: str) -> Callable[[], tuple[str, list[Check]]]:
+def _no_data(what: str) -> Decide:
     def decide() -> tuple[str, list[Check]]:
         raise NotTested(f"no study here has {what}")
 
@@ -209,20 +214,22 @@ EXPERIMENTS = {
     "table1_books": Experiment(
         "table1_books", "tiny_tables", "Table 1",
         "On books, a model extended by PI gains from longer windows; by direct fine-tuning it gains less.",
-        _perplexity("books"),
+        _perplexity("books", "tiny_tables"),
     ),
     "table2_code": Experiment(
-        "table2_code", "tiny_tables", "Table 2", "The same on technical text (here: program code).", _perplexity("code")
+        "table2_code", "tiny_tables", "Table 2",
+        "The same on technical text (here: program code).",
+        _perplexity("code", "tiny_tables"),
     ),
     "table3_steps": Experiment(
         "table3_steps", "tiny_tables", "Table 3",
         "PI starts far below extrapolation, improves with every evaluation and soon surpasses the untouched model.",
-        _steps,
+        partial(_steps, "tiny_tables"),
     ),
     "table4_kmax": Experiment(
         "table4_kmax", "tiny_tables", "Table 4",
         "PI lets a model find a passkey anywhere in its new window; direct fine-tuning, hardly beyond the old one.",
-        _passkey,
+        partial(_passkey, "tiny_tables"),
     ),
     "table5_benchmarks": Experiment(
         "table5_benchmarks", "", "Table 5", "Extended models lose little on standard benchmarks.",
@@ -231,11 +238,26 @@ EXPERIMENTS = {
     "table5_original_window": Experiment(
         "table5_original_window", "tiny_tables", "Section 3.4, in its spirit",
         "Extended models lose little inside the original window, and the more the larger the factor.",
-        _original_window,
+        partial(_original_window, "tiny_tables"),
     ),
     "table6_summaries": Experiment(
         "table6_summaries", "", "Table 6", "A model extended to 16384 summarises government reports competitively.",
         _no_data("GovReport or a model of that size (pi-model summarize does it where they are)"),
+    ),
+    "longer_books": Experiment(
+        "longer_books", "tiny_sweep", "Table 1, more steps and seeds",
+        "The same as Table 1, each way at its best rate.",
+        _perplexity("books", "tiny_sweep"),
+    ),
+    "longer_steps": Experiment(
+        "longer_steps", "tiny_sweep", "Table 3, more steps and seeds",
+        "The same as Table 3, at its best rate.",
+        partial(_steps, "tiny_sweep"),
+    ),
+    "longer_kmax": Experiment(
+        "longer_kmax", "tiny_sweep", "Table 4, more steps and seeds",
+        "The same as Table 4, each way at its best rate.",
+        partial(_passkey, "tiny_sweep"),
     ),
     "zero_shot": Experiment(
         "zero_shot", "smollm2_perplexity", "Table 3, step 0, on a released model",

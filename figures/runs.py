@@ -58,22 +58,28 @@ class Group:
 
 
 def groups(record: Record) -> list[Group]:
-    """PI and direct runs by rising factor, direct first."""
-    window, keys = record["metrics"]["model"]["window_tokens"], set()
-    runs: dict[tuple[float, str], list[dict[str, Any]]] = {}
+    """Direct and PI runs by rising factor, direct first; of several peak learning rates each shows its best.
+
+    The best is that with the lowest loss at the extended window at the end, on the first corpus.
+    """
+    window = record["metrics"]["model"]["window_tokens"]
+    corpus = next(iter(record["metrics"]["base"]["perplexity"]))
+    curves: dict[tuple[str, float, float], list[tuple[dict[str, Any], ...]]] = {}
     for run in record["metrics"]["runs"]:
-        runs.setdefault((run["factor"], run["method"]), []).append(run)
-        keys.add((run["factor"], run["method"]))
-    return [
-        Group(
-            method=method,
-            factor=factor,
-            context_tokens=round(factor * window),
-            peak_lr=runs[factor, method][0]["peak_lr"],
-            curves=tuple(tuple(sorted(run["curve"], key=lambda entry: entry["step"])) for run in runs[factor, method]),
-        )
-        for factor, method in sorted(keys, key=lambda key: (key[1] == "linear", key[0]))
-    ]
+        curve = tuple(sorted(run["curve"], key=lambda entry: entry["step"]))
+        curves.setdefault((run["method"], run["factor"], run["peak_lr"]), []).append(curve)
+    best: dict[tuple[str, float], Group] = {}
+    for (method, factor, peak_lr), seeds in curves.items():
+        group = Group(method, factor, round(factor * window), peak_lr, tuple(seeds))
+        other = best.get((method, factor))
+        if other is None or _final(group, corpus) < _final(other, corpus):
+            best[method, factor] = group
+    return sorted(best.values(), key=lambda group: (group.method == "linear", group.factor))
+
+
+def _final(group: Group, corpus: str) -> float:
+    found = value(group.last(), corpus, group.context_tokens)
+    return math.inf if found is None else found.perplexity
 
 
 def value(entries: Sequence[dict[str, Any]], corpus: str, window: int) -> Value | None:
@@ -100,7 +106,13 @@ def scale(record: Record) -> str:
     parts = [f"{model['name']}, {model['parameters'] / 1e6:.1f}M parameters, window {model['window_tokens']}"]
     if runs:
         steps = max(entry["step"] for run in runs for entry in run["curve"])
-        seeds = len({run["seed"] for run in runs})
-        per_step = record["metrics"]["steps_tokens"]
-        parts.append(f"{steps} steps of {per_step} tokens, {seeds} seed{'s' if seeds > 1 else ''}")
+        seeds = [len(group.curves) for group in groups(record)]
+        said = (
+            f"{min(seeds)} to {max(seeds)} seeds" if len(set(seeds)) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
+        )
+        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens, {said}")
+        rates = sorted({run["peak_lr"] for run in runs})
+        parts.append(
+            f"peak learning rate {', '.join(f'{rate:g}' for rate in rates)}" + (": the best" * (len(rates) > 1))
+        )
     return "; ".join([*parts, record["device"]])

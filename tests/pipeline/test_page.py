@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from experiments import record
+from figures import FIGURES
+from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
+from figures.page import Shown
+from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS
 from tests.pipeline import synthetic
 
@@ -79,6 +83,22 @@ def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scroll
 
 def test_the_same_records_give_the_same_bytes(folder):
     assert make(folder) == make(folder)
+
+
+def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatch, capsys):
+    def drawn(name):
+        if name == "tiny_kmax":
+            raise record.RecordError("no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep")
+        return [Shown(name, "", b"", {})]
+
+    pages = []
+    monkeypatch.setattr(figures, "drawn", drawn)
+    monkeypatch.setattr(figures, "write_page", pages.append)
+    monkeypatch.setattr(figures, "update_readme", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["figures"])
+    assert figures.main() == 1
+    assert "tiny_kmax: no record" in capsys.readouterr().err
+    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_kmax"}
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):

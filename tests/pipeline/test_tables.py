@@ -3,7 +3,7 @@ import re
 import pytest
 
 from experiments import record
-from figures import paper_tables, readme_table
+from figures import paper_tables, readme_table, runs
 from figures.__main__ import drawn, tabulate
 from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS, Check, Experiment
@@ -47,7 +47,7 @@ def test_a_row_of_another_length_is_refused():
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_its_record_names_the_command_and_writes_nothing(results, name):
     with pytest.raises(record.RecordError, match="python -m experiments tiny_"):
-        tabulate(name, folder=results)
+        tabulate(name, results)
     assert list(results.iterdir()) == []
 
 
@@ -55,7 +55,7 @@ def test_a_table_without_its_record_names_the_command_and_writes_nothing(results
 def test_a_table_is_written_as_markdown_and_latex_with_scale_and_verdict(results, name):
     synthetic.write("tiny_tables", synthetic.tables())
     synthetic.write("tiny_methods", synthetic.methods())
-    shown = tabulate(name, folder=results)
+    shown = tabulate(name, results)
     markdown, latex = ((results / "tables" / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
     for said in ("2.2M parameters", "window 256"):
         assert said in markdown
@@ -96,6 +96,20 @@ def test_where_it_does_not_the_verdict_says_so(results, name, changes, expected)
 def test_all_checks_reproduce_some_partly_none_refutes_and_without_any_nothing_was_tested():
     verdicts = [Experiment("", "", "", "", lambda checks=checks: ("", checks)).outcome().verdict for checks in CHECKS]
     assert verdicts == ["reproduced", "partly", "refuted", "not tested"]
+
+
+def test_of_several_learning_rates_the_best_is_shown(results):
+    good, bad = synthetic.tables(), synthetic.tables(pi_end=(4.0, 0.5))
+    for run in bad["runs"]:
+        run["peak_lr"] = 2e-5
+    synthetic.write("tiny_sweep", {**good, "runs": [*bad["runs"], *good["runs"]]})
+    found = runs.groups(record.read("tiny_sweep"))
+    assert [(group.name, group.peak_lr) for group in found if group.method == "linear"] == [
+        ("PI ×2", 1e-4),
+        ("PI ×4", 1e-4),
+        ("PI ×8", 1e-4),
+    ]
+    assert EXPERIMENTS["longer_books"].outcome().verdict == "reproduced"
 
 
 def test_without_a_record_an_experiment_is_not_tested_and_says_how(results):
