@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.shared_cache
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands(), ids=str)
 def test_every_command_of_the_readme_runs(command, folder):
     assert command in SHORTER, "say in SHORTER how the suite runs it"
     words = shlex.split(" ".join(SHORTER[command].get(word, word) for word in command.split()))
