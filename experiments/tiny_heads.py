@@ -6,10 +6,11 @@ import numpy as np
 
 from experiments.heads import Bounds, measure_heads
 from experiments.study import Study
+from pi_model.corpora import CORPORA
 from pi_model.data import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.errors import UsageError
 from pi_model.files import sha256_file
-from pi_model.model import Checkpoint, load_checkpoint
+from pi_model.model import Checkpoint, load_checkpoint, local_folder
 from pi_theory.scaling import NoScaling
 
 
@@ -68,6 +69,13 @@ def documents(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[list[np.n
     return cut, read
 
 
+def inputs() -> dict[str, str]:
+    """The tiny LLaMA, and the pinned archives that documents come from."""
+    archives = [package for corpus in ("books", "code") for package in CORPORA[corpus].packages]
+    weights = {"tiny-llama": sha256_file(local_folder("tiny-llama") / "model.safetensors")}
+    return weights | {package.requirement: package.sha256 for package in archives}
+
+
 STUDY = Study(
     name="tiny_heads",
     says="Every head of the tiny LLaMA against every bound of its scores",
@@ -83,5 +91,6 @@ STUDY = Study(
         "programs": 24,
     },
     run=run,
+    inputs=inputs,
     minutes=0.3,
 )

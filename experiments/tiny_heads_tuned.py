@@ -1,7 +1,7 @@
-"""Position Interpolation seen in the heads: h of the tiny LLaMA before and after a short fine-tuning at twice the window.
+"""Position Interpolation seen in the heads: h before and after a short fine-tuning.
 
-Both models read the same documents in the extended window, positions divided by the factor, and the same pairs of tokens
-are compared.
+Both models read the same documents in the extended window, positions divided by the factor, and the same pairs of
+tokens are compared.
 """
 
 from dataclasses import replace
@@ -13,8 +13,9 @@ import numpy as np
 
 from experiments.heads import queries_and_keys
 from experiments.study import Study
-from experiments.tiny_heads import documents
+from experiments.tiny_heads import documents, inputs
 from pi_model.config import Corpus
+from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.extension import extend_checkpoint
 from pi_model.model import load_checkpoint
 from pi_model.recipes import tiny
@@ -23,22 +24,23 @@ from pi_theory.scaling import LinearPI
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """Fine-tunes, then `compare`; with the fine-tuning's ``loss_nats`` by step."""
-    recipe = replace(
-        tiny(config["factor"]),
-        model=config["model"],
-        data=tuple(Corpus(name=name, weight=weight) for name, weight in config["training"].items()),
-        seed=config["seed"],
-        steps=config["steps"],
-        global_batch=config["batch"],
-        micro_batch=config["batch"],
-        peak_lr=config["peak_lr"],
-        warmup_steps=config["warmup_steps"],
-        checkpoint_every=config["steps"],
-    )
+    """`compare` of config["model"], extended, and the same after a short fine-tuning."""
     with TemporaryDirectory() as temporary:
         before = Path(temporary) / "before"
-        extend_checkpoint(config["model"], LinearPI(float(config["factor"])), before)
+        extension = extend_checkpoint(config["model"], LinearPI(float(config["factor"])), before)
+        recipe = replace(
+            tiny(config["factor"]),
+            model=config["model"],
+            window_tokens=extension.window_tokens,
+            data=tuple(Corpus(name=name, weight=weight) for name, weight in config["training"].items()),
+            seed=config["seed"],
+            steps=config["steps"],
+            global_batch=config["batch"],
+            micro_batch=config["batch"],
+            peak_lr=config["peak_lr"],
+            warmup_steps=config["warmup_steps"],
+            checkpoint_every=config["steps"],
+        )
         after = train(recipe, Path(temporary) / "run").model
         return compare(before, after, config)
 
@@ -48,7 +50,8 @@ def compare(before: Path, after: Path, config: dict[str, Any]) -> dict[str, Any]
 
     Returns:
         ``heads``: a list of {layer, head, before, after, moved}: by frequency j, fastest first, the root mean square
-        of h_j over pairs, before and after, and of their difference; ``measured_on``.
+        of h_j over pairs, before and after, and of their difference. ``loss_nats``: of the documents, before and after.
+        ``measured_on``.
     """
     checkpoints = [load_checkpoint(folder, dtype="float32") for folder in (before, after)]
     found, measured_on = documents(checkpoints[0], config)
@@ -69,6 +72,10 @@ def compare(before: Path, after: Path, config: dict[str, Any]) -> dict[str, Any]
             | {name: size[n, layer, head].tolist() for n, name in enumerate(("before", "after", "moved"))}
             for layer in range(size.shape[1])
             for head in range(size.shape[2])
+        ],
+        "loss_nats": [
+            truncated_perplexity(checkpoint.model, found, windows=[config["tokens"]], bos_id=None)[0].loss_nats
+            for checkpoint in checkpoints
         ],
         "measured_on": measured_on,
     }
@@ -92,5 +99,6 @@ STUDY = Study(
         "pairs": 512,  # of query and key, of each head and each document
     },
     run=run,
+    inputs=inputs,
     minutes=1.0,
 )

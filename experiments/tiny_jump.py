@@ -5,7 +5,7 @@ from typing import Any
 from experiments.head_positions import Jump, loss_jump
 from experiments.heads import medians
 from experiments.study import Study
-from experiments.tiny_heads import described, documents, unextended
+from experiments.tiny_heads import described, documents, inputs, unextended
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
@@ -65,5 +65,6 @@ STUDY = Study(
         "alone": True,
     },
     run=run,
+    inputs=inputs,
     minutes=0.8,
 )

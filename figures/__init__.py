@@ -7,6 +7,12 @@ FIGURES = (
     "fig5_envelope",
     "theorem_region",
     "amplification",
+    "tiny_windows",
+    "tiny_steps",
+    "tiny_kmax",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "heads_bounds",
+    "heads_beyond",
+    "heads_jump",
 )

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from experiments.record import Record, read
 from figures.style import BLUE, PAGE, RED, panel
 
+CLAIMS = ("chen2023.fig5", "chen2023.fig5.beyond")
+
 
 def draw(record: Record | None = None) -> Figure:
     """The study's record, or another with the same keys."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
 BENCHMARKS = ("boolq", "piqa", "race_m", "race_h", "winogrande")
+GPU_NAMES = ("a100-40", "a100-80", "l40s", "h100", "h200")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,6 +200,50 @@ def _passkey(arguments: argparse.Namespace) -> None:
     text = "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {result.k_max} of {context}"])
     _print(report, text, arguments.json)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    recipes = [word for word in arguments.overrides if "=" not in word]
+    if len(recipes) + (arguments.model is not None) != 1:
+        raise UsageError("plan: give either one recipe or --model")
+    if arguments.context is not None and arguments.model is None:
+        raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    from pi_model import planning
+    from pi_model.config import override
+    from pi_model.gpus import GPUS
+    from pi_model.launch import script
+    from pi_model.recipes import recipe
+
+    changes = [word for word in arguments.overrides if "=" in word]
+    if recipes:
+        name = recipes[0]
+    else:
+        name, own = planning.settings(arguments.model, arguments.context)
+        changes = own + changes
+    if override(recipe(name), changes).device != "cuda":
+        changes.append("device=cuda")
+    config = override(recipe(name), changes)
+    shape = planning.Shape.of(planning.architecture(config))
+    gpu = GPUS[arguments.gpu]
+    fixed = {change.partition("=")[0] for change in changes}
+    planned = planning.advise(
+        config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
+    )
+    fewest = planning.fewest_gpus(planned.config, shape, gpu, usable=arguments.usable)
+    text = script(arguments.script, name, changes, planned) if arguments.script else None
+    report = {"recipe": name, "overrides": changes, **planning.report(planned, fewest), "script": text}
+    _print(report, text or planning.table(report, explain=arguments.explain), arguments.json)
+    if not (planned.fits or arguments.json):
+        _warn(planning.shortfall(planned, fewest))
+
+
+def _gguf(arguments: argparse.Namespace) -> None:
+    from pi_model.gguf_export import export_gguf
+
+    _quiet_libraries()
+    export_gguf(arguments.source, arguments.out)
+    size = arguments.out.stat().st_size
+    _print({"out": str(arguments.out), "bytes": size}, f"{arguments.out}: {size / 2**30:.2f} GiB", arguments.json)
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
@@ -518,6 +563,33 @@ def _parser() -> argparse.ArgumentParser:
     )
     summaries.add_argument("--out", type=Path, help="write the summaries to this .jsonl file")
     summaries.set_defaults(less_memory="use a smaller --batch-tokens or --context, or --dtype bfloat16")
+
+    plan = add(
+        "plan",
+        _plan,
+        "What a training run takes: memory, arithmetic, time, and how many GPUs.",
+        "pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h100",
+    )
+    plan.add_argument(
+        "overrides", metavar="RECIPE FIELD=VALUE", nargs="*", help="as finetune has them; or --model for the recipe"
+    )
+    plan.add_argument("--model", help="llama-7b, -13b, -33b, -65b, smollm2-135m or a folder, with the paper's settings")
+    plan.add_argument("--context", type=int, help="with --model: the extended window (default 8192, or the model's)")
+    plan.add_argument("--gpus", type=int, help="default: the fewest that fit and can share the batch")
+    plan.add_argument("--gpu", choices=GPU_NAMES, default="a100-80", help="default a100-80")
+    plan.add_argument("--utilisation", type=float, default=0.4, help="share of the peak FLOP/s reached (default 0.4)")
+    plan.add_argument("--usable", type=float, default=0.9, help="share of a GPU's memory for tensors (default 0.9)")
+    plan.add_argument("--explain", action="store_true", help="the formula behind each number")
+    plan.add_argument("--script", choices=("torchrun", "slurm"), help="print a script that starts the run instead")
+
+    gguf = add(
+        "gguf",
+        _gguf,
+        "Write a checkpoint as one GGUF file, for llama.cpp.",
+        "pi-model gguf smollm2-16k --out smollm2-16k.gguf",
+    )
+    gguf.add_argument("source", metavar="SRC", help="folder, hub name, GGUF file, or smollm2-135m")
+    gguf.add_argument("--out", type=Path, required=True, help="a new file")
     return parser
 
 

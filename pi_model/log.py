@@ -14,9 +14,7 @@ from transformers import LlamaConfig
 
 from pi_model.errors import RunError
 from pi_model.files import write_text
-
-# Dense bfloat16 peak, from the vendors' data sheets, FLOP/s.
-_PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}
+from pi_model.gpus import GPUS
 
 
 class Log:
@@ -132,7 +130,7 @@ class Meter:
         self._flops = flops
         self._device, self._world_size = device, world_size
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        self._peak = next((flops for key, flops in _PEAK_FLOPS.items() if key in name), None)
+        self._peak = next((gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
         self._start = time.perf_counter()
 
     def start(self) -> None:
