@@ -17,6 +17,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "make figures": {"make": "make --dry-run"},
     "make test": {"make": "make --dry-run"},
     "make notebooks": {"make": "make --dry-run"},  # test_notebooks.py runs them
+    "make verify-results": {"make": "make --dry-run"},  # test_verify.py runs it on records of its own
     "make": {},
     "pi-theory claims": {"claims": "claims --help"},  # tests/theory/test_claims.py settles them
     ".venv/bin/pi-theory bounds --head-dim 128 --base 500000": {},
@@ -46,6 +47,7 @@ SHORTER: dict[str, dict[str, str]] = {
         "2048": "512 --samples 2",
         "128": "8",
     },
+    "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "python -m experiments --list": {},
 }
 
