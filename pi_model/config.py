@@ -384,8 +384,7 @@ def override(config: Config, assignments: list[str]) -> Config:
         else:
             changes = _assigned(config, name, text, "")
         if name == "data":
-            limit = config.data[0].stream_tokens
-            changes = {"data": tuple(replace(corpus, stream_tokens=limit) for corpus in changes["data"])}
+            changes = {"data": tuple(_like(config.data[0], corpus) for corpus in changes["data"])}
         # Fields that only make sense together are checked together, below.
         config = _unchecked(config, changes)
     _check(config)
@@ -399,17 +398,20 @@ def _unchecked(config: Config, changes: dict[str, Any]) -> Config:
     return fresh
 
 
+def _like(own: Corpus | Summaries, other: Corpus) -> Corpus | Summaries:
+    """Other documents in place of a recipe's own: what is learned from them, and how many are read, stays."""
+    if isinstance(own, Summaries):
+        return replace(own, name=other.name, weight=other.weight)
+    return replace(other, stream_tokens=own.stream_tokens)
+
+
 def _assigned(target: Any, name: str, text: str, prefix: str) -> dict[str, Any]:
     kinds = typing.get_type_hints(type(target))
     settable = sorted(prefix + key for key in kinds if key not in ("architecture", *_GROUPS))
     if prefix + name not in settable:
         raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join(settable)}")
     try:
-        value = _parse(kinds[name], text)
-        if name == "data" and isinstance(kind := target.data[0], Summaries):
-            # Other documents with summaries: what is learned from them stays the same.
-            value = tuple(replace(kind, name=corpus.name, weight=corpus.weight) for corpus in value)
-        return {name: value}
+        return {name: _parse(kinds[name], text)}
     except ValueError:
         raise UsageError(
             f"{prefix}{name}: {text!r} does not fit; a value looks like {_example(target, name)}"
