@@ -38,7 +38,7 @@ def pictures(notebook):
 
 
 def test_every_notebook_is_known_here():
-    assert {path.stem for path in FOLDER.iterdir() if not path.name.startswith(".")} == PICTURES.keys()
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == PICTURES.keys()
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -17,6 +17,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "make figures": {"make": "make --dry-run"},
     "make test": {"make": "make --dry-run"},
     "make notebooks": {"make": "make --dry-run"},  # test_notebooks.py runs them
+    "make verify-results": {"make": "make --dry-run"},  # test_verify.py runs it on records of its own
     "make": {},
     "pi-theory claims": {"claims": "claims --help"},  # tests/theory/test_claims.py settles them
     ".venv/bin/pi-theory bounds --head-dim 128 --base 500000": {},
@@ -46,6 +47,7 @@ SHORTER: dict[str, dict[str, str]] = {
         "2048": "512 --samples 2",
         "128": "8",
     },
+    "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "python -m experiments --list": {},
     "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "make verify-results": {"make": "make --dry-run"},  # test_verify.py
@@ -74,7 +76,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.shared_cache
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", commands(), ids=str)
 def test_every_command_of_the_readme_runs(command, folder):
     assert command in SHORTER, "say in SHORTER how the suite runs it"
     words = shlex.split(" ".join(SHORTER[command].get(word, word) for word in command.split()))
