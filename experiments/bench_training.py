@@ -16,7 +16,7 @@ from experiments.timing import compare, peak_gib
 from pi_model.config import Config, Corpus
 from pi_model.parallel import process_group, sharded_model
 from pi_model.preparation import Preparation, prepare, weight_reader
-from pi_model.train import optimizer_step
+from pi_model.train import adamw, optimizer_step
 
 # The second step is the first whose forward pass finds the optimiser's state in memory.
 CONFIG = Config(
@@ -44,9 +44,7 @@ def ours(start: Preparation, *, activation_checkpointing: bool = False) -> list[
             device,
             activation_checkpointing=activation_checkpointing,
         )
-        optimizer = torch.optim.AdamW(
-            model.parameters(), betas=(CONFIG.beta1, CONFIG.beta2), eps=CONFIG.eps, weight_decay=0.0
-        )
+        optimizer = adamw(model, CONFIG)
         windows = [torch.from_numpy(start.batches.windows(step)) for step in range(CONFIG.steps)]
         return [optimizer_step(model, optimizer, one, 1, CONFIG.peak_lr, CONFIG.clip_norm)[0] for one in windows]
 
