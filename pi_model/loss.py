@@ -2,7 +2,8 @@
 
 float32 logits of 32768 tokens over 32000 words are 4 GiB, and as much again for their gradient. Here the LM head and
 the cross entropy go over a block of tokens at a time, and each block's gradient is taken while its logits are still
-there: the products are those of the plain loss, and nothing is computed twice.
+there: the products are those of the plain loss, and nothing is computed twice. torch's own linear_cross_entropy (2.13)
+in chunks takes three to six times as long on a CPU at SmolLM2's head, and no less at small ones, so it is not used.
 
 Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a window's tokens and the one after them.
 """
