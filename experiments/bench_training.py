@@ -4,7 +4,7 @@ Same windows, float32, AdamW, clipping and accumulation (none); the losses of al
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from experiments.timing import compare, peak_gib
 from pi_model.config import Config, Corpus
 from pi_model.parallel import process_group, sharded_model
 from pi_model.preparation import Preparation, prepare, weight_reader
-from pi_model.train import optimizer_step
+from pi_model.train import adamw, optimizer_step
 
 # The second step is the first whose forward pass finds the optimiser's state in memory.
 CONFIG = Config(
@@ -44,9 +44,7 @@ def ours(start: Preparation, *, activation_checkpointing: bool = False) -> list[
             device,
             activation_checkpointing=activation_checkpointing,
         )
-        optimizer = torch.optim.AdamW(
-            model.parameters(), betas=(CONFIG.beta1, CONFIG.beta2), eps=CONFIG.eps, weight_decay=0.0
-        )
+        optimizer = adamw(model, CONFIG)
         windows = [torch.from_numpy(start.batches.windows(step)) for step in range(CONFIG.steps)]
         return [optimizer_step(model, optimizer, one, 1, CONFIG.peak_lr, CONFIG.clip_norm)[0] for one in windows]
 
@@ -75,12 +73,16 @@ def theirs(start: Preparation) -> list[float]:
             train_sampling_strategy="sequential",
             remove_unused_columns=False,
         )
-        trainer = Trainer(model=model, args=arguments, train_dataset=items)  # type: ignore[arg-type]
+        trainer = Trainer(model=model, args=arguments, train_dataset=items)
         trainer.train()
     return [line["loss"] for line in trainer.state.log_history if "loss" in line]
 
 
-WAYS = {"ours": ours, "ours_checkpointing": partial(ours, activation_checkpointing=True), "theirs": theirs}
+WAYS: dict[str, Callable[[Preparation], list[float]]] = {
+    "ours": ours,
+    "ours_checkpointing": partial(ours, activation_checkpointing=True),
+    "theirs": theirs,
+}
 
 
 def once(who: str) -> None:
@@ -93,7 +95,7 @@ def rows() -> Iterator[dict[str, Any]]:
     start = prepared()
     what = f"training, {CONFIG.model}, {CONFIG.steps} steps of {CONFIG.training_tokens} tokens"
     for who, name in (("ours", what), ("ours_checkpointing", f"{what}, activation checkpointing")):
-        timed = compare(partial(WAYS[who], start), partial(theirs, start), repeats=3)
+        timed = compare(partial(WAYS[who], start), partial(theirs, start), repeats=2)
         yield {"what": name, "theirs": "Hugging Face Trainer", **timed}
     peaks = {f"{who}_peak_gib": peak_gib("experiments.bench_training", "once", who) for who in WAYS}
     yield {"what": f"{what}, memory of the whole process", "theirs": "Hugging Face Trainer", **peaks}

@@ -18,7 +18,7 @@ from pi_model.config import Architecture, Config, Corpus, Summaries
 from pi_model.data import Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
-from pi_model.lora import with_first_adapters
+from pi_model.lora import peft_config, with_first_adapters
 from pi_model.model import check_folder, load_tokenizer, local_folder, read_config, weight_files
 from pi_model.packing import Batches, PairStream, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
@@ -64,6 +64,8 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     Raises:
         UsageError: the config does not fit the model. RunError: the model or the data is broken or missing.
     """
+    if config.lora is not None:
+        peft_config(config.lora)  # says early when its package is missing
     if config.architecture is not None:
         origin = new_origin(config, config.architecture, out / "origin")
     else:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +16,10 @@ from transformers import LlamaForCausalLM
 
 from pi_model.config import Evaluation, Lora
 from pi_model.data import Selection, Source, load_documents
+from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.extension import extend_checkpoint
-from pi_model.lora import add_adapters, merged, with_first_adapters
+from pi_model.lora import add_adapters, merged, peft_config, with_first_adapters
 from pi_model.model import load_checkpoint
 from pi_theory.scaling import LinearPI
 from tests.model.training import run, small_config, trained, write_documents
@@ -145,3 +147,9 @@ def test_adapters_of_another_base_are_refused(reference, tiny_folder, tmp_path):
     status, message = run(replace(config, steps=4), tmp_path / "out")
     assert status == "RunError"
     assert "of another run, whose base_sha256 was" in message
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(RunError, match="lora: needs a package: pip install peft"):
+        peft_config(Lora())
