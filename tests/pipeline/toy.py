@@ -45,7 +45,7 @@ def breaking_model(folder: Path) -> Path:
         if name.endswith("norm.weight"):
             state[name] = torch.ones(HIDDEN)
     layer = "model.layers.0.self_attn."
-    # Both heads score alike, each passing on half of the values. After the norm the first component is sqrt(HIDDEN / 2).
+    # Both heads score alike and each passes on half of the values. The norm makes the first component sqrt(HIDDEN / 2).
     for name in ("q_proj", "k_proj"):
         for head in (0, 1):
             pair = head * HEAD_DIM + PAIR
