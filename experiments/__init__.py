@@ -10,8 +10,13 @@ STUDIES = (
     "claims",
     "tiny_tables",
     "tiny_methods",
+    "tiny_heads",
+    "tiny_jump",
+    "tiny_heads_tuned",
     "tiny_sweep",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "smollm2_heads",
     "smollm2_finetune",
+    "summaries",
 )

@@ -12,4 +12,7 @@ FIGURES = (
     "tiny_kmax",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "heads_bounds",
+    "heads_beyond",
+    "heads_jump",
 )

@@ -48,7 +48,7 @@ def coefficients(
     """
     if query.shape != key.shape:
         raise ValueError(f"key: shape {key.shape} differs from the query's {query.shape}")
-    return _as_complex(query, pairing) * _as_complex(key, pairing).conj()
+    return as_complex(query, pairing) * as_complex(key, pairing).conj()
 
 
 def score(
@@ -77,7 +77,12 @@ def exp_i(phase: Float[np.ndarray, "*shape"]) -> Complex[np.ndarray, "*shape"]:
     return out
 
 
-def _as_complex(x: np.ndarray, pairing: Pairing) -> np.ndarray:
+def as_complex(x: Float[np.ndarray, "*batch d"], pairing: Pairing) -> Complex[np.ndarray, "*batch half"]:
+    """The pairs of an unrotated query or key as complex numbers; rotation by position n multiplies by exp(i n theta).
+
+    Raises:
+        ValueError: d odd, or an unknown pairing.
+    """
     d = x.shape[-1]
     check_head_dim(d, "last dimension of query and key")
     if pairing == "interleaved":
