@@ -181,7 +181,6 @@ GPU = {
     "corpora": {"books": 4, "code": 8},
     "minutes": 25,
 }
-PROFILES: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": GPU}
 
 STUDY = Study(
     name="smollm2_finetune",
@@ -191,18 +190,19 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=180,
+    profiles={"gpu": GPU},
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.smollm2_finetune", description=__doc__)
-    parser.add_argument("--profile", choices=PROFILES, default="cpu", help="settings and device (default: cpu)")
-    parser.add_argument("--minutes", type=float, help="stop before this long (default: as the profile says)")
+    parser.add_argument("--profile", choices=STUDY.profiles, default="", help="settings and device")
+    parser.add_argument("--minutes", type=float, help="stop before this long (default: as the settings say)")
     asked = parser.parse_args()
-    config = STUDY.config | PROFILES[asked.profile]
+    study = STUDY.variant(profile=asked.profile)
     if asked.minutes is not None:
-        config |= {"minutes": asked.minutes}
-    replace(STUDY, config=config).measure()
+        study = replace(study, config=study.config | {"minutes": asked.minutes})
+    study.measure()
 
 
 if __name__ == "__main__":
