@@ -31,6 +31,7 @@ from pi_model.train import train
 from pi_theory.scaling import scaling_by_name
 
 _MARGIN = 1.2  # a turn is begun when 1.2 times the time it should take is left
+_STEP_IN_PASSES = 5  # a first guess: forward, forward again and backward, and the optimiser
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
@@ -56,10 +57,12 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     turns = [(0, [method]) for method in [*config["methods"], *config["beside"]]]
     turns += [(step, config["methods"]) for step in config["steps"]]
     done, seconds = 0, {"measuring": 0.0, "a_step": 0.0}
+    windows_a_pass = config["global_batch"] / sum(config["corpora"].values())
     for step, methods in turns:
         paths = {method: folder / method / f"step-{step}.json" for method in methods}
         missing = sum(not path.exists() for path in paths.values())
-        expected = missing * (seconds["measuring"] + (step - done) * seconds["a_step"])
+        a_step = seconds["a_step"] or _STEP_IN_PASSES * seconds["measuring"] * windows_a_pass
+        expected = missing * (seconds["measuring"] + (step - done) * a_step)
         if missing and time.monotonic() + _MARGIN * expected > deadline:
             stopped = True
             break
@@ -178,7 +181,6 @@ GPU = {
     "corpora": {"books": 4, "code": 8},
     "minutes": 25,
 }
-PROFILES: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": GPU}
 
 STUDY = Study(
     name="smollm2_finetune",
@@ -188,18 +190,19 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=180,
+    profiles={"gpu": GPU},
 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.smollm2_finetune", description=__doc__)
-    parser.add_argument("--profile", choices=PROFILES, default="cpu", help="settings and device (default: cpu)")
-    parser.add_argument("--minutes", type=float, help="stop before this long (default: as the profile says)")
+    parser.add_argument("--profile", choices=STUDY.profiles, default="", help="settings and device")
+    parser.add_argument("--minutes", type=float, help="stop before this long (default: as the settings say)")
     asked = parser.parse_args()
-    config = STUDY.config | PROFILES[asked.profile]
+    study = STUDY.variant(profile=asked.profile)
     if asked.minutes is not None:
-        config |= {"minutes": asked.minutes}
-    replace(STUDY, config=config).measure()
+        study = replace(study, config=study.config | {"minutes": asked.minutes})
+    study.measure()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
     ]
     made = measured_runs(config, runs, "tiny_sweep", processes=processes or cores(), progress=progress)
     first = next(iter(config["corpora"]))
-    return made | {"adaptation": adaptation(made["runs"], config["window_tokens"], corpus=first)}
+    return made | {"adaptation": adaptation(made["runs"], made["base"], config["window_tokens"], corpus=first)}
 
 
 STUDY = Study(

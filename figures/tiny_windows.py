@@ -25,7 +25,7 @@ def draw() -> Figure:
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axes.set_xlabel("window (tokens)")
-        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps at {config['peak_lr']:g}")
+        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, peak rate {config['peak_lr']:g}")
     grid[0][0].set_ylabel("perplexity")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

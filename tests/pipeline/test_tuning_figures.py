@@ -53,6 +53,6 @@ def results(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize("name", ["tiny_windows", "tiny_steps", "tiny_kmax"])
 def test_a_figure_of_fine_tuning_is_drawn_from_its_record(name, tmp_path):
-    save(name, tmp_path)
+    save(name, folder=tmp_path)
     assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,6 @@
 """A LLaMA made by hand that breaks beyond its window in the way Section 2.1 describes, and text to see it on.
 
-Its one head scores by distance alone: cos(s theta_7), which is 1 at s = 0, far below all over the window of 256, and 1
+It scores by distance alone: cos(s theta_7), which is 1 at s = 0, far below all over the window of 256, and 1
 again at s = 353. It copies the token it looks at, and the text is long runs of one letter: whoever looks 353 tokens
 back copies a letter that is past.
 """
@@ -45,12 +45,11 @@ def breaking_model(folder: Path) -> Path:
         if name.endswith("norm.weight"):
             state[name] = torch.ones(HIDDEN)
     layer = "model.layers.0.self_attn."
-    # After the norm the first component is sqrt(HIDDEN / 2).
+    # Both heads score alike and each passes on half of the values. The norm makes the first component sqrt(HIDDEN / 2).
     for name in ("q_proj", "k_proj"):
-        state[f"{layer}{name}.weight"][PAIR, 0] = (SHARPNESS * HEAD_DIM**0.5 / (HIDDEN / 2)) ** 0.5
-    # The second head does nothing but pass on the other half of the values: it has the first one's scores.
-    for name in ("q_proj", "k_proj"):
-        state[f"{layer}{name}.weight"][HEAD_DIM + PAIR, 0] = state[f"{layer}{name}.weight"][PAIR, 0]
+        for head in (0, 1):
+            pair = head * HEAD_DIM + PAIR
+            state[f"{layer}{name}.weight"][pair, 0] = (SHARPNESS * HEAD_DIM**0.5 / (HIDDEN / 2)) ** 0.5
     state[f"{layer}v_proj.weight"] = torch.eye(HIDDEN)
     state[f"{layer}o_proj.weight"] = torch.eye(HIDDEN)
     model.load_state_dict(state)
