@@ -1,12 +1,13 @@
 # The public verbs. Each builds .venv when it is missing or older than the files that define it.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+VERIFY_ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 export MPLBACKEND := Agg
 
-.PHONY: help figures test lint bench clean
+.PHONY: help figures experiments verify-results notebooks test lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -18,9 +19,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-figures: $(INSTALLED) ## run what has changed, then redraw every figure
-	$(BIN)/python -m experiments
-	$(BIN)/python -m figures
+figures: $(INSTALLED) ## run what has changed, then draw every figure and table and figures/index.html
+	@$(BIN)/python -m experiments --figures
+
+experiments: $(INSTALLED) ## redo every study, recorded ones too: hours; PROFILE=gpu takes the large settings
+	@$(BIN)/python -m experiments --all --force --figures $(if $(PROFILE),--profile $(PROFILE))
+
+verify-results: $(INSTALLED) ## hold every record against its hashes and run the cheap studies again
+	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
+
+notebooks: $(INSTALLED) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
+	rm -rf build/notebooks
+	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -34,5 +44,14 @@ bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
 	$(BIN)/python -m experiments.bench
 
 clean: ## remove what a run can make again; .venv and records stay
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.PHONY: paper docs
+paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+	@$(BIN)/python -m paper --check
+	@$(MAKE) --no-print-directory figures
+	$(BIN)/python -m paper
+
+docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model

@@ -13,7 +13,14 @@ from typing import Any
 
 from experiments import record
 
-MODULES = ("bench_theory", "bench_perplexity", "bench_passkey", "bench_startup", "bench_growth")
+MODULES = (
+    "bench_theory",
+    "bench_perplexity",
+    "bench_passkey",
+    "bench_training",
+    "bench_startup",
+    "bench_growth",
+)
 NAME = "bench"
 
 

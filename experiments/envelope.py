@@ -37,4 +37,6 @@ STUDY = Study(
     config={"head_dim": 128, "base": 10_000, "ranges": [4096, 32768], "pieces": 1024, "samples": 4096},
     run=run,
     minutes=0.1,
+    cores=1,
+    tolerances={"": 1e-9, "ranges.minimum": 1e-6},
 )

@@ -44,4 +44,6 @@ STUDY = Study(
     config={"log2_head_dim": 13, "head_dims": 60, "log10_base": [0.1, 8.0], "bases": 80, "boundary_every": 2},
     run=run,
     minutes=0.1,
+    cores=1,
+    tolerances={"": 1e-9},
 )

@@ -28,4 +28,6 @@ STUDY = Study(
     config={"head_dim": 128, "base": 10_000, "window": 2048, "factor": 2.0, "feature": 48, "stride": 128},
     run=run,
     minutes=0.05,
+    cores=1,
+    tolerances={"": 1e-12},
 )

@@ -3,7 +3,10 @@
 A record holds the study's config, the hashes of config, code and inputs, the commit, package versions, device, wall
 time, peak memory and the metrics, and a hash of itself: an edited record is refused. Live records are made on the
 machine that draws the figures and are not committed; recorded ones come from machines or hours that not everybody
-has, and are.
+has, or are what later runs are held against, and are.
+
+A record is named after its study, with ``@`` and a label after it for other settings or another model than the
+study's own.
 """
 
 import hashlib
@@ -15,6 +18,10 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +32,18 @@ RESULTS = ROOT / "experiments" / "results"
 _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
 
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What `reading` asked for, and what was read since."""
+
+    label: str = ""
+    committed: bool = False
+    seen: dict[str, Record] = field(default_factory=dict)
+
+
+_READING: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 class RecordError(Exception):
@@ -41,26 +60,62 @@ def digest(value: Any) -> str:
 
 
 def read(study: str) -> Record:
-    """The record of a study, live if there is one, else recorded.
+    """The record of a study, live if there is one, else recorded; inside `reading`, the asked label's if there is one.
 
     Raises:
         RecordError: missing, unreadable, of another schema, or changed since it was written.
     """
-    make = f"make it with: python -m experiments {study}"
-    for path in (path_of(study, live=True), path_of(study, live=False)):
+    asked = _READING.get() or _Reading()
+    names = [f"{study}@{asked.label}", study] if asked.label else [study]
+    places = [False] if asked.committed else [True, False]
+    for path in (path_of(name, live=live) for name in names for live in places):
         if path.exists():
-            break
-    else:
-        raise RecordError(f"no record of study {study!r}; {make}")
+            record = asked.seen[path.stem] = read_file(path)
+            return record
+    raise RecordError(f"no record of study {study!r}; make it with: {_command(study)}")
+
+
+def read_file(path: Path) -> Record:
+    """The record in a file, with ``kept``, "live" or "recorded". Raises RecordError as `read` does."""
+    make = f"make it with: {_command(path.stem)}"
     try:
         record: Record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(f"no record of study {path.stem!r}; {make}") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
-    if record.get("schema") != SCHEMA:
-        raise RecordError(f"{path.name} has schema {record.get('schema')}, expected {SCHEMA}; {make}")
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        said = record.get("schema") if isinstance(record, dict) else None
+        raise RecordError(f"{path.name} has schema {said}, expected {SCHEMA}; {make}")
     if record.get("sha256") != _own_digest(record):
         raise RecordError(f"{path.name} was changed after it was written; {make}")
-    return record
+    return {**record, "kept": path.parent.name}
+
+
+@contextmanager
+def reading(label: str = "", *, committed: bool = False) -> Iterator[dict[str, Record]]:
+    """Collects, by name, the records read inside.
+
+    Args:
+        label: records under ``STUDY@label`` stand in for their studies' own.
+        committed: live records are not looked at.
+    """
+    asked = _Reading(label, committed)
+    token = _READING.set(asked)
+    try:
+        yield asked.seen
+    finally:
+        _READING.reset(token)
+
+
+def labels(study: str) -> list[str]:
+    """The labels under which a study has records, as in ``STUDY@label``, sorted."""
+    return sorted({path.stem.partition("@")[2] for path in RESULTS.glob(f"*/{study}@*.json")})
+
+
+def _command(name: str) -> str:
+    study, _, label = name.partition("@")
+    return f"python -m experiments {study}" + (" with the --profile or --model of its label" if label else "")
 
 
 def write(record: Record, path: Path) -> None:
@@ -91,7 +146,7 @@ def environment() -> Record:
         "dirty": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
-        "device": f"CPU, {os.cpu_count()} cores, {_processor()}",
+        "device": _device(),
     }
 
 
@@ -128,6 +183,13 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+def _device() -> str:
+    """The GPU that this process used, if it did, and the processor."""
+    torch = sys.modules.get("torch")
+    gpu = f"{torch.cuda.get_device_name()}, " if torch and torch.cuda.is_initialized() else ""
+    return f"{gpu}CPU, {os.cpu_count()} cores, {_processor()}"
 
 
 def _processor() -> str:

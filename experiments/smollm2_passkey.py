@@ -34,7 +34,8 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                 extended = Path(temporary) / method
                 if method != "none":
                     extend_checkpoint(config["model"], scaling_by_name(method, config["factor"]), extended)
-                checkpoint = load_checkpoint(config["model"] if method == "none" else extended)
+                source, device = config["model"] if method == "none" else extended, config.get("device", "cpu")
+                checkpoint = load_checkpoint(source, device=device)
                 result = passkey(
                     checkpoint.model,
                     checkpoint.tokenizer,
@@ -81,4 +82,5 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=15,
+    profiles={"gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10}},
 )

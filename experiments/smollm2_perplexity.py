@@ -25,7 +25,8 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
     Returns:
         ``perplexity[method][corpus]["whole" or "last"]``, over all tokens of each cut or its last ones: a list over
-        windows of {window, loss_nats, perplexity, tokens, documents, loss_nats_stderr}; ``measured_on``, hashes; and
+        windows of {window, loss_nats, perplexity, tokens, documents, loss_nats_stderr}; ``trained_window_tokens``;
+        ``measured_on``, hashes; and
         ``resumed``, whether part of it was kept from an earlier start, which the wall time then leaves out.
     """
     progress_folder = cache_dir() / "runs" / f"smollm2_perplexity-{digest(config)[:16]}"
@@ -36,7 +37,9 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
             extended = Path(temporary) / method
             if method != "none":
                 extend_checkpoint(config["model"], scaling_by_name(method, config["factor"]), extended)
-            checkpoint = load_checkpoint(config["model"] if method == "none" else extended, dtype=config["dtype"])
+            source, device = config["model"] if method == "none" else extended, config.get("device", "cpu")
+            checkpoint = load_checkpoint(source, dtype=config["dtype"], device=device)
+            out["trained_window_tokens"] = checkpoint.extension.window_tokens
             out["perplexity"][method] = {}
             for corpus, samples in config["corpora"].items():
                 selection = Selection(longest, longest, samples, config["seed"])
@@ -97,4 +100,5 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=40,
+    profiles={"gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}}},
 )

@@ -1,4 +1,7 @@
-"""Draws every figure from its record into figures/NAME.pdf and figures/NAME.png, and the README's table of claims."""
+"""Draws every figure (figures/NAME.pdf and .png) and table (figures/tables/NAME.md and .tex) from its records.
+
+Without names also figures/index.html, a page with all of them, and the README's tables.
+"""
 
 import argparse
 import importlib
@@ -10,42 +13,85 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments.record import RecordError, write_atomically
+from experiments import record
+from experiments.record import RecordError, read, write_atomically
 from figures import FIGURES
+from figures.page import Shown, page
+from figures.paper_tables import TABLES
 from figures.readme_table import update_readme
+from figures.reproduction import EXPERIMENTS, outcomes
 from figures.style import shared_style
 
 FOLDER = Path(__file__).resolve().parent
 
 
 def main() -> int:
+    names = [*FIGURES, *TABLES]
     parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="figures to draw (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="figures and tables (default: all, and the page)")
     arguments = parser.parse_args()
-    unknown = sorted(set(arguments.names) - set(FIGURES))
-    if unknown:
-        parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(FIGURES)}\n")
-    for name in tqdm(arguments.names or FIGURES, desc="figures", disable=None):
+    if unknown := sorted(set(arguments.names) - set(names)):
+        parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(names)}\n")
+    shown: list[Shown] = []
+    for name in tqdm(arguments.names or names, desc="figures", disable=None):
         try:
-            save(name)
+            shown += drawn(name)
         except RecordError as error:
-            print(f"figure {name}: {error}", file=sys.stderr)
+            print(f"{name}: {error}", file=sys.stderr)
             return 1
     if not arguments.names:
+        write_page(shown)
         update_readme()
-    print(f"figures/: {', '.join(arguments.names or FIGURES)} (.pdf, .png)")
+    print(f"figures/: {', '.join(one.name for one in shown)}")
     return 0
 
 
-def save(name: str, folder: Path = FOLDER) -> None:
+def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
+    """Draws a figure or table, and again for each label under which some record it reads was made too.
+
+    Raises:
+        RecordError: a record is missing or was changed; nothing is written.
+    """
+    make = tabulate if name in TABLES else save
+    plain = make(name, folder=folder)
+    labels = sorted({label for study in plain.records for label in record.labels(study)})
+    return [plain, *(make(name, label, folder) for label in labels)]
+
+
+def save(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
     """Draws one figure and writes both its files; the same record gives the same bytes."""
-    with shared_style():
-        figure: Figure = importlib.import_module(f"figures.{name}").draw()
+    script = importlib.import_module(f"figures.{name}")
+    files = {}
+    with record.reading(label) as seen, shared_style():
+        figure: Figure = script.draw()
         for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
             content = io.BytesIO()
             figure.savefig(content, format=kind, metadata=metadata)
-            write_atomically(folder / f"{name}.{kind}", content.getvalue())
+            files[kind] = content.getvalue()
         plt.close(figure)
+    stem = f"{name}@{label}" if label else name
+    for kind, written in files.items():
+        write_atomically(folder / f"{stem}.{kind}", written)
+    says = (script.__doc__ or name).splitlines()[0]
+    return Shown(stem, says, files["png"], dict(seen), claims=getattr(script, "CLAIMS", ()))
+
+
+def tabulate(name: str, label: str = "", folder: Path = FOLDER) -> Shown:
+    """Makes one table and writes it as Markdown and LaTeX."""
+    with record.reading(label) as seen:
+        table = TABLES[name]()
+        outcome = EXPERIMENTS[name].outcome() if name in EXPERIMENTS else None
+    stem = f"{name}@{label}" if label else name
+    (folder / "tables").mkdir(exist_ok=True)
+    write_atomically(folder / "tables" / f"{stem}.md", table.markdown().encode())
+    write_atomically(folder / "tables" / f"{stem}.tex", table.latex().encode())
+    return Shown(stem, table.title, table, dict(seen), outcome=outcome)
+
+
+def write_page(shown: list[Shown], folder: Path = FOLDER) -> None:
+    """Writes index.html with what was drawn, the claims and the outcome of the paper's experiments."""
+    text = page(shown, read("claims"), outcomes())
+    write_atomically(folder / "index.html", text.encode())
 
 
 if __name__ == "__main__":

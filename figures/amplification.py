@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from experiments.record import read
 from figures.style import METHOD_STYLES, PAGE, panel
 
+CLAIMS = ("extrapolation.thousandfold", "methods.share_stability")
+
 
 def draw() -> Figure:
     record = read("amplification")

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from experiments.record import read
 from figures.style import BLACK, BLUE, GREEN, ORANGE, PAGE, RED, panel
 
+CLAIMS = ("chen2023.fig2.8000", "chen2023.fig2.almost_every", "chen2023.fig2.ridge")
 _STYLES = {
     "float32 normal equations": {"color": ORANGE, "ls": "-"},
     "float64 normal equations": {"color": GREEN, "ls": "--"},

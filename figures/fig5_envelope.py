@@ -4,12 +4,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.record import read
+from experiments.record import Record, read
 from figures.style import BLUE, PAGE, RED, panel
 
+CLAIMS = ("chen2023.fig5", "chen2023.fig5.beyond")
 
-def draw() -> Figure:
-    record = read("envelope")
+
+def draw(record: Record | None = None) -> Figure:
+    """The study's record, or another with the same keys."""
+    record = read("envelope") if record is None else record
     config = record["config"]
     figure, grid = plt.subplots(1, 2, figsize=(PAGE, 2.5), sharey=True)
     for axes, letter, part in zip(grid, "ab", record["metrics"]["ranges"], strict=True):

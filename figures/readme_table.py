@@ -1,29 +1,51 @@
-"""The README's table of claims, written from the claims record."""
+"""The README's two tables: the claims, from their record, and the paper's experiments, from the committed records."""
 
 from typing import Any
 
-from experiments.record import ROOT, read, write_atomically
+from experiments.record import ROOT, read, reading, write_atomically
+from figures.reproduction import Outcome, outcomes
+from figures.table import cell
 
 README = ROOT / "README.md"
-START, END = "<!-- claims: written by make figures -->\n", "<!-- end of claims -->\n"
+CLAIMS = ("<!-- claims: written by make figures -->\n", "<!-- end of claims -->\n")
+EXPERIMENTS = ("<!-- experiments: written by make figures -->\n", "<!-- end of experiments -->\n")
 
 
 def row(claim: dict[str, Any]) -> str:
     """One Markdown row."""
-    cells = (f"**{claim['verdict']}**", f"{claim['says']} *({claim['source']})*", claim["domain"], claim["evidence"])
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return _row(f"**{claim['verdict']}**", f"{claim['says']} *({claim['source']})*", claim["domain"], claim["evidence"])
 
 
-def table(claims: list[dict[str, Any]]) -> str:
-    head = "| verdict | claim | domain | evidence |\n|---|---|---|---|\n"
-    return head + "\n".join(map(row, claims)) + "\n"
+def experiment_row(outcome: Outcome) -> str:
+    """One Markdown row."""
+    says = f"{outcome.experiment.says} *({outcome.experiment.source})*"
+    return _row(f"**{outcome.verdict}**", says, outcome.scale or "–", outcome.evidence())
+
+
+def experiments_table() -> str:
+    """From committed records alone, so that the README is the same on every machine."""
+    with reading(committed=True):
+        return _table("verdict | the paper says | scale here | what was checked", map(experiment_row, outcomes()))
 
 
 def update_readme() -> None:
     """Replaces what stands between the markers, when it differs."""
     text = README.read_text()
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    new = before + START + table(read("claims")["metrics"]["claims"]) + END + after
+    claims = _table("verdict | claim | domain | evidence", map(row, read("claims")["metrics"]["claims"]))
+    new = _between(_between(text, CLAIMS, claims), EXPERIMENTS, experiments_table())
     if new != text:
         write_atomically(README, new.encode())
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(map(cell, cells)) + " |"
+
+
+def _table(head: str, rows: Any) -> str:
+    return f"| {head} |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _between(text: str, markers: tuple[str, str], new: str) -> str:
+    before, rest = text.split(markers[0])
+    _, after = rest.split(markers[1])
+    return before + markers[0] + new + markers[1] + after

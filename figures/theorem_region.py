@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from experiments.record import read
 from figures.style import BLACK, COLUMN
 
+CLAIMS = ("chen2023.thm2_1.models", "thm2_1.region")
+
 
 def draw() -> Figure:
     metrics = read("landscape")["metrics"]

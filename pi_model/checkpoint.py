@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
@@ -117,7 +117,9 @@ class Checkpoints:
         if step:
             state = _state(model, optimizer)
             load(state, checkpoint_id=self.path(step))
-            set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+            partly = StateDictOptions(strict=False)  # not every weight is there to be loaded
+            weights, moments = state["model"], state["optimizer"]
+            set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=partly)
         return step
 
     def _choose(self, fall_back: bool) -> int | str:
@@ -156,8 +158,10 @@ class Checkpoints:
 
 
 def _state(model: CausalLoss, optimizer: Optimizer) -> dict[str, Any]:
+    """What training changes; frozen weights are the base model's, and a tied head is the embedding."""
     weights, moments = get_state_dict(model, optimizer)
-    return {"model": weights, "optimizer": moments}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {"model": {name: weights[name] for name in sorted(trained)}, "optimizer": moments}
 
 
 def first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pi_model.model import Checkpoint
 
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
+BENCHMARKS = ("boolq", "piqa", "race_m", "race_h", "winogrande")
+GPU_NAMES = ("a100-40", "a100-80", "l40s", "h100", "h200")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,7 +117,7 @@ def _perplexity(arguments: argparse.Namespace) -> None:
 
     ranks.start()
     try:
-        checkpoint = _load(arguments)
+        checkpoint = _load(arguments, arguments.model)
         source = Source(arguments.data, arguments.column, arguments.split)
         show = not arguments.quiet
         documents = _rank_zero_first(
@@ -176,7 +179,7 @@ def _perplexity(arguments: argparse.Namespace) -> None:
 def _passkey(arguments: argparse.Namespace) -> None:
     from pi_model.evaluation.passkey import passkey
 
-    checkpoint = _load(arguments)
+    checkpoint = _load(arguments, arguments.model)
     context = arguments.max_context or checkpoint.extension.context_tokens
     _warn_of_lengths(checkpoint, [context], [])
     bos_id = _bos_id(arguments, checkpoint)
@@ -199,11 +202,163 @@ def _passkey(arguments: argparse.Namespace) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(arguments: argparse.Namespace) -> "Checkpoint":
+def _plan(arguments: argparse.Namespace) -> None:
+    recipes = [word for word in arguments.overrides if "=" not in word]
+    if len(recipes) + (arguments.model is not None) != 1:
+        raise UsageError("plan: give either one recipe or --model")
+    if arguments.context is not None and arguments.model is None:
+        raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    from pi_model import planning
+    from pi_model.config import override
+    from pi_model.gpus import GPUS
+    from pi_model.launch import script
+    from pi_model.recipes import recipe
+
+    changes = [word for word in arguments.overrides if "=" in word]
+    if recipes:
+        name = recipes[0]
+    else:
+        name, own = planning.settings(arguments.model, arguments.context)
+        changes = own + changes
+    if override(recipe(name), changes).device != "cuda":
+        changes.append("device=cuda")
+    config = override(recipe(name), changes)
+    shape = planning.Shape.of(planning.architecture(config))
+    gpu = GPUS[arguments.gpu]
+    fixed = {change.partition("=")[0] for change in changes}
+    planned = planning.advise(
+        config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
+    )
+    fewest = planning.fewest_gpus(planned.config, shape, gpu, usable=arguments.usable)
+    text = script(arguments.script, name, changes, planned) if arguments.script else None
+    report = {"recipe": name, "overrides": changes, **planning.report(planned, fewest), "script": text}
+    _print(report, text or planning.table(report, explain=arguments.explain), arguments.json)
+    if not (planned.fits or arguments.json):
+        _warn(planning.shortfall(planned, fewest))
+
+
+def _gguf(arguments: argparse.Namespace) -> None:
+    from pi_model.gguf_export import export_gguf
+
+    _quiet_libraries()
+    export_gguf(arguments.source, arguments.out)
+    size = arguments.out.stat().st_size
+    _print({"out": str(arguments.out), "bytes": size}, f"{arguments.out}: {size / 2**30:.2f} GiB", arguments.json)
+
+
+def _benchmark(arguments: argparse.Namespace) -> None:
+    from pi_model.evaluation.benchmarks import Scores, benchmark, check_tasks, compare
+
+    tasks = list(dict.fromkeys(arguments.tasks))
+    models = list(dict.fromkeys(arguments.model))
+    check_tasks(tasks, arguments.data_dir)
+    scores: dict[str, dict[str, Scores]] = {}
+    folders = []
+    for name in models:
+        checkpoint = _load(arguments, name)
+        folders.append(_progress_folder(checkpoint, "benchmark"))
+        scores[name] = benchmark(
+            checkpoint.model,
+            checkpoint.tokenizer,
+            tasks,
+            context_tokens=checkpoint.extension.context_tokens,
+            bos=checkpoint.bos_id is not None,
+            data_dir=arguments.data_dir,
+            limit=arguments.limit,
+            batch_size=arguments.batch_size,
+            progress_folder=folders[-1],
+            progress=sys.stderr.isatty() and not arguments.quiet,
+        )
+        if not arguments.quiet:
+            print(f"{name}: done", file=sys.stderr)
+    report = {
+        "models": models,
+        "data": str(arguments.data_dir or "hub"),
+        "limit": arguments.limit,
+        "dtype": arguments.dtype,
+        "harness": f"lm_eval {version('lm_eval')}",
+        "results": compare(scores),
+    }
+    lines = [f"{'task':11} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
+    for row in report["results"]:
+        gain = _percent(row["gain"], row["gain_stderr"], "+") if "gain" in row else ""
+        accuracy = _percent(row["accuracy"], row["stderr"])
+        lines.append(f"{row['task']:11} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}")
+    _print(report, "\n".join(lines), arguments.json)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _percent(share: float, error: float | None, sign: str = "") -> str:
+    return f"{100 * share:{sign}.1f}" + ("" if error is None else f" +- {100 * error:.1f}")
+
+
+def _summarize(arguments: argparse.Namespace) -> None:
+    from pi_model.data import Source
+    from pi_model.evaluation.summarization import Sampling, as_rows, mean_rouge, rouge_scorer, rouge_settings, summarize
+    from pi_model.files import write_text
+    from pi_model.summaries import SummaryPrompts, read_pairs
+
+    rouge_scorer()  # found missing now rather than after the model is loaded
+    sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
+    source = Source(arguments.data, arguments.column, arguments.split)
+    pairs = list(read_pairs(source, arguments.summary_column))
+    if arguments.samples is not None:
+        if arguments.samples < 1:
+            raise UsageError(f"samples: must be at least 1, got {arguments.samples}")
+        pairs = pairs[: arguments.samples]
+    checkpoint = _load(arguments, arguments.model)
+    window = arguments.context or checkpoint.extension.context_tokens
+    _warn_of_lengths(checkpoint, [window], [])
+    maker = SummaryPrompts(
+        checkpoint.tokenizer,
+        window,
+        document_tokens=arguments.document_tokens,
+        summary_tokens=arguments.max_tokens,
+        bos_id=_bos_id(arguments, checkpoint),
+    )
+    if maker.document_tokens < arguments.document_tokens:
+        _warn(f"documents are cut to {maker.document_tokens} tokens: a window of {window} holds no more")
+    folder = _progress_folder(checkpoint, hashlib.sha256(repr(pairs).encode()).hexdigest())
+    summaries = summarize(
+        checkpoint.model,
+        maker,
+        pairs,
+        sampling,
+        batch_tokens=arguments.batch_tokens,
+        progress_folder=folder,
+        progress=not arguments.quiet,
+    )
+    if arguments.out:
+        write_text(arguments.out, "".join(json.dumps(row) + "\n" for row in as_rows(summaries)))
+    report = {
+        "model": str(arguments.model),
+        "data": arguments.data,
+        "split": arguments.split,
+        "documents": len(summaries),
+        "window": window,
+        "document_tokens": maker.document_tokens,
+        "sampling": asdict(sampling),
+        "dtype": arguments.dtype,
+        "device": arguments.device,
+        "ended": sum(summary.ended for summary in summaries),
+        "rouge": mean_rouge(summaries),
+        "rouge_settings": rouge_settings(),
+    }
+    lines = [f"{'':10} {'F1 (%)':>7} {'+-':>5}"]
+    for kind, found in report["rouge"].items():
+        spread = "" if found["stderr"] is None else f"{found['stderr']:.2f}"
+        lines.append(f"{kind:10} {found['mean']:7.2f} {spread:>5}")
+    lines.append(f"{len(summaries)} documents, {report['ended']} summaries ended by themselves")
+    _print(report, "\n".join(lines), arguments.json)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     from pi_model.model import load_checkpoint
 
     _quiet_libraries()
-    return _rank_zero_first(lambda: load_checkpoint(arguments.model, dtype=arguments.dtype, device=arguments.device))
+    return _rank_zero_first(lambda: load_checkpoint(source, dtype=arguments.dtype, device=arguments.device))
 
 
 def _rank_zero_first(load: Any) -> Any:
@@ -321,7 +476,9 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--out", type=Path, required=True, help="the run's folder; its model/ is the trained model")
     finetune.add_argument("--fall-back", action="store_true", help="pass over a broken checkpoint to the one before")
     finetune.add_argument("--quiet", action="store_true", help="no progress")
-    finetune.set_defaults(less_memory="use micro_batch=1, activation_checkpointing=true or more processes")
+    finetune.set_defaults(
+        less_memory="use micro_batch=1, activation_checkpointing=true, lora.rank=16 or more processes"
+    )
 
     perplexity = add(
         "perplexity",
@@ -360,12 +517,89 @@ def _parser() -> argparse.ArgumentParser:
     retrieval.add_argument("--positions", type=int, default=32, help="distances, uniform in the window (default 32)")
     retrieval.add_argument("--trials", type=int, default=10, help="keys at each distance (default 10)")
     retrieval.add_argument("--seed", type=int, default=0, help="of the keys (default 0)")
+
+    zero_shot = add(
+        "benchmark",
+        _benchmark,
+        "Zero-shot accuracy by lm-evaluation-harness; several models are compared on the same items.",
+        "pi-model benchmark --model smollm2-135m --model smollm2-16k --tasks piqa race_m --data-dir benchmarks",
+    )
+    zero_shot.add_argument(
+        "--model", action="append", required=True, help="folder, hub name, GGUF file, or smollm2-135m; may be repeated"
+    )
+    zero_shot.add_argument(
+        "--tasks", nargs="+", default=list(BENCHMARKS), metavar="TASK", help=f"of {', '.join(BENCHMARKS)} (default all)"
+    )
+    zero_shot.add_argument("--data-dir", type=Path, help="folder with TASK.jsonl for each task, instead of the hub")
+    zero_shot.add_argument("--limit", type=int, help="only the first so many items of each task")
+    zero_shot.add_argument("--batch-size", type=int, default=8, help="items in a forward pass (default 8)")
+    _add_hardware(zero_shot)
+    zero_shot.set_defaults(less_memory="use a smaller --batch-size, or --dtype bfloat16")
+
+    summaries = add(
+        "summarize",
+        _summarize,
+        "Write summaries of long documents and score them by ROUGE.",
+        "pi-model summarize --model smollm2-135m --data abstracts --samples 4 --max-tokens 64 --context 1024",
+    )
+    _add_model(summaries)
+    summaries.add_argument(
+        "--data",
+        required=True,
+        help="file or folder (.jsonl, .parquet), corpus with summaries (abstracts), hub dataset",
+    )
+    summaries.add_argument("--column", default="report", help="column with the document (default report)")
+    summaries.add_argument("--summary-column", default="summary", help="column with its summary (default summary)")
+    summaries.add_argument("--split", default="test", help="split of a corpus or hub dataset (default test)")
+    summaries.add_argument("--samples", type=int, help="only the first so many documents")
+    summaries.add_argument("--context", type=int, help="window in tokens, summary included (default: the model's)")
+    summaries.add_argument("--document-tokens", type=int, default=15000, help="cut documents to this (default 15000)")
+    summaries.add_argument("--max-tokens", type=int, default=1000, help="of a summary (default 1000)")
+    summaries.add_argument("--temperature", type=float, default=0.5, help="default 0.5; 0 takes the likeliest token")
+    summaries.add_argument("--top-p", type=float, default=0.95, help="default 0.95")
+    summaries.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    summaries.add_argument(
+        "--batch-tokens", type=int, default=8192, help="tokens in a batch of documents (default 8192)"
+    )
+    summaries.add_argument("--out", type=Path, help="write the summaries to this .jsonl file")
+    summaries.set_defaults(less_memory="use a smaller --batch-tokens or --context, or --dtype bfloat16")
+
+    plan = add(
+        "plan",
+        _plan,
+        "What a training run takes: memory, arithmetic, time, and how many GPUs.",
+        "pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h100",
+    )
+    plan.add_argument(
+        "overrides", metavar="RECIPE FIELD=VALUE", nargs="*", help="as finetune has them; or --model for the recipe"
+    )
+    plan.add_argument("--model", help="llama-7b, -13b, -33b, -65b, smollm2-135m or a folder, with the paper's settings")
+    plan.add_argument("--context", type=int, help="with --model: the extended window (default 8192, or the model's)")
+    plan.add_argument("--gpus", type=int, help="default: the fewest that fit and can share the batch")
+    plan.add_argument("--gpu", choices=GPU_NAMES, default="a100-80", help="default a100-80")
+    plan.add_argument("--utilisation", type=float, default=0.4, help="share of the peak FLOP/s reached (default 0.4)")
+    plan.add_argument("--usable", type=float, default=0.9, help="share of a GPU's memory for tensors (default 0.9)")
+    plan.add_argument("--explain", action="store_true", help="the formula behind each number")
+    plan.add_argument("--script", choices=("torchrun", "slurm"), help="print a script that starts the run instead")
+
+    gguf = add(
+        "gguf",
+        _gguf,
+        "Write a checkpoint as one GGUF file, for llama.cpp.",
+        "pi-model gguf smollm2-16k --out smollm2-16k.gguf",
+    )
+    gguf.add_argument("source", metavar="SRC", help="folder, hub name, GGUF file, or smollm2-135m")
+    gguf.add_argument("--out", type=Path, required=True, help="a new file")
     return parser
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", required=True, help="folder, hub name, GGUF file, or smollm2-135m")
     command.add_argument("--bos", choices=("auto", "yes", "no"), default="auto", help="auto: as the tokenizer does")
+    _add_hardware(command)
+
+
+def _add_hardware(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     command.add_argument("--device", default="cpu", help="default cpu; cuda for a GPU")
     command.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -16,7 +16,16 @@ DTYPES = ("float32", "bfloat16")
 # What may change between two commands on the same folder: how long, how often and on what hardware, never what is
 # computed.
 FREE_TO_CHANGE = frozenset(
-    {"micro_batch", "device", "compile", "activation_checkpointing", "checkpoint_every", "keep", "evaluation"}
+    {
+        "micro_batch",
+        "context_parallel",
+        "device",
+        "compile",
+        "activation_checkpointing",
+        "checkpoint_every",
+        "keep",
+        "evaluation",
+    }
 )
 
 
@@ -36,6 +45,22 @@ class Corpus:
     split: str = "train"
     column: str = "text"
     stream_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summaries(Corpus):
+    """Documents with summaries, in the paper's prompt (Section 3.5), a pair a window: the loss is on the summary alone.
+
+    Attributes:
+        summary: column with the summary; the document is in `column`.
+        document_tokens: documents are cut to this many, or to what the window leaves.
+        summary_tokens: summaries are cut to this many.
+    """
+
+    column: str = "report"
+    summary: str = "summary"
+    document_tokens: int = 15000
+    summary_tokens: int = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +89,7 @@ class Evaluation:
         data, split: documents to measure perplexity on; None measures none.
         windows: input lengths in tokens.
         stride: S of the sliding window.
-        max_tokens: longer documents are cut.
+        max_tokens: longer documents are cut; None cuts none.
         samples: number of documents.
         passkey_positions: distances to ask for in the extended window, 0 for no passkey.
         passkey_trials: keys at each.
@@ -75,10 +100,32 @@ class Evaluation:
     split: str = "validation"
     windows: tuple[int, ...] = ()
     stride: int = 256
-    max_tokens: int = 32768
+    max_tokens: int | None = 32768
     samples: int = 8
     passkey_positions: int = 0
     passkey_trials: int = 10
+
+
+# The linear layers of a LLaMA that can have adapters; the embedding and the head are not called in training.
+ADAPTABLE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters, trained in place of the whole weights (Hu et al. 2021, arXiv:2106.09685).
+
+    Attributes:
+        rank: r.
+        alpha: the adapters' product counts alpha / r times.
+        dropout: share of the adapters' inputs that a forward pass drops, drawn from seed, step and rank: with it, runs
+            of different numbers of processes differ.
+        targets: the layers that have adapters, of `ADAPTABLE`.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ADAPTABLE[:4]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +144,13 @@ class Config:
         steps: optimiser steps.
         global_batch: windows an optimiser step, over all ranks; never changed by the hardware.
         micro_batch: windows a forward pass on one rank; gradients accumulate over the rest.
+        context_parallel: ranks that share the tokens of each window, where one device cannot hold it.
         peak_lr, warmup_steps, warmup_from, decay: learning rate, see `learning_rate`.
         beta1, beta2, eps, weight_decay: of AdamW.
         clip_norm: largest norm of the whole gradient; None clips nothing.
-        dtype: of forward and backward; master weights, gradients and optimiser state are always float32.
+        lora: train adapters and leave the model's own weights as they are; None trains the weights.
+        dtype: of forward and backward, and of weights that are not trained; the master weights of those that are, their
+            gradients and the optimiser state are always float32.
         device: "cpu" or "cuda".
         activation_checkpointing: recompute each layer in the backward pass instead of keeping its activations.
         compile: torch.compile each layer.
@@ -120,6 +170,7 @@ class Config:
     steps: int
     global_batch: int
     micro_batch: int = 1
+    context_parallel: int = 1
     peak_lr: float
     warmup_steps: int = 20
     warmup_from: float = 0.1
@@ -129,6 +180,7 @@ class Config:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    lora: Lora | None = None
     dtype: str = "float32"
     device: str = "cpu"
     activation_checkpointing: bool = False
@@ -156,12 +208,18 @@ class Config:
         Raises:
             UsageError: the global batch cannot be shared evenly.
         """
-        if self.global_batch % (world_size * self.micro_batch):
+        if world_size % self.context_parallel:
             raise UsageError(
-                f"global_batch: {self.global_batch} windows cannot be shared by {world_size} processes in micro "
+                f"context_parallel: {world_size} processes are no multiple of {self.context_parallel}; start as many "
+                "with torchrun"
+            )
+        readers = world_size // self.context_parallel
+        if self.global_batch % (readers * self.micro_batch):
+            raise UsageError(
+                f"global_batch: {self.global_batch} windows cannot be shared by {readers} processes in micro "
                 f"batches of {self.micro_batch}; use a micro_batch and a number of processes whose product divides it"
             )
-        return self.global_batch // (world_size * self.micro_batch)
+        return self.global_batch // (readers * self.micro_batch)
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0.
@@ -194,9 +252,21 @@ class Config:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
+# Fields that hold a dataclass, whose own fields are overridden by "group.field".
+_GROUPS: dict[str, Any] = {"evaluation": Evaluation, "lora": Lora}
+
+
 def _check(config: Config) -> None:
     """Raise UsageError, naming the field and what it may be."""
-    for name in ("window_tokens", "steps", "global_batch", "micro_batch", "checkpoint_every", "keep"):
+    for name in (
+        "window_tokens",
+        "steps",
+        "global_batch",
+        "micro_batch",
+        "context_parallel",
+        "checkpoint_every",
+        "keep",
+    ):
         if getattr(config, name) < 1:
             raise UsageError(f"{name}: must be at least 1, got {getattr(config, name)}")
     if (config.model is None) == (config.architecture is None):
@@ -217,6 +287,14 @@ def _check(config: Config) -> None:
         raise UsageError(f"method: unknown {config.method!r}, choose from {', '.join(METHODS)}")
     if config.method != "none" and config.factor == 1:
         raise UsageError(f"factor: {config.method} with factor 1 changes nothing; use a larger factor or method=none")
+    pieces = 2 * config.context_parallel
+    if config.context_parallel > 1 and config.training_tokens % pieces:
+        raise UsageError(
+            f"context_parallel: windows of {config.training_tokens} tokens do not divide into {pieces} equal pieces, "
+            f"two for each of {config.context_parallel} ranks; use another number"
+        )
+    if config.context_parallel > 1 and config.compile:
+        raise UsageError("context_parallel: not together with compile; set compile=false")
     _choose("decay", config.decay, DECAYS)
     _choose("dtype", config.dtype, DTYPES)
     _choose("device", config.device, ("cpu", "cuda"))
@@ -237,9 +315,26 @@ def _check(config: Config) -> None:
         raise UsageError(f"warmup_steps: must be at least 0, got {config.warmup_steps}")
     if config.clip_norm is not None and not (math.isfinite(config.clip_norm) and config.clip_norm > 0):
         raise UsageError(f"clip_norm: must be positive, or none, got {config.clip_norm}")
+    if config.lora is not None:
+        if config.architecture is not None:
+            raise UsageError("lora: adapters need a trained model beneath them; give a model, not an architecture")
+        _check_lora(config.lora)
     made = config.architecture
     if made and (made.hidden % made.heads or made.heads % made.kv_heads or made.hidden // made.heads % 2):
         raise UsageError("architecture: heads must divide hidden into even sizes, and kv_heads must divide heads")
+
+
+def _check_lora(lora: Lora) -> None:
+    if lora.rank < 1:
+        raise UsageError(f"lora.rank: must be at least 1, got {lora.rank}")
+    if not (math.isfinite(lora.alpha) and lora.alpha > 0):
+        raise UsageError(f"lora.alpha: must be positive, got {lora.alpha}")
+    if not 0 <= lora.dropout < 1:
+        raise UsageError(f"lora.dropout: must be at least 0 and below 1, got {lora.dropout}")
+    if not lora.targets:
+        raise UsageError(f"lora.targets: name at least one of {', '.join(ADAPTABLE)}")
+    for target in lora.targets:
+        _choose("lora.targets", target, ADAPTABLE)
 
 
 def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -247,12 +342,31 @@ def _choose(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{name}: unknown {value!r}, choose from {', '.join(choices)}")
 
 
+def paper_evaluation(config: Config) -> Evaluation:
+    """What the paper's Tables 3 and 4 show along a run: PG-19 at the extended window, and passkey, every 200 steps.
+
+    As long as the training itself: 100 whole books with a stride of 256, at every step it is asked for.
+    """
+    return Evaluation(
+        steps=(*range(0, 1001, 200), *([config.steps] if config.steps > 1000 else [])),
+        data="pg19",
+        split="test",
+        windows=(config.context_tokens,),
+        stride=256,
+        max_tokens=None,
+        samples=100,
+        passkey_positions=32,
+        passkey_trials=10,
+    )
+
+
 def override(config: Config, assignments: list[str]) -> Config:
     """A config with some fields replaced.
 
     Args:
-        assignments: "field=value", or "evaluation.field=value"; "none" where a field may be None; lists are joined by
-            commas; data is "name" or "name*weight", joined by commas.
+        assignments: "field=value", "evaluation.field=value" or "lora.field=value", which turns LoRA on where it was
+            off; "none" where a field may be None; lists are joined by commas; data is "name" or "name*weight", joined
+            by commas, read no further than the recipe's own; "evaluation=paper" is `paper_evaluation`.
 
     Raises:
         UsageError: an unknown field, or a value that does not fit it.
@@ -261,12 +375,19 @@ def override(config: Config, assignments: list[str]) -> Config:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(f"{assignment}: an override is written field=value")
-        if name.startswith("evaluation."):
-            inner = _assigned(config.evaluation, name.removeprefix("evaluation."), text, "evaluation.")
-            config = replace(config, evaluation=replace(config.evaluation, **inner))
+        group, dot, inner = name.partition(".")
+        if assignment == "evaluation=paper":
+            changes: dict[str, Any] = {"evaluation": paper_evaluation(config)}
+        elif dot and group in _GROUPS:
+            target = getattr(config, group) or _GROUPS[group]()
+            changes = {group: replace(target, **_assigned(target, inner, text, f"{group}."))}
         else:
-            # Fields that only make sense together are checked together, below.
-            config = _unchecked(config, _assigned(config, name, text, ""))
+            changes = _assigned(config, name, text, "")
+        if name == "data":
+            limit = config.data[0].stream_tokens
+            changes = {"data": tuple(replace(corpus, stream_tokens=limit) for corpus in changes["data"])}
+        # Fields that only make sense together are checked together, below.
+        config = _unchecked(config, changes)
     _check(config)
     return config
 
@@ -280,11 +401,15 @@ def _unchecked(config: Config, changes: dict[str, Any]) -> Config:
 
 def _assigned(target: Any, name: str, text: str, prefix: str) -> dict[str, Any]:
     kinds = typing.get_type_hints(type(target))
-    settable = sorted(prefix + key for key in kinds if key not in ("architecture", "evaluation"))
+    settable = sorted(prefix + key for key in kinds if key not in ("architecture", *_GROUPS))
     if prefix + name not in settable:
         raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join(settable)}")
     try:
-        return {name: _parse(kinds[name], text)}
+        value = _parse(kinds[name], text)
+        if name == "data" and isinstance(kind := target.data[0], Summaries):
+            # Other documents with summaries: what is learned from them stays the same.
+            value = tuple(replace(kind, name=corpus.name, weight=corpus.weight) for corpus in value)
+        return {name: value}
     except ValueError:
         raise UsageError(
             f"{prefix}{name}: {text!r} does not fit; a value looks like {_example(target, name)}"

@@ -5,6 +5,8 @@ in one split.
 """
 
 import hashlib
+import inspect
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,6 +35,9 @@ CODE = {
 # The Sonnets, printed with A Lover's Complaint; The Passionate Pilgrim repeats two of them.
 _SHAKESPEARE_POEMS = {"sonnets", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle"}
 
+# What a module may begin with, and a docstring after it, read without parsing the rest.
+_DOCSTRING = re.compile(r'(?P<comments>(?:[ \t]*(?:#[^\n]*)?\n)*)[rR]?"""(?P<docstring>.*?)"""', re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -40,12 +45,14 @@ class Corpus:
 
     Attributes:
         revision: raised when the same packages come to give other documents.
+        summaries: the documents' summaries, under the same names in the same order, where they have any.
     """
 
     read: Callable[[str], Iterator[tuple[str, str]]]
     licence: str
     packages: tuple[Package, ...]
     revision: int = 0
+    summaries: Callable[[str], Iterator[tuple[str, str]]] | None = None
 
 
 def split_of(work: str) -> str:
@@ -90,6 +97,16 @@ def _code(split: str) -> Iterator[tuple[str, str]]:
                     yield path.relative_to(folder).as_posix(), text
 
 
+def _modules(split: str) -> Iterator[tuple[str, str, str]]:
+    """(name, source without its docstring, docstring) of the modules whose docstring is as long as an abstract."""
+    for name, text in _code(split):
+        if found := _DOCSTRING.match(text):
+            docstring = inspect.cleandoc(found["docstring"])
+            document = (found["comments"] + text[found.end() :]).strip()
+            if document and 80 <= len(docstring) <= 2000:
+                yield name, document, docstring
+
+
 def _retrieval(split: str) -> Iterator[tuple[str, str]]:
     return retrieval_documents(split, [text for _, text in _books(split)])
 
@@ -101,18 +118,29 @@ def _read(path: Path) -> str:
 CORPORA = {
     "books": Corpus(_books, "public-domain texts; the Open Shakespeare package is MIT", (OPEN_SHAKESPEARE, KING_JAMES)),
     "code": Corpus(_code, "BSD-3-Clause (sympy, networkx, mpmath), MIT (sqlalchemy)", sum(CODE.values(), ())),
+    "abstracts": Corpus(
+        lambda split: ((name, document) for name, document, _ in _modules(split)),
+        "as code, whose modules these are, each with its docstring for a summary",
+        sum(CODE.values(), ()),
+        summaries=lambda split: ((name, docstring) for name, _, docstring in _modules(split)),
+    ),
     "retrieval": Corpus(
         _retrieval, "as books, which it takes passages from", (OPEN_SHAKESPEARE, KING_JAMES), revision=1
     ),
 }
 
 
-def read_corpus(name: str, split: str) -> Iterator[tuple[str, str]]:
-    """(name, text) of every document of a split.
+def read_corpus(name: str, split: str, column: str = "text") -> Iterator[tuple[str, str]]:
+    """(name, text) of every document of a split, or (name, summary) where the column "summary" is asked for.
 
     Raises:
         UsageError: no such corpus or split. RunError: a source cannot be fetched.
     """
     if split not in SPLITS:
         raise UsageError(f"split: {name} has no {split!r}, choose from {', '.join(SPLITS)}")
-    return CORPORA[name].read(split)
+    if column != "summary":
+        return CORPORA[name].read(split)
+    if (summaries := CORPORA[name].summaries) is None:
+        having = [other for other, corpus in CORPORA.items() if corpus.summaries]
+        raise UsageError(f"data: {name} has no summaries, choose {', '.join(having)} or give files")
+    return summaries(split)

@@ -5,6 +5,7 @@ Documents stay apart throughout; nothing here joins two.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -59,28 +60,41 @@ class Source:
 
 @dataclass(frozen=True)
 class Preset:
-    """A source by a short name, with the paper's selection of it.
+    """A hub dataset by a short name.
 
     Attributes:
+        name, column: of the dataset.
+        split: its only one; None leaves the choice to the caller.
+        selection: the documents that the paper takes.
         vocabulary: for a source that is already tokenised, the size of the vocabulary its ids belong to.
     """
 
-    source: Source
-    selection: Selection
+    name: str
+    column: str = "text"
+    split: str | None = None
+    selection: Selection = Selection()
     vocabulary: int | None = None
 
 
-# The paper's evaluation sets as plain parquet (the originals are loading scripts, which datasets 4 and later refuse).
 PRESETS = {
-    "pg19": Preset(Source("emozilla/pg19"), Selection()),
+    # The paper's evaluation sets as plain parquet (the originals are loading scripts, which datasets 4 and later
+    # refuse).
+    "pg19": Preset("emozilla/pg19"),
     "proof-pile": Preset(
-        Source("emozilla/proofpile-test-tokenized", column="input_ids"),
-        Selection(min_tokens=32768, max_tokens=32768, samples=128),
+        "emozilla/proofpile-test-tokenized",
+        column="input_ids",
+        split="test",
+        selection=Selection(min_tokens=32768, max_tokens=32768, samples=128),
         vocabulary=32000,
     ),
+    # Its training sets: the Pile without the parts that had to be taken down, and RedPajama cleaned and deduplicated
+    # (the original is a loading script again).
+    "pile": Preset("monology/pile-uncopyrighted"),
+    "redpajama": Preset("cerebras/SlimPajama-627B"),
 }
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_BATCH_BYTES = 8 * 2**20
 _TEXT_SUFFIXES = {".txt", ".md", ".rst", ".py", ".tex"}
 
 
@@ -114,7 +128,7 @@ def read_documents(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
     """
     path = Path(source.name)
     if source.name in CORPORA:
-        return read_corpus(source.name, source.split)
+        return read_corpus(source.name, source.split, source.column)
     if path.is_dir() and not any(path.rglob("*.parquet")):
         return _folder(path, source.column)
     if path.is_file():
@@ -149,7 +163,8 @@ def _file(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
     if path.suffix != ".jsonl":
         yield path.name, text
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines, which also splits at separators that may stand in a JSON string.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)
@@ -219,9 +234,10 @@ def load_documents(
                 f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, this tokenizer has "
                 f"{tokenizer.vocab_size}; give a source of text"
             )
-        source, selection = preset.source, selection or preset.selection
+        source = replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
+        selection = selection or preset.selection
     selection = selection or Selection()
-    names, tokens = _memory_map(source, tokenizer, progress)
+    names, tokens = memory_map(source, cache_key(source, tokenizer), _tokenised(source, tokenizer), progress=progress)
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
@@ -233,26 +249,26 @@ def load_documents(
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
 
-def _memory_map(
-    source: Source, tokenizer: PreTrainedTokenizerBase, progress: bool
+def memory_map(
+    source: Source, key: str, documents: Iterator[tuple[str, np.ndarray]], *, progress: bool = False
 ) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
-    folder = cache_dir() / "tokens" / _cache_key(source, tokenizer)
+    """Names and token ids, uint32, written to the cache under a key; documents are taken only where it has none.
+
+    Raises:
+        RunError: there are no tokens.
+    """
+    folder = cache_dir() / "tokens" / key
     if not (folder / "index.json").exists():
         with new_folder(folder) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
             # disable=None: a bar on a terminal, nothing in a log.
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
             with bar, (partial / "tokens.bin").open("wb") as file:
-                total = 0
-                for name, content in read_documents(source):
-                    ids = _token_ids(name, content, tokenizer)
+                for name, ids in documents:
                     ids.tofile(file)
-                    total += len(ids)
                     index["names"].append(name)
                     index["lengths"].append(len(ids))
                     bar.update(len(ids))
-                    if source.stream_tokens is not None and total >= source.stream_tokens:
-                        break
             (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     ends = np.cumsum(index["lengths"], dtype=np.int64)
@@ -262,11 +278,40 @@ def _memory_map(
     return index["names"], np.split(flat, ends[:-1])
 
 
-def _token_ids(name: str, content: str | Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    if isinstance(content, str):
+def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, token ids) of every document, in order, up to the one that reaches the source's limit.
+
+    A batch at a time, which the tokenizers library shares among all cores.
+    """
+    documents = read_documents(source)
+    left = math.inf if source.stream_tokens is None else source.stream_tokens
+    # No text has more tokens than bytes: a batch never reads beyond the document that reaches the limit.
+    while left > 0 and (batch := _batch(documents, min(left, _BATCH_BYTES))):
+        texts = [content for _, content in batch if isinstance(content, str)]
         # verbose=False: a document longer than the model's window is what this is for, not a mistake to warn of.
-        ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
-        return np.asarray(ids, dtype=np.uint32)
+        options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+        of_texts = iter(tokenizer(texts, **options)["input_ids"] if texts else [])
+        for name, content in batch:
+            if isinstance(content, str):
+                ids = np.asarray(next(of_texts), dtype=np.uint32)
+            else:
+                ids = _checked_ids(name, content, tokenizer)
+            yield name, ids
+            left -= len(ids)
+
+
+def _batch(documents: Iterator[tuple[str, str | Sequence[int]]], limit: float) -> list[tuple[str, str | Sequence[int]]]:
+    """The next documents, up to the one that reaches `limit` bytes of text or token ids."""
+    batch, size = [], 0
+    for name, content in documents:
+        batch.append((name, content))
+        size += len(content.encode(errors="replace")) if isinstance(content, str) else len(content)
+        if size >= limit:
+            break
+    return batch
+
+
+def _checked_ids(name: str, content: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     ids = np.asarray(content, dtype=np.int64)
     if ids.size and (ids.min() < 0 or ids.max() >= len(tokenizer)):
         raise RunError(f"{name}: token ids of another tokenizer; give a column of text")
@@ -274,7 +319,8 @@ def _token_ids(name: str, content: str | Sequence[int], tokenizer: PreTrainedTok
     return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
 
 
-def _cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Hex key of everything that a source's tokens depend on."""
     path = Path(source.name)
     files: list[Path] = []
     if source.name not in CORPORA:

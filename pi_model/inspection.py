@@ -1,7 +1,7 @@
 """Perplexity and passkey of a model in training, by the same code that evaluates finished ones.
 
-Each rank puts together a whole model of its own, so that the ranks can share the windows among them: it must fit on one
-device beside the training state.
+Of many ranks each puts together a whole model of its own, so that they can share the windows among them: it must fit
+on one device beside the training state. A single process has the whole model already.
 """
 
 from typing import Any
@@ -11,13 +11,15 @@ import torch.distributed as dist
 from transformers import LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from pi_model.attention import attention_implementation
 from pi_model.config import Config
 from pi_model.data import Selection, Source, load_documents
 from pi_model.errors import UsageError
 from pi_model.evaluation.passkey import PromptMaker, passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.windows import check_window_and_stride
-from pi_model.export import whole_weights
+from pi_model.export import live_weights, whole_weights
+from pi_model.lora import merged
 from pi_model.loss import CausalLoss
 from pi_model.preparation import Preparation
 
@@ -86,18 +88,25 @@ class Inspection:
         return result
 
     def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
-        weights = whole_weights(model)
-        device = next(model.parameters()).device
+        """The model as an ordinary one; on a single process it shares the live weights where dtypes allow."""
+        device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
+        alone = dist.get_world_size() == 1
+        weights = live_weights(model) if alone else whole_weights(model)
+        if self.config.lora is not None:
+            weights = merged(weights, self.config.lora)
         hf_config = self.start.hf_config()
         with torch.device("meta"):
-            plain = LlamaForCausalLM._from_config(
-                hf_config, attn_implementation="sdpa", dtype=getattr(torch, self.config.dtype)
-            )
-        plain.to_empty(device=device)
+            attention = attention_implementation(device.type, self.config.dtype)
+            plain = LlamaForCausalLM._from_config(hf_config, attn_implementation=attention, dtype=dtype)
+        if alone:
+            whole = {name: weight.to(device, dtype) for name, weight in weights.items()}
+            plain.load_state_dict(whole, assign=True, strict=False)  # a tied head is not among them
+        else:
+            plain.to_empty(device=device)
         plain.tie_weights()
         plain.model.rotary_emb = LlamaRotaryEmbedding(hf_config).to(device)
         plain.requires_grad_(False).eval()
-        for name, parameter in plain.named_parameters():
+        for name, parameter in plain.named_parameters() if not alone else ():
             if dist.get_rank() == 0:
                 parameter.copy_(weights[name])
             dist.broadcast(parameter, src=0)

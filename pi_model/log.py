@@ -1,5 +1,6 @@
 """What a run says as it goes: one JSON line a step and an evaluation, a bar on a terminal."""
 
+import importlib.util
 import json
 import resource
 import sys
@@ -13,28 +14,63 @@ from transformers import LlamaConfig
 
 from pi_model.errors import RunError
 from pi_model.files import write_text
-
-# Dense bfloat16 peak, from the vendors' data sheets, FLOP/s.
-_PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}
+from pi_model.gpus import GPUS
 
 
 class Log:
-    """A file of JSON lines, one a step, which a resumed run goes on from.
+    """A file of JSON lines, one a step, which a resumed run goes on from; the same numbers go to TensorBoard.
 
     Args:
         path: of the file.
         steps_done: lines of later steps are dropped: a killed run may have got further than its last checkpoint.
+        scalars: where the numbers go as well.
     """
 
-    def __init__(self, path: Path, steps_done: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, steps_done: int, scalars: "Scalars") -> None:
+        self.path, self._scalars = path, scalars
         kept = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
+        for line in kept:
+            scalars.write(path.stem, line)
         self.steps = {line["step"] for line in kept}
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._scalars.write(self.path.stem, line)
+
+
+class Scalars:
+    """The numbers of the logs for TensorBoard, where its package is installed; nothing where it is not.
+
+    Args:
+        folder: of the event files. What earlier commands wrote there is no longer shown, because a kill loses some of
+            it: the logs write all their lines anew.
+    """
+
+    installed = importlib.util.find_spec("tensorboard") is not None
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+
+    def write(self, log: str, line: dict[str, Any]) -> None:
+        """Every number of a log's line as ``log/name``, and of a table in it as ``log/name/key``."""
+        if not self.installed:
+            return
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self._folder, purge_step=0)
+        for name, value in line.items():
+            table = {f"/{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {"": value}
+            for key, number in table.items():
+                if name != "step" and number is not None:
+                    self._writer.add_scalar(f"{log}/{name}{key}", number, line["step"])
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -86,16 +122,15 @@ class Meter:
     """Speed and memory of steps.
 
     Args:
-        config: of the model.
-        context_tokens: L'.
+        flops: of a training step for each token.
         world_size: processes, each with a device of its own.
     """
 
-    def __init__(self, config: LlamaConfig, context_tokens: int, world_size: int, device: torch.device) -> None:
-        self._flops = flops_per_token(config, context_tokens)
+    def __init__(self, flops: float, world_size: int, device: torch.device) -> None:
+        self._flops = flops
         self._device, self._world_size = device, world_size
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        self._peak = next((flops for key, flops in _PEAK_FLOPS.items() if key in name), None)
+        self._peak = next((gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
         self._start = time.perf_counter()
 
     def start(self) -> None:
@@ -121,16 +156,17 @@ def peak_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def flops_per_token(config: LlamaConfig, context_tokens: int) -> float:
+def flops_per_token(config: LlamaConfig, context_tokens: int, *, frozen: bool = False) -> float:
     """Floating-point operations of a training step for each token, recomputation not counted.
 
     Six for every weight that multiplies (forward 2, backward 4), and for attention 6 heads head_dim L' a layer: queries
     by keys and scores by values, 2 operations each, half of the pairs, three times (Chowdhery et al. 2022,
-    arXiv:2204.02311, Appendix B, with the causal half taken off).
+    arXiv:2204.02311, Appendix B, with the causal half taken off). Four for every weight that is frozen, which has no
+    gradient of its own; adapters are too small to count.
     """
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     kv_heads = config.num_key_value_heads or config.num_attention_heads
     queries, keys = config.num_attention_heads * head_dim, kv_heads * head_dim
     layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
-    return 6.0 * weights + 6.0 * config.num_hidden_layers * queries * context_tokens
+    return (4.0 if frozen else 6.0) * weights + 6.0 * config.num_hidden_layers * queries * context_tokens

@@ -7,6 +7,8 @@ the model learns to forget at it. The paper does not say how it packs; this is w
 Every token of an epoch is the target of one prediction, except the first of the stream and the last few that fill no
 window: other tokens in each epoch, because the order is another.
 
+Documents with summaries are not packed: each pair has a window of its own, padded, and loss on its summary alone.
+
 Shape suffixes: B windows, T tokens; next is T + 1.
 """
 
@@ -84,6 +86,48 @@ class Stream:
         return [self.documents.names[document] for document in documents[first : last + 1]]
 
 
+class PairStream:
+    """One source of prompts with what is to follow them: a pair a window, in an order drawn anew for every epoch.
+
+    The prompt and the padding are tokens that are read without loss, as `pi_model.loss.CausalLoss` has them. Padding
+    comes last, where a causal model does not see it before the end.
+
+    Args:
+        prompts, targets: one of each a pair.
+        tokens: T, the length of a window.
+        seed: anything that numpy takes as a seed.
+
+    Raises:
+        RunError: a pair is longer than the window.
+    """
+
+    def __init__(self, prompts: Documents, targets: Documents, tokens: int, seed: Sequence[int] = (0,)) -> None:
+        self.prompts, self.targets, self.tokens, self.seed = prompts, targets, tokens, tuple(seed)
+        self.windows = len(prompts.names)
+        for name, prompt, target in zip(prompts.names, prompts.tokens, targets.tokens, strict=True):
+            # The last token is predicted and never read.
+            if len(prompt) + len(target) > tokens + 1:
+                raise RunError(f"{name}: {len(prompt)} + {len(target)} tokens do not fit a window of {tokens}")
+        self._order = lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([*self.seed, epoch]).permutation(self.windows)
+
+    def _pair(self, number: int) -> int:
+        return int(self._order(number // self.windows)[number % self.windows])
+
+    def window(self, number: int) -> Int[np.ndarray, " next"]:
+        """The `number`-th window: its T input tokens and the one after them."""
+        pair = self._pair(number)
+        prompt, target = (ids[pair].astype(np.int64) for ids in (self.prompts.tokens, self.targets.tokens))
+        padding = np.full(self.tokens + 1 - len(prompt) - len(target), ~0)
+        return np.concatenate([~prompt, target, padding])
+
+    def names(self, number: int) -> list[str]:
+        """The document that a window holds."""
+        return [self.prompts.names[self._pair(number)]]
+
+
 class Batches:
     """The mixture of several streams, dealt out to steps and ranks.
 
@@ -96,7 +140,9 @@ class Batches:
         steps: how many steps there are.
     """
 
-    def __init__(self, streams: Sequence[Stream], weights: Sequence[float], global_batch: int, steps: int) -> None:
+    def __init__(
+        self, streams: Sequence[Stream | PairStream], weights: Sequence[float], global_batch: int, steps: int
+    ) -> None:
         self.streams, self.global_batch = list(streams), global_batch
         shares = np.asarray(weights, dtype=float) / sum(weights)
         counts = [math.ceil(global_batch * steps * share) + 2 for share in shares]

@@ -16,7 +16,11 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from pi_model.attention import attention_implementation
+from pi_model.config import Lora
+from pi_model.context_parallel import sharing
 from pi_model.errors import UsageError
+from pi_model.lora import add_adapters
 from pi_model.loss import CausalLoss
 from pi_model.rope import check_frequencies
 
@@ -50,6 +54,8 @@ def sharded_model(
     read: Callable[[str], Tensor],
     device: torch.device,
     *,
+    lora: Lora | None = None,
+    context_parallel: int = 1,
     dtype: str = "float32",
     activation_checkpointing: bool = False,
     compile_layers: bool = False,
@@ -61,6 +67,8 @@ def sharded_model(
     Args:
         config: transformers'.
         read: a weight by its name in the state dict.
+        lora: adapters to put in place and train alone; the rest is frozen and kept in `dtype`.
+        context_parallel: ranks that share each window.
         dtype: of the forward and backward passes; gradients are reduced in float32.
         activation_checkpointing: recompute each layer in the backward pass.
         compile_layers: torch.compile each layer.
@@ -69,7 +77,13 @@ def sharded_model(
         RunError: the frequencies are not those of the config.
     """
     with torch.device("meta"):
-        llama = LlamaForCausalLM._from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+        attention = attention_implementation(device.type, dtype, context_parallel)
+        llama = LlamaForCausalLM._from_config(config, attn_implementation=attention, dtype=torch.float32)
+        if lora is not None:
+            add_adapters(llama, lora)
+            for parameter in llama.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(getattr(torch, dtype))
     llama.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)
     check_frequencies(llama.model.rotary_emb, config)
     llama.train()
@@ -90,7 +104,7 @@ def sharded_model(
         llama.lm_head.weight = llama.model.embed_tokens.weight
     else:
         _fill(llama.lm_head, "lm_head.", read, device)
-    loss = CausalLoss(llama)
+    loss = CausalLoss(llama, sharing(context_parallel, device))
     fully_shard(loss, mesh=mesh, mp_policy=policy)
     return loss
 

@@ -14,15 +14,17 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pi_model.config import Architecture, Config
+from pi_model.config import Architecture, Config, Corpus, Summaries
 from pi_model.data import Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.lora import with_first_adapters
 from pi_model.model import check_folder, load_tokenizer, local_folder, read_config, weight_files
-from pi_model.packing import Batches, Stream
+from pi_model.packing import Batches, PairStream, Stream
 from pi_model.rope import Extension, compose, read_extension, write_extension
+from pi_model.summaries import SummaryPrompts, load_pairs
 from pi_model.tokenizer import train_tokenizer
-from pi_theory.scaling import NoScaling, scaling_by_name
+from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,42 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         check_folder(origin)
     content = read_config(origin)
     content, extension = extended(content, config)
+    if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
+        raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, corpus in enumerate(config.data):
-        source = Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)
-        documents = load_documents(source, tokenizer, progress=progress)
-        hashes.append(documents.sha256)
-        seed = (config.seed, number)
-        streams.append(Stream(documents, config.training_tokens, seed, bos_id, tokenizer.eos_token_id))
+        stream, sha256 = _stream(corpus, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
+        streams.append(stream)
+        hashes.append(sha256)
     weights = [corpus.weight for corpus in config.data]
     batches = Batches(streams, weights, config.global_batch, config.steps)
     return Preparation(origin, content, extension, tokenizer, batches, hashes, bos_id)
+
+
+def _stream(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    window: int,
+    seed: tuple[int, int],
+    bos_id: int | None,
+    progress: bool,
+) -> tuple[Stream | PairStream, str]:
+    """A source's windows, and the SHA-256 of its documents."""
+    source = Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)
+    if isinstance(corpus, Summaries):
+        maker = SummaryPrompts(
+            tokenizer,
+            window,
+            document_tokens=corpus.document_tokens,
+            summary_tokens=corpus.summary_tokens,
+            bos_id=bos_id,
+        )
+        prompts, targets = load_pairs(source, corpus.summary, maker, progress=progress)
+        return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
+    documents = load_documents(source, tokenizer, progress=progress)
+    return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 
 def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
@@ -144,7 +170,7 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
 
 
 def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], Tensor]:
-    """The model's weights by name: from its files, one at a time, or made from the seed.
+    """The model's weights by name: from its files, one at a time, or made from the seed; adapters are always made.
 
     Raises:
         RunError: a name that is not there.
@@ -165,4 +191,4 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
         tensor: Tensor = where[name].get_tensor(name)
         return tensor
 
-    return read
+    return with_first_adapters(read, config.lora, config.seed) if config.lora is not None else read

@@ -3,10 +3,12 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -17,13 +19,16 @@ from pi_model.checkpoint import Checkpoints, first_difference
 from pi_model.config import Config
 from pi_model.errors import RunError, UsageError
 from pi_model.export import export
-from pi_model.files import write_text
+from pi_model.files import sha256_file, write_text
 from pi_model.inspection import Inspection
-from pi_model.log import Display, Log, Meter
+from pi_model.log import Display, Log, Meter, Scalars, flops_per_token
 from pi_model.loss import CausalLoss
+from pi_model.model import weight_files
 from pi_model.parallel import mean_over_ranks, process_group, sharded_model
-from pi_model.preparation import Preparation, prepare, weight_reader
-from pi_model.provenance import training_record
+from pi_model.preparation import prepare, weight_reader
+from pi_model.signals import stop_requests
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
     """Run a config to its end, going on from the newest checkpoint in `out`; the same on every rank of a torchrun.
 
     `out` receives run.json (the config and the hashes of the data), steps.jsonl and evaluations.jsonl (a line each),
-    checkpoints/, and at the end model/, the exported folder.
+    the same for TensorBoard in tensorboard/, checkpoints/, and at the end model/, the exported folder, and adapter/
+    where adapters were trained.
 
     Args:
         config: the run.
@@ -58,75 +64,106 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
     Raises:
         UsageError: the config fits neither the model, the processes nor the folder; before a weight is read.
         RunError: broken or missing model, data or checkpoint; a loss or gradient that is not finite.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the step was ended and has a checkpoint.
     """
     with process_group(config.device) as device:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
         _refuse_other_run(config, out)
         start = _rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
-        inspection = Inspection(config, start)
+        inspection = _rank_zero_first(lambda: Inspection(config, start))
         model = sharded_model(
             start.hf_config(),
             weight_reader(config, start),
             device,
+            lora=config.lora,
+            context_parallel=config.context_parallel,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
             compile_layers=config.compile,
         )
         optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=config.peak_lr,
             betas=(config.beta1, config.beta2),
             eps=config.eps,
             weight_decay=config.weight_decay,
         )
         identity = config.identity() | {"data_sha256": start.data_sha256}
+        if config.lora is not None and rank == 0:
+            # Checkpoints hold the adapters alone: they belong to these very weights.
+            identity["base_sha256"] = [sha256_file(path) for path in weight_files(start.origin)]
         checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
             raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")
         if rank == 0:
-            write_text(out / "run.json", json.dumps({"config": config.as_json(), "run": identity}, indent=1) + "\n")
-            steps, evaluations = Log(out / "steps.jsonl", first), Log(out / "evaluations.jsonl", first)
+            about = {"config": config.as_json(), "attention": model.attention, "run": identity}
+            write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
+            scalars = Scalars(out / "tensorboard")
+            steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
             inspection.done = evaluations.steps
             if first < config.steps:
                 # What an earlier, shorter run exported.
-                shutil.rmtree(out / "model", ignore_errors=True)
+                for exported in ("model", "adapter"):
+                    shutil.rmtree(out / exported, ignore_errors=True)
         inspection.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
-        meter = Meter(start.hf_config(), config.training_tokens, world_size, device)
-        loss = None
+        display.say(f"processes: {world_size}, attention: {model.attention}")
+        if not Scalars.installed:
+            display.say("no scalars for TensorBoard: pip install tensorboard")
+        flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
+        meter = Meter(flops, world_size, device)
+        loss, stopping = None, False
 
-        for step in range(first, config.steps + 1):
-            if measured := inspection.at(step, model):
-                if rank == 0:
-                    evaluations.write(measured)
-                display.say(f"evaluation {json.dumps(measured)}")
-            if step == config.steps:
-                break
-            meter.start()
-            windows = torch.from_numpy(start.batches.windows(step, rank, world_size)).to(device)
-            rate = config.learning_rate(step)
-            loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                names = ", ".join(start.batches.names(step)[:8])
-                checkpoints.wait()
-                raise RunError(
-                    f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
-                    f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
+        with stop_requests() as stop_asked:
+            for step in range(first, config.steps + 1):
+                if measured := inspection.at(step, model):
+                    if rank == 0:
+                        evaluations.write(measured)
+                    display.say(f"evaluation {json.dumps(measured)}")
+                if step == config.steps:
+                    break
+                meter.start()
+                own = start.batches.windows(
+                    step, rank // config.context_parallel, world_size // config.context_parallel
                 )
-            line: dict[str, Any] = {"step": step + 1, "loss_nats": loss, "gradient_norm": norm, "learning_rate": rate}
-            line |= meter.stop(config.global_batch * config.training_tokens)
-            if rank == 0:
-                steps.write(line)
-            display.step(line)
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-                checkpoints.save(step + 1, model, optimizer)
+                windows = torch.from_numpy(own).to(device)
+                if config.lora is not None and config.lora.dropout:
+                    # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
+                    torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
+                rate = config.learning_rate(step)
+                loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    names = ", ".join(start.batches.names(step)[:8])
+                    checkpoints.wait()
+                    raise RunError(
+                        f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
+                        f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
+                    )
+                line: dict[str, Any] = {
+                    "step": step + 1,
+                    "loss_nats": loss,
+                    "gradient_norm": norm,
+                    "learning_rate": rate,
+                }
+                line |= meter.stop(config.global_batch * config.training_tokens)
+                if rank == 0:
+                    steps.write(line)
+                display.step(line)
+                stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
+                    checkpoints.save(step + 1, model, optimizer)
+                if stopping:
+                    break
         display.close()
+        if rank == 0:
+            scalars.close()
         checkpoints.wait()
+        if stopping:
+            raise KeyboardInterrupt
         if not (out / "model" / "config.json").exists():
-            record = training_record(config, start.data_sha256, out) if rank == 0 else {}
-            export(model, start, out / "model", record)
+            export(model, start, config, out)
         return Outcome(out / "model", config.steps, first, loss)
 
 
@@ -178,11 +215,11 @@ def _refuse_other_run(config: Config, out: Path) -> None:
         raise UsageError(f"out: {out} holds a run {difference}; give another folder, or the same config")
 
 
-def _rank_zero_first(load: Any) -> Preparation:
+def _rank_zero_first(load: Callable[[], T]) -> T:
     """What is fetched, tokenised or made goes to the disk once, and the other ranks read it there."""
     if dist.get_rank() != 0:
         dist.barrier()
-    loaded: Preparation = load()
+    loaded = load()
     if dist.get_rank() == 0:
         dist.barrier()
     return loaded

@@ -69,11 +69,11 @@ class PromptMaker:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos_id: int | None) -> None:
         self.tokenizer = tokenizer
         self.context_tokens = context_tokens
-        self._question = _ids_after(tokenizer, ".", "\n" + QUESTION)
+        self._question = ids_after(tokenizer, ".", "\n" + QUESTION)
         head = [] if bos_id is None else [bos_id]
         head += _ids(tokenizer, TASK)
-        line = _ids_after(tokenizer, ".", "\n" + FILLER)
-        again = _ids_after(tokenizer, ".", " " + FILLER)
+        line = ids_after(tokenizer, ".", "\n" + FILLER)
+        again = ids_after(tokenizer, ".", " " + FILLER)
         repeats = context_tokens // len(again) + 1
         self._filler = line + again * repeats
         self.prefix = head + self._filler
@@ -86,11 +86,11 @@ class PromptMaker:
         return self._head + len(self._key_line(key)) + len(self._question) + len(self.answer(key))
 
     def _key_line(self, key: int) -> list[int]:
-        return _ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
+        return ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
 
     def answer(self, key: int) -> list[int]:
         """Token ids of a key as they follow the question."""
-        return _ids_after(self.tokenizer, QUESTION, f" {key}")
+        return ids_after(self.tokenizer, QUESTION, f" {key}")
 
     def prompt(self, key: int, distance: int) -> Prompt:
         """The prompt that asks for `key` with its line beginning `distance` tokens before the prompt's end.
@@ -110,7 +110,7 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
+def ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
     """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone.
 
     Where a tokenizer merges across that seam, another character stands in for the context; where it merges across

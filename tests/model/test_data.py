@@ -22,7 +22,7 @@ def tokenizer(tiny_folder):
     return AutoTokenizer.from_pretrained(tiny_folder)
 
 
-TEXTS = ["first document", "the second, ünïcode — and longer than the first", "3rd"]
+TEXTS = ["first document", "the second, ünïcode — and\u2028longer\x85 than the first", "3rd"]
 
 
 def decoded(documents: Documents, tokenizer) -> list[str]:
@@ -37,7 +37,9 @@ def write_texts(folder: Path) -> Path:
 
 
 def write_jsonl(path: Path, column: str = "text") -> Path:
-    path.write_text("\n".join(json.dumps({"id": 1, column: text}) for text in TEXTS) + "\n", encoding="utf-8")
+    path.write_text(
+        "\n".join(json.dumps({"id": 1, column: text}, ensure_ascii=False) for text in TEXTS) + "\n", encoding="utf-8"
+    )
     return path
 
 
@@ -72,6 +74,25 @@ def test_a_column_of_token_ids_is_taken_as_it_is_without_its_bos(tmp_path, token
     parquet.write_table(arrow.table({"input_ids": [[0, 5, 6], [7, 0]]}), path)
     documents = load_documents(Source(str(path), column="input_ids"), tokenizer)
     assert [ids.tolist() for ids in documents.tokens] == [[5, 6], [7, 0]]
+
+
+@given(
+    texts=st.lists(st.text(max_size=30), min_size=1, max_size=8),
+    limit=st.none() | st.integers(1, 60),
+    batch=st.integers(1, 40),
+)
+def test_batches_give_the_documents_that_one_at_a_time_would(tokenizer, texts, limit, batch):
+    rows = [(str(number), text) for number, text in enumerate(texts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "read_documents", lambda source: iter(rows))
+        patch.setattr(data, "_BATCH_BYTES", batch)
+        found = list(data._tokenised(Source("any", stream_tokens=limit), tokenizer))
+    assert [name for name, _ in found] == [name for name, _ in rows[: len(found)]]
+    for (_, ids), text in zip(found, texts, strict=False):
+        assert ids.tolist() == tokenizer(text, add_special_tokens=False)["input_ids"]
+    before_last = sum(len(ids) for _, ids in found[:-1])
+    assert limit is None or before_last < limit
+    assert len(found) == len(texts) or (limit is not None and before_last + len(found[-1][1]) >= limit)
 
 
 def test_token_ids_of_another_tokenizer_are_refused(tmp_path, tokenizer):

@@ -27,14 +27,14 @@ TEXT = [
 ]
 
 
-def trained(pre_tokenizer, decoder, normalizer=None, size=300) -> PreTrainedTokenizerFast:
+def trained(pre_tokenizer, decoder, normalizer=None, size=300, text=TEXT) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoder
     if normalizer is not None:
         tokenizer.normalizer = normalizer
     tokenizer.train_from_iterator(
-        TEXT, trainers.BpeTrainer(vocab_size=size, special_tokens=["<unk>", "<s>"], show_progress=False)
+        text, trainers.BpeTrainer(vocab_size=size, special_tokens=["<unk>", "<s>"], show_progress=False)
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>")
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_model.cli import main
-from pi_model.config import Corpus, override
+from pi_model.config import ADAPTABLE, Corpus, Lora, override
+from pi_model.errors import UsageError
 from pi_model.recipes import LLAMA, RECIPES, recipe
 from tests.model.training import write_documents
 
@@ -20,9 +22,9 @@ def test_every_recipe_is_a_whole_config_with_a_context_its_name_tells(name):
     config = recipe(name)
     assert config.steps > config.warmup_steps
     assert config.accumulation(1) * config.micro_batch == config.global_batch
-    if name != "pretrain_tiny":
+    if name.endswith(("_pi", "_direct")):
         assert f"_{config.context_tokens}_" in name
-        assert (config.method == "linear") == name.endswith("_pi")
+        assert (config.method == "linear") == ("_pi" in name)
 
 
 @pytest.mark.parametrize("size", LLAMA)
@@ -35,6 +37,55 @@ def test_the_paper_recipes_have_the_papers_numbers(size, context):
     assert (pi.beta1, pi.beta2, pi.weight_decay, pi.warmup_steps, pi.warmup_from) == (0.9, 0.95, 0.0, 20, 0.1)
     assert pi.data[0].stream_tokens == 1000 * pi.global_batch * context
     assert pi.accumulation(32 if pi.global_batch == 64 else 128) in (1, 2)
+
+
+def test_variants_change_only_what_their_names_say():
+    base = recipe("llama_7b_8192_pi")
+    adapted = recipe("llama_7b_8192_pi_lora")
+    assert replace(adapted, lora=None, peak_lr=base.peak_lr) == base
+    assert adapted.lora == Lora(targets=ADAPTABLE)
+    other = recipe("llama_7b_8192_pi_redpajama")
+    assert replace(other, data=base.data) == base
+    assert other.data[0].name == "redpajama"
+
+
+def test_the_papers_evaluation_is_that_of_tables_3_and_4():
+    config = override(recipe("llama_7b_16384_pi"), ["evaluation=paper", "evaluation.samples=3"])
+    assert config.evaluation.steps == (0, 200, 400, 600, 800, 1000)
+    assert (config.evaluation.data, config.evaluation.windows, config.evaluation.stride) == ("pg19", (16384,), 256)
+    assert (config.evaluation.passkey_positions, config.evaluation.passkey_trials) == (32, 10)
+    assert config.evaluation.samples == 3
+    assert override(recipe("llama_7b_8192_direct"), ["evaluation=paper"]).evaluation.steps[-2:] == (1000, 10000)
+
+
+def test_lora_is_turned_on_and_changed_by_overrides():
+    config = override(recipe("tiny_512_pi"), ["lora.rank=4", "lora.targets=q_proj,v_proj"])
+    assert config.lora == Lora(rank=4, targets=("q_proj", "v_proj"))
+    assert override(recipe("tiny_512_pi"), []).lora is None
+
+
+def test_other_data_is_read_no_further_than_the_recipes_own():
+    base = recipe("llama_7b_8192_pi")
+    assert override(base, ["data=owner/other*2"]).data == (
+        Corpus(name="owner/other", weight=2.0, stream_tokens=base.data[0].stream_tokens),
+    )
+
+
+@given(
+    processes=st.integers(1, 8),
+    sharing=st.sampled_from([1, 2, 4]),
+    micro=st.sampled_from([1, 2, 3]),
+    share=st.integers(1, 5),
+)
+def test_every_window_of_a_batch_is_read_by_one_group_of_ranks(processes, sharing, micro, share):
+    config = override(recipe("tiny_512_pi"), [f"context_parallel={sharing}", f"global_batch={12 * share}"])
+    config = replace(config, micro_batch=micro)
+    try:
+        accumulation = config.accumulation(processes)
+    except UsageError:
+        assert processes % sharing or config.global_batch % (processes // sharing * micro)
+    else:
+        assert accumulation * micro * processes == config.global_batch * sharing
 
 
 def test_the_learning_rate_warms_up_from_a_tenth_and_then_decays_as_told():
@@ -68,9 +119,24 @@ def test_overrides_replace_fields():
 
 def test_the_identity_is_what_the_result_depends_on():
     config = recipe("tiny_512_pi")
-    same = ["micro_batch=1", "activation_checkpointing=true", "keep=9", "evaluation.steps=1", "steps=9"]
+    same = [
+        "micro_batch=1",
+        "context_parallel=2",
+        "activation_checkpointing=true",
+        "keep=9",
+        "evaluation.steps=1",
+        "steps=9",
+    ]
     assert override(config, same).sha256() == config.sha256()
-    for other in ("factor=4", "seed=1", "peak_lr=1e-5", "global_batch=6", "data=books", "dtype=bfloat16"):
+    for other in (
+        "factor=4",
+        "seed=1",
+        "peak_lr=1e-5",
+        "global_batch=6",
+        "data=books",
+        "dtype=bfloat16",
+        "lora.rank=2",
+    ):
         assert override(config, [other, "micro_batch=1"]).sha256() != config.sha256()
     decaying = override(config, ["decay=cosine"])
     assert override(decaying, ["steps=9", "warmup_steps=2"]).sha256() != decaying.sha256()
@@ -99,6 +165,17 @@ BAD = {
     "compile=yes": "does not fit",
     "colour=blue": "colour: no such field; choose from activation_checkpointing",
     "evaluation.colour=blue": "evaluation.colour: no such field; choose from evaluation.data",
+    "lora.rank=0": "lora.rank: must be at least 1",
+    "lora.alpha=-1": "lora.alpha: must be positive",
+    "lora.dropout=1": "lora.dropout: must be at least 0 and below 1",
+    "lora.targets=": "lora.targets: name at least one of q_proj",
+    "lora.targets=lm_head": "lora.targets: unknown 'lm_head', choose from q_proj",
+    "lora.colour=blue": "lora.colour: no such field; choose from lora.alpha",
+    "evaluation=everything": "evaluation: no such field",
+    "context_parallel=0": "context_parallel: must be at least 1",
+    "compile=true context_parallel=2": "context_parallel: not together with compile",
+    "context_parallel=3": "windows of 512 tokens do not divide into 6 equal pieces",
+    "context_parallel=2": "1 processes are no multiple of 2; start as many with torchrun",
     "steps": "an override is written field=value",
     "model=no-such-model": "no such folder",
 }
@@ -106,7 +183,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_config_ends_in_one_line_before_anything_is_written(bad, tmp_path, capsys):
-    assert main(["finetune", "tiny_512_pi", bad, "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert main(["finetune", "tiny_512_pi", *bad.split(), "--out", str(tmp_path / "out"), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert BAD[bad] in error
     assert error.startswith("pi-model: error: ")
@@ -144,6 +221,7 @@ def test_a_run_of_another_config_or_a_folder_of_other_things_is_refused(tiny_fol
         ("data=missing.txt", "no such file or folder", 2),
         ("sequence_tokens=128 factor=1024", "do not fill one window", 1),
         ("evaluation.steps=0", "evaluation.steps: set evaluation.data", 2),
+        ("evaluation.steps=0 evaluation.windows=257 evaluation.data=no-such", "no-such: no such file or folder", 2),
         ("evaluation.steps=0 evaluation.passkey_positions=2", "cannot hold a passkey prompt", 2),
     ],
 )

@@ -3,7 +3,9 @@
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,15 +14,18 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
 from pi_model.config import Architecture, Evaluation
 from pi_model.data import Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
+from pi_model.inspection import Inspection
 from pi_model.loss import linear_cross_entropy
 from pi_model.model import load_checkpoint, load_tokenizer
 from pi_model.packing import Batches, Stream
+from pi_model.parallel import process_group, sharded_model
 from pi_model.rope import read_extension
 from pi_model.train import train
 from pi_theory.scaling import LinearPI, NoScaling
@@ -116,6 +121,15 @@ def test_a_killed_run_goes_on_bit_for_bit(reference, kills):
         assert trained(config, out) == whole
     ours, theirs = (load_checkpoint(path / "model").model.state_dict() for path in (out, folder / "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize(("by", "processes"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)], ids=["Ctrl-C", "scheduler"])
+def test_a_run_asked_to_stop_ends_its_step_and_leaves_a_checkpoint(config, tmp_path, by, processes):
+    out = tmp_path / "out"
+    assert run(config, out, kill_at=2, by=by, processes=processes) == ("KeyboardInterrupt", "")
+    assert len(losses(out)) == 3
+    assert (out / "checkpoints/step-00000003/checkpoint.json").exists()
+    assert trained(config, out, processes=processes) == trained(config, tmp_path / "whole", processes=processes)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(reference, tiny_folder, monkeypatch, tmp_path):
@@ -335,3 +349,38 @@ def test_perplexity_and_passkey_are_measured_on_the_way(tiny_folder, data, tmp_p
     assert [line["step"] for line in lines] == [0, 1]
     assert list(lines[0]["accuracy"]) == ["256", "512"]
     assert lines[0]["loss_nats"] != lines[1]["loss_nats"]
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes"),
+    [(2, {"context_parallel": 2}), (4, {"context_parallel": 2, "activation_checkpointing": True})],
+    ids=["shared by all", "shared by pairs"],
+)
+def test_ranks_that_share_windows_are_one_process(config, tmp_path, reference, processes, changes):
+    shared = replace(config, **changes)
+    np.testing.assert_allclose(trained(shared, tmp_path / "shared", processes=processes), reference[2], **CLOSE)
+    assert json.loads((tmp_path / "shared/run.json").read_text())["attention"] == "context_parallel"
+
+
+def test_tensorboard_shows_the_logs(config, tmp_path, data):
+    asked = Evaluation(steps=(0, 2), data=str(data), windows=(128,), stride=64, samples=2)
+    config = replace(config, evaluation=asked, steps=3, checkpoint_every=1)
+    whole = trained(config, tmp_path / "out")
+    trained(replace(config, steps=4), tmp_path / "out")
+    events = EventAccumulator(str(tmp_path / "out/tensorboard")).Reload()
+    shown = [(one.step, one.value) for one in events.Scalars("steps/loss_nats")]
+    assert [step for step, _ in shown] == [1, 2, 3, 4]
+    np.testing.assert_allclose([value for _, value in shown[:3]], whole, rtol=1e-6)
+    assert {"steps/learning_rate", "steps/gradient_norm", "steps/tokens_per_second"} <= set(events.Tags()["scalars"])
+    assert [one.step for one in events.Scalars("evaluations/loss_nats/128")] == [0, 2]
+
+
+def test_a_single_process_is_evaluated_without_a_copy_of_its_weights(config, tiny_model):
+    with process_group("cpu") as device:
+        model = sharded_model(tiny_model.config, tiny_model.state_dict().__getitem__, device)
+        start = SimpleNamespace(hf_config=lambda: tiny_model.config)
+        plain = Inspection(config, start)._plain(model)
+        trained = {one.to_local().data_ptr() for one in model.parameters()}
+        assert {one.data_ptr() for one in plain.parameters()} == trained
+        ids = torch.arange(40)[None]
+        assert torch.equal(plain(ids).logits, tiny_model(ids).logits)

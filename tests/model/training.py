@@ -46,7 +46,9 @@ def small_config(model: Path, data: Path, **changes: Any) -> Config:
     return Config(**(defaults | changes))
 
 
-def _process(config: Config, out: Path, environment: dict[str, str], kill_at: int | None, report: Any) -> None:
+def _process(
+    config: Config, out: Path, environment: dict[str, str], kill_at: int | None, by: signal.Signals, report: Any
+) -> None:
     os.environ.update(environment)
     import torch
 
@@ -61,21 +63,29 @@ def _process(config: Config, out: Path, environment: dict[str, str], kill_at: in
 
         def step_or_die(*arguments: Any) -> Any:
             if next(done) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
             return original(*arguments)
 
         train.optimizer_step = step_or_die
     try:
         report.put(("done", train.train(config, out)))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         report.put((type(error).__name__, str(error)))
 
 
-def run(config: Config, out: Path, *, processes: int = 1, kill_at: int | None = None) -> tuple[str, Any]:
+def run(
+    config: Config,
+    out: Path,
+    *,
+    processes: int = 1,
+    kill_at: int | None = None,
+    by: signal.Signals = signal.SIGKILL,
+) -> tuple[str, Any]:
     """Train in new processes: ("done", outcome), (name of the error, its message), or ("killed", None).
 
     Args:
-        kill_at: SIGKILL before this optimiser step of the process, counted from 0.
+        kill_at: a signal before this optimiser step of the process, counted from 0.
+        by: which.
     """
     environment = {"PI_MODEL_CACHE": os.environ["PI_MODEL_CACHE"]}
     if processes > 1:
@@ -87,10 +97,10 @@ def run(config: Config, out: Path, *, processes: int = 1, kill_at: int | None = 
     started = []
     for rank in range(processes):
         ranked = environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {})
-        one = _CONTEXT.Process(target=_process, args=(config, out, ranked, kill_at, report))
+        one = _CONTEXT.Process(target=_process, args=(config, out, ranked, kill_at, by, report))
         one.start()
         started.append(one)
-    results = [report.get(timeout=300) for _ in started] if kill_at is None else []
+    results = [report.get(timeout=300) for _ in started] if kill_at is None or by != signal.SIGKILL else []
     for one in started:
         one.join(300)
     if kill_at is not None and started[0].exitcode == -signal.SIGKILL:

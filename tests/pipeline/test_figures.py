@@ -41,7 +41,7 @@ def test_every_figure_is_drawn_as_pdf_and_png_and_twice_alike(name, tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     for folder in (first, second):
         folder.mkdir()
-        save(name, folder)
+        save(name, folder=folder)
     assert (first / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (first / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for kind in ("pdf", "png"):
@@ -62,7 +62,7 @@ def test_the_toy_studies_show_what_they_exist_to_show():
 def test_a_figure_without_its_record_names_the_command_and_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     with pytest.raises(record.RecordError, match="python -m experiments amplification"):
-        save("amplification", tmp_path)
+        save("amplification", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

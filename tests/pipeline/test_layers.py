@@ -7,10 +7,11 @@ import pytest
 from experiments.record import ROOT
 
 ALLOWED = {
+    "paper": {"paper", "experiments.record"},
     "pi_theory": {"pi_theory"},
     "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.domain"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
-    "figures": {"figures", "experiments.record"},
+    "figures": {"figures", "experiments.record", "experiments.code"},
 }
 FORBIDDEN = {"pi_theory": {"torch", "transformers", "matplotlib"}, "figures": {"torch", "transformers"}}
 

@@ -58,6 +58,29 @@ def test_live_records_come_before_recorded_ones(results):
     assert record.read("demo")["metrics"]["loss"] == 2
 
 
+def test_reading_collects_what_was_read_and_prefers_the_label_that_was_asked_for(results):
+    for name, loss in {"demo": 1, "demo@other": 2, "plain": 3}.items():
+        record.write(made(loss=loss), record.path_of(name, live=True))
+    with record.reading("other") as seen:
+        assert record.read("demo")["metrics"]["loss"] == 2
+        assert record.read("plain")["metrics"]["loss"] == 3
+    assert list(seen) == ["demo@other", "plain"]
+    assert record.read("demo")["metrics"]["loss"] == 1
+    assert record.labels("demo") == ["other"]
+    assert record.labels("plain") == []
+
+
+def test_reading_committed_records_never_looks_at_live_ones(results):
+    record.write(made(loss=1), record.path_of("demo", live=False))
+    for name in ("demo", "fresh"):
+        record.write(made(loss=2), record.path_of(name, live=True))
+    with record.reading(committed=True) as seen:
+        assert record.read("demo")["metrics"]["loss"] == 1
+        with pytest.raises(record.RecordError, match="python -m experiments fresh"):
+            record.read("fresh")
+    assert seen["demo"]["kept"] == "recorded"
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(results, monkeypatch):
     path = record.path_of("demo", live=True)
     record.write(made(loss=1), path)

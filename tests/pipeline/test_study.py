@@ -5,8 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import STUDIES, record, study
-from experiments.study import Study, code_digest, load
+from experiments import STUDIES, code, record
+from experiments import __main__ as main
+from experiments.study import Study, load
+from pi_model.errors import UsageError
 
 
 @pytest.fixture
@@ -23,8 +25,9 @@ def project(tmp_path, monkeypatch):
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(study, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(record, "_git", lambda *_: "")  # two processes a record, and nothing to see
     return tmp_path
 
 
@@ -66,6 +69,8 @@ def test_a_study_is_redone_exactly_when_config_code_or_inputs_changed(project, w
         runs, {"x": salt + 1} if what == "config" else {"x": salt}, {"data": "b"} if what == "input" else {"data": "a"}
     )
     assert (again.current() is not None) == (what in ("unused", "nothing"))
+    changed = {"script": "experiments.demo", "direct import": "pi_theory.near", "indirect import": "pi_theory.far"}
+    assert code.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
 
 
 def test_a_damaged_record_is_not_current(project):
@@ -76,11 +81,110 @@ def test_a_damaged_record_is_not_current(project):
     assert demo(runs).current() is None
 
 
+def test_a_live_study_is_not_current_by_its_committed_record(project):
+    made = demo([]).measure()
+    record.path_of("demo", live=False).parent.mkdir()
+    record.path_of("demo", live=True).rename(record.path_of("demo", live=False))
+    assert demo([]).current() is None
+    assert record.read("demo")["metrics"] == made["metrics"]
+
+
+def trained(project):
+    return Study(
+        name="demo",
+        says="",
+        config={"model": "tiny", "x": 1, "device": "cpu"},
+        run=lambda config: dict(config),
+        live=False,
+        inputs=lambda: {"checkpoint": "tiny's", "data": "a"},
+        profiles={"gpu": {"device": "cuda"}},
+    )
+
+
+def test_a_variant_has_settings_a_record_and_a_command_of_its_own(project):
+    model = project / "My LLaMA"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    variant = trained(project).variant(profile="gpu", model=str(model), changes={"x": 2})
+    made = variant.measure()
+    assert made["metrics"] == {"model": str(model), "x": 2, "device": "cuda"}
+    assert record.path_of("demo@gpu@my-llama", live=True).exists()
+    assert made["label"] == "gpu@my-llama"
+    assert made["command"] == f"python -m experiments demo --profile gpu --model {model} --set x=2"
+    assert made["inputs"]["data"] == "a"
+    assert made["inputs"]["checkpoint"] not in ("tiny's", None)
+    assert variant.current() is not None
+    assert trained(project).current() is None
+    (model / "config.json").write_text("{ }")
+    assert variant.current() is None
+
+
+def test_a_study_without_a_profile_stays_as_it_is_under_it(project):
+    study = trained(project)
+    assert study.variant(profile="huge").record_name == "demo"
+    assert study.variant(profile="gpu").record_name == "demo@gpu"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"changes": {"x": 2}}, "--model"),
+        ({"model": "m", "changes": {"y": 2}}, "has no 'y'; it has model, x, device"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(project, more, said):
+    with pytest.raises(UsageError, match=said):
+        trained(project).variant(**more)
+
+
+def test_a_study_without_a_model_takes_none(project):
+    with pytest.raises(UsageError, match="runs no model"):
+        demo([]).variant(model="m")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["positions", "--model", "m"], "runs no model"),
+        (["--model", "m"], "name the studies"),
+        (["--profile", "nonsense"], "choose from"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiments", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_only_a_current_record_is_kept_among_the_committed_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["experiments", "--keep", "positions"])
+    assert main.main() == 1
+    assert "python -m experiments positions" in capsys.readouterr().err
+    made = load("positions").measure()
+    (tmp_path / "recorded").mkdir()
+    assert main.main() == 0
+    assert record.read_file(record.path_of("positions", live=False)) == {**made, "kept": "recorded"}
+
+
+def test_redoing_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "REDO", tmp_path / "build" / "redo.json")
+    began = main._redo_since(["a", "b"])
+    assert main._redo_since(["a", "b"]) == began
+    main.REDO.write_text('{"names": ["a"], "since": "2000"}')
+    assert main._redo_since(["a"]) == "2000"
+    assert main._redo_since(["a", "b"]) > began[:4]
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_listed_study_loads_and_knows_its_code(name):
     found = load(name)
     assert found.name == name
-    assert len(code_digest(f"experiments.{name}")) == 64
+    assert f"experiments.{name}" in code.sources(f"experiments.{name}")
 
 
 def test_an_unknown_study_is_one_line_and_exit_2():

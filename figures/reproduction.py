@@ -1,0 +1,245 @@
+"""What the paper's experiments come to here: each is broken into checks, and records decide each check.
+
+The verdict follows: *reproduced* when every check holds, *refuted* when none does, *partly* otherwise, and *not tested*
+when there is no record, or nothing in it to check. Perplexities are compared by their mean over seeds.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from experiments.record import RecordError, read
+from figures import runs
+from figures.runs import Group
+
+# how far above the untouched model's a perplexity may be to count as kept; the paper's Tables 1 and 2 show up to 2 %
+KEPT = 1.02
+# direct fine-tuning ends at 2560 of 2048 in the paper's Table 4
+HARDLY_MORE = 1.25
+# how far above the untouched model's PI starts in the paper's Table 3, extended by 4: 16.10 against 7.20
+AT_ONCE = 16.10 / 7.20
+
+
+@dataclass(frozen=True)
+class Check:
+    says: str
+    holds: bool
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an experiment of the paper; ``scale`` and ``checks`` are empty when it was not tested."""
+
+    experiment: "Experiment"
+    scale: str
+    checks: tuple[Check, ...]
+    reason: str  # why it was not tested
+
+    @property
+    def verdict(self) -> str:
+        if not self.checks:
+            return "not tested"
+        held = sum(check.holds for check in self.checks)
+        return "reproduced" if held == len(self.checks) else "partly" if held else "refuted"
+
+    def evidence(self) -> str:
+        """One line: how many checks hold, and which do not."""
+        if not self.checks:
+            return self.reason
+        held = sum(check.holds for check in self.checks)
+        failed = [f"not so: {check.says} ({check.evidence})" for check in self.checks if not check.holds]
+        return "; ".join([f"{held} of {len(self.checks)} checks hold", *failed])
+
+
+class NotTested(Exception):
+    """There is a record, and it cannot decide; the message says why."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One of the paper's. ``decide`` reads the study's record: the scale, and the checks."""
+
+    name: str
+    study: str
+    source: str
+    says: str
+    decide: Callable[[], tuple[str, list[Check]]]
+
+    def outcome(self) -> Outcome:
+        try:
+            scale, checks = self.decide()
+        except (RecordError, NotTested) as error:
+            return Outcome(self, "", (), str(error))
+        return Outcome(self, scale, tuple(checks), "")
+
+
+def outcomes() -> list[Outcome]:
+    return [experiment.outcome() for experiment in EXPERIMENTS.values()]
+
+
+def _perplexity(corpus: str) -> Callable[[], tuple[str, list[Check]]]:
+    def decide() -> tuple[str, list[Check]]:
+        record = read("tiny_tables")
+        base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
+        found = runs.groups(record)
+        checks = list(_explodes(base, corpus, window))
+        for group in _of(found, "linear"):
+            long, short = _at(group.last(), corpus, group.context_tokens), _at(group.last(), corpus, window)
+            says = f"{group.name}: a window of {group.context_tokens} gives lower perplexity than one of {window}"
+            checks.append(Check(says, long < short, f"{long:.4g} against {short:.4g}"))
+        for direct in _of(found, "none"):
+            for group in _of(found, "linear"):
+                if group.factor == direct.factor:
+                    ours = _at(group.last(), corpus, group.context_tokens)
+                    theirs = _at(direct.last(), corpus, group.context_tokens)
+                    says = f"×{group.factor:g} at {group.context_tokens}: PI ends lower than direct fine-tuning"
+                    checks.append(Check(says, ours < theirs, f"{ours:.4g} against {theirs:.4g}"))
+        return runs.scale(record), checks
+
+    return decide
+
+
+def _steps() -> tuple[str, list[Check]]:
+    record = read("tiny_tables")
+    base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
+    checks = []
+    for group in _of(runs.groups(record), "linear"):
+        context = group.context_tokens
+        curve = [_at(group.at(step), "books", context) for step in group.steps]
+        shown = ", ".join(f"{value:.4g}" for value in curve)
+        if (alone := runs.value(base, "books", context)) is not None:
+            says = f"{group.name}, step 0: far below extrapolation at {context}"
+            evidence = f"{curve[0]:.4g} against {alone.perplexity:.4g}"
+            checks.append(Check(says, curve[0] < alone.perplexity / 2, evidence))
+        falls = all(after < before for before, after in pairwise(curve))
+        checks.append(Check(f"{group.name}: perplexity at {context} falls with every evaluation", falls, shown))
+        own = _at(base, "books", window)
+        says = f"{group.name}: ends at {context} below the untouched model at {window}"
+        checks.append(Check(says, curve[-1] < own, f"{curve[-1]:.4g} against {own:.4g}"))
+    return runs.scale(record), checks
+
+
+def _passkey() -> tuple[str, list[Check]]:
+    record = read("tiny_tables")
+    base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
+    if base["k_max"] < window / 2:
+        raise NotTested(f"even in its own window of {window} the untouched model's k_max is only {base['k_max']}")
+    checks = []
+    for group in runs.groups(record):
+        found = [entry["k_max"] for entry in group.last()]
+        evidence = f"k_max {', '.join(map(str, found))}"
+        if group.method == "linear":
+            says = f"{group.name}: found at every distance to {group.context_tokens}"
+            checks.append(Check(says, min(found) >= group.context_tokens, evidence))
+        else:
+            says = f"{group.name}: hardly beyond the trained {window}"
+            checks.append(Check(says, max(found) <= HARDLY_MORE * window, evidence))
+    return runs.scale(record), checks
+
+
+def _original_window() -> tuple[str, list[Check]]:
+    record = read("tiny_tables")
+    base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
+    extended, checks = _of(runs.groups(record), "linear"), []
+    for corpus in base[0]["perplexity"]:
+        own = _at(base, corpus, window)
+        ratios = [_at(group.last(), corpus, window) / own for group in extended]
+        for group, ratio in zip(extended, ratios, strict=True):
+            says = f"{group.name}, {corpus}: perplexity at {window} at most {KEPT - 1:.0%} above the untouched model's"
+            checks.append(Check(says, ratio <= KEPT, f"{ratio - 1:+.1%}"))
+        grows = all(after > before for before, after in pairwise(ratios))
+        evidence = ", ".join(f"{ratio - 1:+.1%}" for ratio in ratios)
+        checks.append(Check(f"{corpus}: the loss of quality grows with the factor", grows, evidence))
+    return runs.scale(record), checks
+
+
+def _zero_shot() -> tuple[str, list[Check]]:
+    record = read("smollm2_perplexity")
+    config, checks = record["config"], []
+    window = record["metrics"].get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
+    longest = round(window * config["factor"])
+    if not {window, longest} <= set(config["windows"]):
+        raise NotTested(f"the record has no windows of {window} and {longest}")
+    for corpus in config["corpora"]:
+        at = {
+            (method, case["window"]): case["perplexity"]
+            for method, parts in record["metrics"]["perplexity"].items()
+            for case in parts[corpus]["last"]
+        }
+        alone, own, interpolated = at["none", longest], at["none", window], at["linear", longest]
+        says = f"{corpus}: extrapolated to {longest}, perplexity more than doubles"
+        checks.append(Check(says, alone > 2 * own, f"{own:.3g} to {alone:.3g}"))
+        says = f"{corpus}: PI is below that at once"
+        checks.append(Check(says, interpolated < alone, f"{interpolated:.3g}"))
+        says = f"{corpus}: and at most {AT_ONCE:.1f} times that of the untouched model at {window}"
+        checks.append(Check(says, interpolated <= AT_ONCE * own, f"{interpolated / own:.1f} times"))
+    documents = ", ".join(f"{count} {corpus}" for corpus, count in config["corpora"].items())
+    scale = f"{config['model']}, window {window}, no fine-tuning; documents: {documents}; {record['device']}"
+    return scale, checks
+
+
+def _no_data(what: str) -> Callable[[], tuple[str, list[Check]]]:
+    def decide() -> tuple[str, list[Check]]:
+        raise NotTested(f"no study here has {what}")
+
+    return decide
+
+
+def _explodes(base: list[dict], corpus: str, window: int) -> Iterator[Check]:
+    twice = runs.value(base, corpus, 2 * window)
+    if twice is not None:
+        own = _at(base, corpus, window)
+        says = f"untouched, perplexity at {2 * window} is more than twice that at {window}"
+        yield Check(says, twice.perplexity > 2 * own, f"{own:.4g} to {twice.perplexity:.4g}")
+
+
+def _at(entries: list[dict], corpus: str, window: int) -> float:
+    found = runs.value(entries, corpus, window)
+    if found is None:
+        raise NotTested(f"no {corpus} perplexity at window {window} in the record")
+    return found.perplexity
+
+
+def _of(found: list[Group], method: str) -> list[Group]:
+    return [group for group in found if group.method == method]
+
+
+EXPERIMENTS = {
+    "table1_books": Experiment(
+        "table1_books", "tiny_tables", "Table 1",
+        "On books, a model extended by PI gains from longer windows; by direct fine-tuning it gains less.",
+        _perplexity("books"),
+    ),
+    "table2_code": Experiment(
+        "table2_code", "tiny_tables", "Table 2", "The same on technical text (here: program code).", _perplexity("code")
+    ),
+    "table3_steps": Experiment(
+        "table3_steps", "tiny_tables", "Table 3",
+        "PI starts far below extrapolation, improves with every evaluation and soon surpasses the untouched model.",
+        _steps,
+    ),
+    "table4_kmax": Experiment(
+        "table4_kmax", "tiny_tables", "Table 4",
+        "PI lets a model find a passkey anywhere in its new window; direct fine-tuning, hardly beyond the old one.",
+        _passkey,
+    ),
+    "table5_benchmarks": Experiment(
+        "table5_benchmarks", "", "Table 5", "Extended models lose little on standard benchmarks.",
+        _no_data("the benchmarks' data (pi-model benchmark runs them where it is)"),
+    ),
+    "table5_original_window": Experiment(
+        "table5_original_window", "tiny_tables", "Section 3.4, in its spirit",
+        "Extended models lose little inside the original window, and the more the larger the factor.",
+        _original_window,
+    ),
+    "table6_summaries": Experiment(
+        "table6_summaries", "", "Table 6", "A model extended to 16384 summarises government reports competitively.",
+        _no_data("GovReport or a model of that size (pi-model summarize does it where they are)"),
+    ),
+    "zero_shot": Experiment(
+        "zero_shot", "smollm2_perplexity", "Table 3, step 0, on a released model",
+        "Beyond the trained window perplexity explodes; PI largely prevents it even without fine-tuning.",
+        _zero_shot,
+    ),
+}  # fmt: skip

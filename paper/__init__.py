@@ -1,0 +1,1 @@
+"""The report: its text is main.tex, its numbers and tables come from records."""

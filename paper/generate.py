@@ -1,0 +1,280 @@
+"""Records -> generated/: the macros of `numbers.NUMBERS`, and the tables whose cells are record values.
+
+``python -m paper.generate`` writes them; ``--check`` writes nothing and fails when one differs from its record.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from experiments import record
+from experiments.record import RecordError, write_atomically
+from paper.numbers import NUMBERS, QUOTED, Number
+
+FOLDER = Path(__file__).resolve().parent / "generated"
+_REDUCTIONS: dict[str, Callable[[list], Any]] = {"min()": min, "max()": max, "count()": len}
+_ROUNDINGS = {"near": ROUND_HALF_EVEN, "down": ROUND_FLOOR, "up": ROUND_CEILING}
+_HEADS = ("tiny_heads", "smollm2_heads")
+_QUANTITIES = {  # as the heads studies name them
+    "published": r"$|a-\alin|$ over Theorem 2.1",
+    "taylor": r"\quad over \eqref{eq:taylor}",
+    "sharp": r"\quad over the sharp bound",
+    "interpolated": r"amplification between trained distances",
+    "amplification_2": r"\quad on $[L,2L)$",
+    "amplification_4": r"\quad on $[L,4L)$",
+    "eq8_first": r"$|a|$ beyond $L$ over \eqref{eq:eight}, first form",
+    "eq8_last": r"\quad over its last form",
+    "trivial": r"\quad over $\frac d2\hmax$",
+    "sum": r"\quad over $\sum_j|h_j|$",
+}
+_METHODS = {"none": "as trained", "linear": "linear (PI)", "ntk": "NTK-aware", "yarn": "YaRN"}
+
+
+def look_up(value: Any, path: str) -> Any:
+    """What stands at a path (`paper.numbers`) of a record.
+
+    Raises:
+        KeyError: the path leads nowhere.
+    """
+    for segment in path.split("/"):
+        try:
+            value = _step(value, segment)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise KeyError(f"{path!r} leads nowhere: no {segment!r}") from None
+    return value
+
+
+def _step(value: Any, segment: str) -> Any:
+    if segment in _REDUCTIONS:
+        return _REDUCTIONS[segment](_flat(value))
+    if not isinstance(value, list):
+        return value[segment]
+    if re.fullmatch(r"-?\d+", segment):
+        return value[int(segment)]
+    if "=" not in segment:
+        return [element[segment] for element in value]
+    wanted = [condition.split("=", 1) for condition in segment.split("&")]
+    found = [element for element in value if all(str(element[key]) == text for key, text in wanted)]
+    if not found:
+        raise KeyError(segment)
+    return found[0] if len(found) == 1 else found
+
+
+def _flat(value: Any) -> list[Any]:
+    return [x for element in value for x in _flat(element)] if isinstance(value, list) else [value]
+
+
+def shown(value: Any, show: str) -> str:
+    """A record value as TeX; see `Number.show`.
+
+    >>> shown(1.1148221848, "5 down"), shown(0.62869, "4 up"), shown(3.4454e61, "2 scientific"), shown(10000, "power")
+    ('1.11482', '0.6287', '3.45\\\\times10^{61}', '10^{4}')
+    """
+    match show.split():
+        case ["text"]:
+            return escaped(str(value))
+        case ["integer"]:
+            return str(int(value))
+        case ["power"]:
+            exponent = len(str(int(value))) - 1
+            if value != 10**exponent:
+                raise ValueError(f"{value} is not a power of ten")
+            return f"10^{{{exponent}}}"
+        case [digits, "scientific"]:
+            mantissa, exponent_text = f"{Decimal(value):.{digits}e}".split("e")
+            return rf"{mantissa}\times10^{{{int(exponent_text)}}}"
+        case [digits, direction]:
+            return str(Decimal(value).quantize(Decimal(1).scaleb(-int(digits)), rounding=_ROUNDINGS[direction]))
+    raise ValueError(f"unknown way to show a number: {show!r}")
+
+
+def escaped(text: str) -> str:
+    """Plain text as TeX."""
+    names = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    names |= {"<": r"$<$", ">": r"$>$", "<=": r"$\le$", ">=": r"$\ge$", "|": r"$|$"}
+    return re.sub(r"<=|>=|[\\^~<>|{}$&#%_]", lambda found: names.get(found[0], "\\" + found[0]), text)
+
+
+def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
+    """A number as its macro shows it.
+
+    Raises:
+        RecordError: no record, or one without this number; the message names the command that makes it.
+    """
+    try:
+        value = look_up(read(number.study), number.path)
+        if number.find:
+            found = re.search(number.find, value)
+            if found is None:
+                raise KeyError(f"{number.find!r} is not in {value!r}")
+            value = found[1]
+        return shown(value, number.show)
+    except (KeyError, ValueError, ArithmeticError, TypeError) as error:
+        raise RecordError(
+            f"\\{number.macro}: the record of {number.study!r} does not hold it ({error}); "
+            f"make it with: python -m experiments --force {number.study}"
+        ) from None
+
+
+def numbers_tex(read: Callable[[str], record.Record]) -> str:
+    lines = [f"\\newcommand{{\\{number.macro}}}{{{value_of(number, read)}}}" for number in NUMBERS]
+    lines += [f"\\newcommand{{\\{macro}}}{{{value}}} % {place}" for macro, (value, place) in QUOTED.items()]
+    return "\n".join(lines) + "\n"
+
+
+def claims_tex(read: Callable[[str], record.Record]) -> str:
+    """Rows: verdict, statement with its domain, evidence."""
+    rows = [
+        rf"\textsc{{{claim['verdict']}}} & ${claim['statement']}$\newline {escaped(claim['domain'])}"
+        rf" & {escaped(claim['evidence'])} \\"
+        for claim in look_up(read("claims"), "metrics/claims")
+    ]
+    return "\n\\addlinespace[1pt]\n".join(rows) + "\n"
+
+
+def models_tex(read: Callable[[str], record.Record]) -> str:
+    """Rows: model, d, c, published and sharp constant at the midpoint of a unit interval, F, smallest valid d."""
+    rows = [
+        f"{escaped(model['name'])} & {model['head_dim']} & {model['base']} & {shown(model['published'], '5 near')} & "
+        f"{shown(model['sharp'], '5 near')} & {shown(model['margin'], '3 near')} & "
+        rf"{model['smallest_valid_head_dim']} \\"
+        for model in look_up(read("landscape"), "metrics/models")
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def smollm2_tex(read: Callable[[str], record.Record]) -> str:
+    """A whole tabular: perplexity of the last tokens of a window, by method, corpus and window."""
+    made = read("smollm2_perplexity")
+    config, perplexity = made["config"], made["metrics"]["perplexity"]
+    windows = [window for window in config["windows"] if window >= config["windows"][-1] / config["factor"]]
+    corpora = list(config["corpora"])
+    groups = " & ".join(rf"\multicolumn{{{len(windows)}}}{{c}}{{{escaped(corpus)}}}" for corpus in corpora)
+    head = " & ".join(str(window) for _ in corpora for window in windows)
+    rows = []
+    for method in config["methods"]:
+        found = [
+            shown(row["perplexity"], "1 near")
+            for corpus in corpora
+            for row in perplexity[method][corpus]["last"]
+            if row["window"] in windows
+        ]
+        rows.append(f"{_METHODS[method]} & " + " & ".join(found) + r" \\")
+    body = "\n".join([rf"\toprule & {groups} \\", rf"window & {head} \\ \midrule", *rows, r"\bottomrule"])
+    return f"\\begin{{tabular}}{{l{'r' * len(windows) * len(corpora)}}}\n{body}\n\\end{{tabular}}\n"
+
+
+def heads_tex(read: Callable[[str], record.Record]) -> str:
+    """A whole tabular: scores of trained heads over bounds, by model; empty while no model has been measured."""
+    made = [read(study) for study in _HEADS if _exists(study)]
+    if not made:
+        return ""
+    groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escaped(one['metrics']['model']['name'])}}}" for one in made)
+    rows = []
+    for quantity, says in _QUANTITIES.items():
+        found = []
+        for one in made:
+            by_head = look_up(one, f"metrics/heads/uniform/{quantity}/median")
+            largest = max(
+                look_up(one, f"metrics/heads/{draw}/{quantity}/max/max()") for draw in ("uniform", "attended")
+            )
+            found += [shown(median(by_head), "3 near"), shown(largest, "3 near")]
+        rows.append(f"{says} & " + " & ".join(found) + r" \\")
+    body = [rf"\toprule & {groups} \\", "& median & largest " * len(made) + r"\\ \midrule", *rows, r"\bottomrule"]
+    return f"\\begin{{tabular}}{{l{'rr' * len(made)}}}\n" + "\n".join(body) + "\n\\end{tabular}\n"
+
+
+def heads_verdicts_tex(read: Callable[[str], record.Record]) -> str:
+    """Items: what the heads studies say of the paper's claims, by which rule, for which model."""
+    return "".join(
+        rf"\item {escaped(found['claim'])}: \emph{{{escaped(found['verdict'])}}} for "
+        f"{escaped(made['metrics']['model']['name'])} ({escaped(found['rule'])}).\n"
+        for made in (read(study) for study in _HEADS if _exists(study))
+        for found in made["metrics"]["verdicts"]
+    )
+
+
+def _exists(study: str) -> bool:
+    return any(record.path_of(study, live=live).exists() for live in (True, False))
+
+
+def records_tex(read: Callable[[str], record.Record]) -> str:
+    """Rows: study, day, commit, seconds and memory it took, where, hash."""
+    rows = []
+    for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, _HEADS))):
+        made = read(study)
+        commit = (made["commit"] or "unknown")[:7] + ("+" if made["dirty"] else "")
+        rows.append(
+            rf"\texttt{{{escaped(study)}}} & {made['written'][:10]} & \texttt{{{commit}}} & "
+            f"{shown(made['wall_seconds'], '1 near')} & {shown(made['peak_memory_gib'], '2 near')} & "
+            rf"{escaped(made['device'])} & \texttt{{{made['sha256'][:8]}}} \\"
+        )
+    return "\n".join(rows) + "\n"
+
+
+FILES: dict[str, Callable[[Callable[[str], record.Record]], str]] = {
+    "numbers.tex": numbers_tex,
+    "claims.tex": claims_tex,
+    "models.tex": models_tex,
+    "smollm2.tex": smollm2_tex,
+    "heads.tex": heads_tex,
+    "heads_verdicts.tex": heads_verdicts_tex,
+    "records.tex": records_tex,
+}
+
+
+def generate() -> dict[str, str]:
+    """The text of every generated file, by name.
+
+    Raises:
+        RecordError: a record is missing, tampered with, or lacks a number.
+    """
+    read = cache(record.read)
+    return {name: make(read) for name, make in FILES.items()}
+
+
+def write(folder: Path = FOLDER) -> None:
+    made = generate()
+    folder.mkdir(exist_ok=True)
+    for name, text in made.items():
+        if text:
+            write_atomically(folder / name, text.encode())
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def stale(folder: Path = FOLDER) -> list[str]:
+    """The lines of generated files that are not what the records say, as "file: line"."""
+    found = []
+    for name, text in generate().items():
+        path = folder / name
+        there = path.read_text().splitlines() if path.exists() else []
+        expected = text.splitlines()
+        found += [f"{name}: {line}" for line in expected if line not in there]
+        found += [f"{name}: {line}" for line in there if line not in expected]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m paper.generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare what is there with the records; write nothing")
+    try:
+        if not parser.parse_args().check:
+            write()
+        elif differing := stale():
+            print("differs from its record, python -m paper.generate writes it anew:", *differing, sep="\n  ")
+            return 1
+    except RecordError as error:
+        print(f"paper: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

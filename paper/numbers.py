@@ -1,0 +1,120 @@
+"""Every number that the report's prose uses: its macro, the record it comes from, the place in it, and how it is shown.
+
+A path is keys and list indices with a slash between them. ``name=ntk`` picks the elements of a list whose ``name`` is
+ntk (one alone is taken out of its list), a key applied to a list is applied to each element, and ``min()``, ``max()``
+and ``count()`` reduce a list. Bounds are rounded outwards: ``down`` for a lower one, ``up`` for an upper one.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Number:
+    macro: str  # letters only, as TeX wants it
+    study: str  # whose record
+    path: str
+    show: str  # "5 near", "5 down", "5 up" (decimals); "3 scientific"; "integer"; "power"; "text"
+    find: str = ""  # for a path that ends in a sentence: a regular expression whose group is the number in it
+
+
+LLAMA = "metrics/models/name=LLaMA 1 and 2"
+SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
+FITS, EXACT = "metrics/fits", "metrics/exact"
+
+
+def _evidence(claim_id: str) -> str:
+    return f"metrics/claims/id={claim_id}/evidence"
+
+
+NUMBERS = (
+    # the model whose constants the published paper uses
+    Number("HeadDim", "envelope", "config/head_dim", "integer"),
+    Number("Base", "envelope", "config/base", "power"),
+    # Theorem 2.1 and its repairs, at the midpoint of a unit interval
+    Number("PublishedMidpoint", "landscape", f"{LLAMA}/published", "5 near"),
+    Number("SharpMidpoint", "landscape", f"{LLAMA}/sharp", "5 near"),
+    Number("TaylorMidpoint", "landscape", f"{LLAMA}/taylor", "5 near"),
+    Number("MarginLlama", "landscape", f"{LLAMA}/margin", "3 near"),
+    Number("MarginLargest", "landscape", "metrics/models/margin/max()", "3 near"),
+    Number("LeastHeadDim", "landscape", f"{LLAMA}/smallest_valid_head_dim", "integer"),
+    Number("LeastHeadDimLlamaThree", "landscape", "metrics/models/name=Llama 3/smallest_valid_head_dim", "integer"),
+    Number("RegionBase", "landscape", "metrics/boundary/-1/base", "2 scientific"),
+    Number("RegionHeadDim", "landscape", "metrics/boundary/-1/smallest_valid_head_dim", "integer"),
+    # B(s)
+    Number("ShortRange", "envelope", f"{SHORT}/upto", "integer"),
+    Number("LongRange", "envelope", f"{LONG}/upto", "integer"),
+    Number("ShortMinimum", "envelope", f"{SHORT}/minimum/value/lower", "5 down"),
+    Number("ShortMinimumAt", "envelope", f"{SHORT}/minimum/argmin", "2 near"),
+    Number("LongMinimumLower", "envelope", f"{LONG}/minimum/value/lower", "5 down"),
+    Number("LongMinimumUpper", "envelope", f"{LONG}/minimum/value/upper", "5 up"),
+    Number("LongMinimumAt", "envelope", f"{LONG}/minimum/argmin", "2 near"),
+    Number("Crossing", "envelope", f"{LONG}/first_below/lower", "6 near"),
+    Number("FirstIntegerBelow", "envelope", f"{LONG}/integers/first_below", "integer"),
+    Number("IntegerMinimum", "envelope", f"{LONG}/integers/minimum/upper", "4 up"),
+    Number("IntegerMinimumAt", "envelope", f"{LONG}/integers/argmin", "integer"),
+    Number("HalfDUpto", "claims", _evidence("half_d"), "text", r"true on \[0, (\d+)\]"),
+    Number("HalfDMinimum", "claims", _evidence("half_d"), "text", r"minimum is ([\d.]+) d"),
+    # the comparison of the two bounds
+    Number("RatioPublished", "claims", _evidence("chen2023.600x"), "text", r"at least ([\d.]+) times"),
+    Number("RatioSharp", "claims", _evidence("chen2023.600x.repaired"), "text", r"([\d.]+) times"),
+    Number("RatioLong", "claims", _evidence("chen2023.600x.beyond"), "text", r"([\d.]+) times"),
+    Number("RatioSuprema", "claims", _evidence("chen2023.600x.suprema"), "text", r"ratio is ([\d.]+)"),
+    # the least-squares figure
+    Number("FitWindow", "least_squares", "config/window", "integer"),
+    Number("FitSeeds", "least_squares", "config/seeds/count()", "integer"),
+    Number("FitLast", "least_squares", f"{EXACT}/positions/-1", "integer"),
+    Number("FitExact", "least_squares", f"{EXACT}/last_enclosure/0", "4 scientific"),
+    Number("FitExactBits", "least_squares", f"{EXACT}/bits", "integer"),
+    Number("FitExactInside", "least_squares", f"{EXACT}/max_inside", "2 near"),
+    Number("FitDeviation", "least_squares", f"{EXACT}/standard_deviations/-1", "3 scientific"),
+    Number("FitMiss", "claims", _evidence("chen2023.fig2.almost_every"), "0 scientific", r"below (\S+)"),
+    Number("FitSingleLeast", "least_squares", f"{FITS}/name=float32 normal equations/max_beyond/min()", "0 near"),
+    Number("FitSingleMost", "least_squares", f"{FITS}/name=float32 normal equations/max_beyond/max()", "0 near"),
+    Number("FitDoubleLeast", "least_squares", f"{FITS}/name=float64 normal equations/max_beyond/min()", "0 scientific"),
+    Number("FitDoubleMost", "least_squares", f"{FITS}/name=float64 normal equations/max_beyond/max()", "0 scientific"),
+    Number("FitSvdLeast", "least_squares", f"{FITS}/name=float64 SVD/max_beyond/min()", "0 scientific"),
+    Number("FitSvdMost", "least_squares", f"{FITS}/name=float64 SVD/max_beyond/max()", "0 scientific"),
+    Number("RidgeMost", "least_squares", f"{FITS}/name=ridge 1/max_beyond/max()", "1 near"),
+    Number("RidgeBound", "least_squares", f"{FITS}/name=ridge 1/ridge_bound/max()", "0 up"),
+    # worst heads
+    Number("StabilityConstant", "amplification", "metrics/stability_constant", "4 near"),
+    Number("WorstHeadDim", "amplification", "config/head_dim", "integer"),
+    Number("WorstBase", "amplification", "config/base", "power"),
+    Number("WorstWindow", "amplification", "config/window", "integer"),
+    Number("WorstFactor", "amplification", "config/factor", "0 near"),
+    Number("WorstBoxMost", "amplification", "config/hmax/max()", "0 near"),
+    Number("WorstLinear", "amplification", "metrics/curves/method=linear/upper_bound/max()", "4 up"),
+    Number("WorstNone", "amplification", "metrics/curves/method=none&hmax=1.0/attained/max()", "1 down"),
+    Number("WorstNoneMost", "amplification", "metrics/curves/method=none/attained/max()", "0 down"),
+    Number("WorstNtk", "amplification", "metrics/curves/method=ntk&hmax=1.0/attained/max()", "1 down"),
+    Number("WorstDynamic", "amplification", "metrics/curves/method=dynamic&hmax=1.0/attained/max()", "1 down"),
+    Number("WorstYarn", "amplification", "metrics/curves/method=yarn&hmax=1.0/attained/max()", "1 down"),
+    Number("WorstLlamaThree", "amplification", "metrics/curves/method=llama3&hmax=1.0/attained/max()", "1 down"),
+    Number("EdgeAttained", "claims", _evidence("stability.edge"), "text", r"a\(1/2\) = ([\d.]+)"),
+    Number("EdgeConstant", "claims", _evidence("stability.edge"), "text", r"> ([\d.]+)"),
+    Number("EdgeWindow", "claims", _evidence("stability.edge"), "text", r"n = 0\.\.(\d+)"),
+    Number("EdgeBox", "claims", "metrics/claims/id=stability.edge/domain", "text", r"<= (\d+)$"),
+    Number("BeyondUnit", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 1\)"),
+    Number("BeyondTen", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 10\)"),
+    Number("BeyondHundred", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 100\)"),
+    Number("BeyondBox", "claims", _evidence("extrapolation.thousandfold"), "text", r"\(H = (\d+)\)$"),
+    Number("BeyondAt", "claims", _evidence("extrapolation.thousandfold"), "text", r"a\((\d+)\)"),
+    # a real checkpoint, not fine-tuned
+    Number("SmolFactor", "smollm2_perplexity", "config/factor", "0 near"),
+    Number("SmolLast", "smollm2_perplexity", "config/last_tokens", "integer"),
+    Number("SmolPasskeyMost", "smollm2_passkey", "config/contexts/max()", "integer"),
+    Number("SmolPasskeyTrained", "smollm2_passkey", "metrics/cases/method=none/k_max/max()", "integer"),
+    Number("SmolPasskeyLinear", "smollm2_passkey", "metrics/cases/method=linear/k_max/max()", "integer"),
+    # how it was computed
+    Number("VersionNumpy", "claims", "versions/numpy", "text"),
+    Number("VersionScipy", "claims", "versions/scipy", "text"),
+    Number("VersionSympy", "claims", "versions/sympy", "text"),
+    Number("VersionFlint", "claims", "versions/python-flint", "text"),
+)
+
+# What the published paper itself says, by the macro that quotes it: the value, and where it stands there.
+QUOTED = {
+    "PaperRatio": ("600", "Section 2.3"),
+    "PaperConstant": ("294.73", "Section 2.3"),
+    "PaperBlowUp": ("8000", "Fig. 2"),
+}

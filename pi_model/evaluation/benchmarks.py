@@ -1,0 +1,272 @@
+"""Zero-shot benchmarks through lm-evaluation-harness (Chen et al. 2023, arXiv:2306.15595, Table 5).
+
+The harness makes the prompts and the scores; here are the choice of tasks, local data in place of the hub, and the
+comparison of models on the same items. ``tasks/README.md`` says where the data comes from and how RACE is scored.
+"""
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+from pi_model.errors import RunError, UsageError
+from pi_model.evaluation.journal import LineJournal
+from pi_model.files import cache_dir, sha256_file
+
+TASK_FILES = Path(__file__).parent / "tasks"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark.
+
+    Attributes:
+        split: of the hub dataset; the harness's name for it.
+        columns: what each item must have, and what each must hold.
+        harness: its task file in the harness; None where the file is ours.
+    """
+
+    split: str
+    columns: dict[str, Callable[[Any], bool]]
+    harness: str | None = None
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _binary(value: Any) -> bool:
+    return value in (0, 1) and not isinstance(value, bool)
+
+
+_RACE = Task(
+    "test",
+    {
+        "article": _text,
+        "question": _text,
+        "options": lambda value: isinstance(value, list) and len(value) == 4 and all(map(_text, value)),
+        "answer": lambda value: value in ("A", "B", "C", "D"),
+    },
+)
+TASKS = {
+    "boolq": Task(
+        "validation", {"passage": _text, "question": _text, "label": _binary}, "super_glue/boolq/default.yaml"
+    ),
+    "piqa": Task("validation", {"goal": _text, "sol1": _text, "sol2": _text, "label": _binary}, "piqa/piqa.yaml"),
+    "race_m": _RACE,
+    "race_h": _RACE,
+    "winogrande": Task(
+        "validation",
+        {
+            "sentence": lambda value: isinstance(value, str) and "_" in value,
+            "option1": _text,
+            "option2": _text,
+            "answer": lambda value: value in ("1", "2"),
+        },
+        "winogrande/default.yaml",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A model's results on a task, item by item.
+
+    Attributes:
+        items: by metric ("acc" and, where the harness has it, "acc_norm"): 1 for every item that was right, else 0.
+    """
+
+    items: dict[str, list[float]]
+
+    def mean(self, metric: str) -> tuple[float, float | None]:
+        """Accuracy and its standard error; None for a single item."""
+        return _mean(np.array(self.items[metric]))
+
+    def gain(self, base: "Scores", metric: str) -> tuple[float, float | None]:
+        """Accuracy less that of another model on the same items, and its standard error, item by item."""
+        return _mean(np.array(self.items[metric]) - np.array(base.items[metric]))
+
+
+def _mean(values: np.ndarray) -> tuple[float, float | None]:
+    error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    return float(values.mean()), error
+
+
+def check_tasks(tasks: Sequence[str], data_dir: Path | None) -> None:
+    """Find what would stop a run before any model is loaded.
+
+    Raises:
+        UsageError: an unknown task, or no such folder.
+        RunError: the harness is not installed, or a local file is missing or not of its schema.
+    """
+    if unknown := sorted(set(tasks) - TASKS.keys()):
+        raise UsageError(f"tasks: unknown {', '.join(unknown)}, choose from {', '.join(TASKS)}")
+    if data_dir is not None:
+        if not data_dir.is_dir():
+            raise UsageError(f"data-dir: {data_dir} is no folder")
+        for task in tasks:
+            _check_file(task, data_dir / f"{task}.jsonl")
+    try:
+        import lm_eval  # noqa: F401
+    except ImportError as error:
+        raise RunError("benchmarks need a package: pip install 'position-interpolation[benchmarks]'") from error
+
+
+def _check_file(task: str, path: Path) -> None:
+    try:
+        # Not splitlines, which also splits at separators that may stand in a JSON string.
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "missing" if isinstance(error, FileNotFoundError) else f"not readable: {error}"
+        raise RunError(f"{path}: {reason}; {TASK_FILES.name}/README.md says what it holds and how to get it") from error
+    if lines == [""]:
+        raise RunError(f"{path}: the file is empty")
+    for number, line in enumerate(lines, 1):
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise RunError(f"{path}: line {number} is not JSON: {error}") from error
+        item = item if isinstance(item, dict) else {}
+        for column, good in TASKS[task].columns.items():
+            if column not in item:
+                raise RunError(f"{path}: line {number} has no {column!r}; it has {', '.join(item) or 'no columns'}")
+            if not good(item[column]):
+                raise RunError(f"{path}: line {number}: {column} cannot be {json.dumps(item[column])[:60]}")
+
+
+def benchmark(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[str],
+    *,
+    context_tokens: int,
+    bos: bool,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    batch_size: int = 8,
+    progress_folder: Path | None = None,
+    progress: bool = False,
+) -> dict[str, Scores]:
+    """A model's results, task by task.
+
+    Args:
+        model: a LLaMA in evaluation mode.
+        tokenizer: the model's own.
+        tasks: keys of `TASKS`.
+        context_tokens: longer prompts lose their beginning.
+        bos: whether prompts begin with the tokenizer's BOS.
+        data_dir: folder with a file ``TASK.jsonl`` for each task; None takes them from the hub.
+        limit: only the first so many items of each task.
+        batch_size: items in a forward pass.
+        progress_folder: where the results of finished tasks are kept, so that an interrupted run goes on with the next.
+            It must belong to this model alone; the caller removes it when all is done.
+        progress: show the harness's bars.
+
+    Raises:
+        UsageError: a limit or batch size below 1. RunError: a dataset cannot be had.
+    """
+    for name, number in (("limit", limit), ("batch_size", batch_size)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name}: must be at least 1, got {number}")
+    out = {}
+    for task in dict.fromkeys(tasks):
+        file = data_dir / f"{task}.jsonl" if data_dir else None
+        data = sha256_file(file) if file else "hub"
+        journal = LineJournal(progress_folder, f"benchmark {task} {data} {limit} {context_tokens} {bos}")
+        if "items" not in journal.done:
+            # Off a terminal, bars would be lines without number.
+            hidden = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
+            with hidden:
+                lm = _harness_model(model, tokenizer, context_tokens, bos, batch_size)
+                journal.write("items", _evaluate(lm, harness_task(task, file), limit))
+        out[task] = Scores(journal.done["items"])
+    return out
+
+
+def _harness_model(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos: bool, batch_size: int
+) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    return HFLM(
+        pretrained=model,
+        tokenizer=tokenizer,
+        backend="causal",
+        max_length=context_tokens,
+        add_bos_token=bos,
+        batch_size=batch_size,
+    )
+
+
+def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
+    """Models beside each other, a row for each task, metric and model.
+
+    Args:
+        scores: by model and task; the first model is the one that the others are set against.
+    """
+    base = next(iter(scores.values()))
+    rows = []
+    for task, of_base in base.items():
+        for metric, items in of_base.items.items():
+            for model, of_model in scores.items():
+                accuracy, error = of_model[task].mean(metric)
+                row = {"task": task, "metric": metric, "model": model, "items": len(items)}
+                row |= {"accuracy": accuracy, "stderr": error}
+                if of_model is not base:
+                    row["gain"], row["gain_stderr"] = of_model[task].gain(of_base, metric)
+                rows.append(row)
+    return rows
+
+
+def harness_task(name: str, file: Path | None = None) -> Any:
+    """The harness's object for a task, with its data.
+
+    Args:
+        name: a key of `TASKS`.
+        file: its items, instead of those on the hub.
+
+    Raises:
+        RunError: the data cannot be had.
+    """
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    task = TASKS[name]
+    folder = Path(lm_eval.__file__).parent / "tasks" if task.harness else TASK_FILES
+    content: dict[str, Any] = {"include": str(folder / (task.harness or f"{name}.yaml"))}
+    if file:
+        content |= {
+            "dataset_path": "json",
+            "dataset_name": None,
+            "dataset_kwargs": {"data_files": {task.split: str(file)}, "cache_dir": str(cache_dir() / "datasets")},
+            "training_split": None,
+        }
+    try:
+        with TemporaryDirectory() as temporary:
+            path = Path(temporary) / "task.yaml"
+            path.write_text(json.dumps(content))  # which is YAML
+            return TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
+    except (OSError, ValueError, RuntimeError, LookupError) as error:
+        raise RunError(
+            f"{name}: its data cannot be loaded: {str(error).splitlines()[0]}; --data-dir takes it from local files"
+        ) from error
+
+
+def _evaluate(lm: Any, task: Any, limit: int | None) -> dict[str, list[float]]:
+    from lm_eval.evaluator import evaluate
+
+    # The harness's simple_evaluate would do this, and also seed all generators and list the machine's packages.
+    task.set_config("num_fewshot", 0)
+    found = evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0)
+    (samples,) = found["samples"].values()
+    samples = sorted(samples, key=lambda sample: sample["doc_id"])
+    return {name: [float(one[name]) for one in samples] for name in ("acc", "acc_norm") if name in samples[0]}

@@ -1,0 +1,512 @@
+"""Memory, arithmetic and time of a training run, before it is paid for.
+
+A plan is a sheet of quantities, each a formula over those before it; the formula that is printed is the one that was
+evaluated. Memory is that of one rank under FSDP2 as `pi_model.parallel` sets it up and `pi_model.loss` computes the
+loss. Tests hold it against the allocations of real steps, and the arithmetic against torch's own count.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pi_model.config import Config
+from pi_model.errors import UsageError
+from pi_model.gpus import Gpu
+from pi_model.loss import BLOCK_TOKENS
+from pi_model.model import read_config
+from pi_model.recipes import LLAMA
+from pi_model.rope import read_extension
+
+# Models that need no config.json: LLaMA 1 (Touvron et al. 2023, arXiv:2302.13971, Table 2, and its published configs)
+# and SmolLM2-135M. Hidden, intermediate, layers, heads, key-value heads, vocabulary, window, tied.
+_KNOWN = {
+    LLAMA["7b"]: (4096, 11008, 32, 32, 32, 32000, 2048, False),
+    LLAMA["13b"]: (5120, 13824, 40, 40, 40, 32000, 2048, False),
+    LLAMA["33b"]: (6656, 17920, 60, 52, 52, 32000, 2048, False),
+    LLAMA["65b"]: (8192, 22016, 80, 64, 64, 32000, 2048, False),
+    "smollm2-135m": (576, 1536, 30, 9, 3, 49152, 8192, True),
+}
+_PAPER_CONTEXTS = (8192, 16384, 32768)
+
+# Share of a GPU's memory that tensors may take. The rest is for the CUDA context, NCCL's buffers and fragmentation:
+# an assumption, measured on no GPU here.
+USABLE = 0.9
+
+# Share of the peak arithmetic that a run reaches, recomputation counted as work: an assumption. For comparison, LLaMA
+# 65B was trained at 380 tokens a second on each A100 (arXiv:2302.13971, Section 2.4): 0.48, recomputation left out.
+UTILISATION = 0.4
+
+NODE_GPUS = 8  # in a machine
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One line of a plan.
+
+    Attributes:
+        unit: "bytes", "FLOP", "s", "h" or "" for a count.
+        formula: over the quantities before it and the givens.
+    """
+
+    name: str
+    value: float
+    unit: str
+    formula: str
+    meaning: str
+
+
+# name, unit, formula, meaning. Memory is one rank's; `width` is the bytes of a number in the forward pass.
+_SHEET = [
+    ("parameters", "", "layers * layer_parameters + root_parameters", "weights"),
+    ("micro_tokens", "", "micro_batch * sequence", "tokens in a forward pass"),
+    ("accumulation", "", "global_batch / (gpus * micro_batch)", "forward passes for a step"),
+    ("weights", "bytes", "4 * parameters / gpus", "float32 master weights"),
+    ("optimizer_state", "bytes", "8 * parameters / gpus", "AdamW's two moments, float32"),
+    ("gradients", "bytes", "4 * parameters / gpus", "float32, in shards"),
+    ("gathered_layer", "bytes", "width * layer_parameters", "one layer put together"),
+    ("gathered_root", "bytes", "width * root_parameters", "embedding, head and last norm put together"),
+    # Two norms (float32 input, its normalised form, the output), queries, keys, values and attention's output, the
+    # log-sum-exp of each head, and the MLP's gate, silu, up and product.
+    (
+        "layer_activations",
+        "bytes",
+        "micro_tokens * (2 * hidden * (4 + 2 * width) + 4 * heads"
+        " + width * (2 * queries + 2 * keys + 4 * intermediate))",
+        "what one layer saves for its backward pass",
+    ),
+    ("activations_kept", "bytes", "layers * layer_activations", "saved without checkpointing"),
+    (
+        "activations_checkpointed",
+        "bytes",
+        "layers * micro_tokens * width * hidden + layer_activations",
+        "each layer's input, and one layer recomputed",
+    ),
+    ("activations", "bytes", "activations_checkpointed if checkpointing else activations_kept", "as the run is set"),
+    ("final_activations", "bytes", "micro_tokens * hidden * (4 + 3 * width)", "last norm, and the loss's gradient"),
+    (
+        "logits",
+        "bytes",
+        "(12 if micro_tokens > block else 8) * min(block, micro_tokens) * vocabulary",
+        "a block's logits and what they are made from",
+    ),
+    # float32 is added in place; bfloat16 makes the product first, and on a CPU its float32 copy.
+    (
+        "head_product",
+        "bytes",
+        "0 if width == 4 else (2 if cuda else 6) * vocabulary * hidden",
+        "a block's share of the head's gradient",
+    ),
+    ("whole_logits", "bytes", "8 * micro_tokens * vocabulary", "for comparison: float32, and their gradient"),
+    ("kv_cache", "bytes", "2 * layers * keys * width * context", "one sequence of L' tokens, in generation"),
+    ("held", "bytes", "weights + optimizer_state + (gradients if accumulation > 1 else 0)", "all through a step"),
+    (
+        "peak_at_loss",
+        "bytes",
+        "held + gathered_root + gathered_layer + 4 * vocabulary * hidden + final_activations"
+        " + max(logits, 6 * min(block, micro_tokens) * vocabulary + head_product)"
+        " + (layers * micro_tokens * width * hidden if checkpointing else activations_kept)",
+        "with the head's gradient",
+    ),
+    (
+        "backward_buffers",
+        "bytes",
+        "gathered_root + width * vocabulary * hidden + 3 * gathered_layer",
+        "a layer, its gradients, the layer before it, and the head with its gradient",
+    ),
+    (
+        "backward_values",
+        "bytes",
+        "micro_tokens * max(20 * hidden, width * (2 * intermediate + hidden))",
+        "gradients of a norm or an MLP",
+    ),
+    (
+        "peak_at_last_layer",
+        "bytes",
+        "held + activations + backward_values + backward_buffers",
+        "where the backward pass begins",
+    ),
+    ("gradients_behind", "bytes", "4 * max(layers - 2, 0) * layer_parameters / gpus", "of the layers done by then"),
+    (
+        "peak_at_second_layer",
+        "bytes",
+        "held + (0 if accumulation > 1 else gradients_behind) + backward_values + backward_buffers"
+        " + (4 * layer_parameters if layers > 2 else 0)"
+        " + (2 * micro_tokens * width * hidden if checkpointing else layer_activations) + layer_activations",
+        "where it nears its end, with the float32 gradients of the layer after it on their way",
+    ),
+    (
+        "peak_at_root",
+        "bytes",
+        "weights + optimizer_state + gradients + gathered_root + 4 * root_parameters",
+        "where embedding and head have their gradients reduced",
+    ),
+    (
+        "peak_at_update",
+        "bytes",
+        "weights + optimizer_state + gradients + (4 * parameters if cuda else 8 * vocabulary * hidden) / gpus",
+        "with AdamW's temporaries, on a GPU for all weights at once",
+    ),
+    (
+        "peak",
+        "bytes",
+        "max(peak_at_loss, peak_at_last_layer, peak_at_second_layer, peak_at_root, peak_at_update)",
+        "the largest of these",
+    ),
+    ("room", "bytes", "usable * memory", "what tensors may take on this GPU"),
+    ("tokens", "", "global_batch * sequence", "of a step, over all ranks"),
+    (
+        "layer_matrix",
+        "",
+        "hidden * (2 * queries + 2 * keys + 3 * intermediate)",
+        "weights of a layer that multiply",
+    ),
+    (
+        "model_flops",
+        "FLOP",
+        "tokens * (6 * (layers * layer_matrix + vocabulary * hidden) + 6 * layers * queries * sequence)",
+        "a step's, attention over the causal half, recomputation left out",
+    ),
+    # Attention: two products forward, five backward (the scores once more), each 2 queries sequence / 2 a token. Torch
+    # recomputes a layer as far as its last saved tensor, which leaves the MLP's last product out.
+    (
+        "executed_flops",
+        "FLOP",
+        "tokens * (6 * (layers * layer_matrix + vocabulary * hidden) + 7 * layers * queries * sequence"
+        " + (layers * 2 * (layer_matrix - hidden * intermediate + queries * sequence) if checkpointing else 0))",
+        "a step's, recomputation counted",
+    ),
+    (
+        "traffic",
+        "bytes",
+        "accumulation * (gpus - 1) / gpus"
+        " * (width * (2 * layers * layer_parameters + root_parameters) + 4 * parameters)",
+        "a rank receives in a step: weights twice, gradients once",
+    ),
+    ("compute_time", "s", "executed_flops / (gpus * peak_flops * utilisation)", "of a step"),
+    ("traffic_time", "s", "traffic / link", "of a step, at the link's data-sheet speed"),
+    ("step_time", "s", "max(compute_time, traffic_time)", "traffic hidden behind arithmetic, or the other way round"),
+    ("run_time", "h", "steps * step_time / 3600", "evaluation and checkpoints left out"),
+    ("gpu_hours", "h", "gpus * run_time", "of the run"),
+]  # fmt: skip
+_COMPILED = [compile(formula, name, "eval") for name, _, formula, _ in _SHEET]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a plan needs to know of an architecture; sizes in numbers, `queries` and `keys` over all heads."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    queries: int
+    keys: int
+    vocabulary: int
+    layer_parameters: int
+    root_parameters: int
+
+    @classmethod
+    def of(cls, config: LlamaConfig) -> "Shape":
+        """Read off a config, its parameters counted on the meta device."""
+        one_layer = LlamaConfig.from_dict(config.to_dict() | {"num_hidden_layers": 1})
+        with torch.device("meta"):
+            model = LlamaForCausalLM(one_layer)
+        layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
+        attention = model.model.layers[0].self_attn
+        return cls(
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            queries=attention.q_proj.out_features,
+            keys=attention.k_proj.out_features,
+            vocabulary=config.vocab_size,
+            layer_parameters=layer,
+            root_parameters=sum(parameter.numel() for parameter in model.parameters()) - layer,
+        )
+
+
+def architecture(config: Config) -> LlamaConfig:
+    """The architecture that a run trains, from at most one config.json and never the network.
+
+    Raises:
+        UsageError: it is neither known nor here. RunError: its config.json is broken.
+    """
+    if made := config.architecture:
+        heads = (made.layers, made.heads, made.kv_heads)
+        return _llama(made.hidden, made.intermediate, *heads, made.vocabulary, config.window_tokens, True)
+    return _named(config.model or "")
+
+
+def _named(model: str) -> LlamaConfig:
+    if model in _KNOWN:
+        return _llama(*_KNOWN[model])
+    if not Path(model).is_dir():
+        names = ", ".join(f"llama-{size}" for size in LLAMA)
+        raise UsageError(f"model: {model} is no folder here; give one with a config.json, smollm2-135m, or {names}")
+    return LlamaConfig.from_dict(read_config(Path(model)))
+
+
+def _llama(
+    hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, vocabulary: int, window: int, tied: bool
+) -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=intermediate,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        vocab_size=vocabulary,
+        max_position_embeddings=window,
+        tie_word_embeddings=tied,
+    )
+
+
+def settings(model: str, context_tokens: int | None = None) -> tuple[str, list[str]]:
+    """The recipe and its overrides that extend a model with the paper's settings.
+
+    Args:
+        model: llama-7b to llama-65b, smollm2-135m, or a folder.
+        context_tokens: L'; None is 8192, or the model's own window where that is longer.
+
+    Raises:
+        UsageError: no such model, or a context below its window. RunError: its config.json is broken.
+    """
+    size = model.removeprefix("llama-")
+    known = size in LLAMA
+    window = read_extension(_named(LLAMA[size] if known else model)).context_tokens
+    context = context_tokens or max(_PAPER_CONTEXTS[0], window)
+    if context < window:
+        raise UsageError(f"context: {context} is shorter than the {window} tokens that {model} has")
+    named = next((length for length in _PAPER_CONTEXTS if length >= context), _PAPER_CONTEXTS[-1])
+    changes = [] if known else [f"model={model}", f"window_tokens={window}"]
+    if changes or named != context:
+        changes.append(f"factor={context / window!r}")
+    if context == window:
+        changes.append("method=none")
+    return f"llama_{size if known else '7b'}_{named}_pi", changes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run takes on so many GPUs."""
+
+    config: Config
+    gpu: Gpu
+    gpus: int
+    givens: dict[str, Any]
+    quantities: dict[str, Quantity]
+
+    def __getitem__(self, name: str) -> float:
+        return self.quantities[name].value
+
+    @property
+    def fits(self) -> bool:
+        """Whether each GPU has room for its share."""
+        return self["peak"] <= self["room"]
+
+
+def plan(
+    config: Config, shape: Shape, gpu: Gpu, gpus: int, *, utilisation: float = UTILISATION, usable: float = USABLE
+) -> Plan:
+    """Evaluate the sheet.
+
+    Args:
+        config: the run, as it is.
+        gpus: any number, also one that the global batch cannot be shared by.
+        utilisation: share of the peak arithmetic that the run reaches.
+        usable: share of a GPU's memory that tensors may take.
+
+    Raises:
+        UsageError: a share outside (0, 1], or no GPU at all.
+    """
+    for name, share in (("utilisation", utilisation), ("usable", usable)):
+        if not 0 < share <= 1:
+            raise UsageError(f"{name}: must be above 0 and at most 1, got {share}")
+    if gpus < 1:
+        raise UsageError(f"gpus: must be at least 1, got {gpus}")
+    values: dict[str, Any] = asdict(shape) | {
+        "gpus": gpus,
+        "micro_batch": config.micro_batch,
+        "global_batch": config.global_batch,
+        "sequence": config.training_tokens,
+        "context": config.context_tokens,
+        "steps": config.steps,
+        "width": 2 if config.dtype == "bfloat16" else 4,
+        "checkpointing": config.activation_checkpointing,
+        "cuda": config.device == "cuda",
+        "block": BLOCK_TOKENS,
+        "memory": gpu.memory,
+        "usable": usable,
+        "peak_flops": gpu.bfloat16 if config.dtype == "bfloat16" else gpu.float32,
+        "utilisation": utilisation,
+        "link": gpu.node_link if gpus <= NODE_GPUS else gpu.cluster_link,
+    }
+    givens, quantities = dict(values), {}
+    for (name, unit, formula, meaning), code in zip(_SHEET, _COMPILED, strict=True):
+        values[name] = eval(code, {"__builtins__": {}, "max": max, "min": min}, values)
+        quantities[name] = Quantity(name, values[name], unit, formula, meaning)
+    return Plan(config, gpu, gpus, givens, quantities)
+
+
+def fewest_gpus(config: Config, shape: Shape, gpu: Gpu, *, usable: float = USABLE) -> int | None:
+    """The smallest number of GPUs on which a run fits, as its config is; None where no number is enough.
+
+    Memory falls as GPUs are added, down to what one window and one layer take on every rank.
+    """
+
+    def fits(gpus: int) -> bool:
+        return plan(config, shape, gpu, gpus, usable=usable).fits
+
+    high = 1
+    while not fits(high):
+        if high > 2**20:
+            return None
+        high *= 2
+    low = high // 2  # does not fit, or is 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def usable_counts(config: Config) -> list[int]:
+    """Numbers of GPUs that can share the global batch evenly, in micro batches as they are."""
+    share = config.global_batch // config.micro_batch
+    return [number for number in range(1, share + 1) if config.global_batch % (number * config.micro_batch) == 0]
+
+
+def advise(
+    config: Config,
+    shape: Shape,
+    gpu: Gpu,
+    gpus: int | None = None,
+    *,
+    fixed: Collection[str] = (),
+    utilisation: float = UTILISATION,
+    usable: float = USABLE,
+) -> Plan:
+    """The fastest of the plans that fit; of equally fast ones the recipe's micro batch, then the least memory.
+
+    Args:
+        config: the run; only micro_batch and activation_checkpointing are changed, which the result does not depend on.
+        gpus: None is the fewest that fit and can share the global batch.
+        fixed: fields to leave as they are.
+
+    Returns:
+        A plan. Where nothing fits, the one that needs least memory, whose `fits` is False.
+
+    Raises:
+        UsageError: the global batch cannot be shared by so many GPUs.
+    """
+    micro = [config.micro_batch] if "micro_batch" in fixed else usable_counts(replace(config, micro_batch=1))
+    kept = [config.activation_checkpointing] if "activation_checkpointing" in fixed else [False, True]
+    if gpus is not None and gpus < 1:
+        raise UsageError(f"gpus: must be at least 1, got {gpus}")
+    if gpus is None:
+        smallest = replace(config, micro_batch=micro[0], activation_checkpointing=kept[-1])
+        counts = usable_counts(smallest)
+        fewest = fewest_gpus(smallest, shape, gpu, usable=usable)
+        gpus = next((count for count in counts if fewest and count >= fewest), counts[-1] if counts else 1)
+    plans = [
+        plan(
+            replace(config, micro_batch=size, activation_checkpointing=checkpointing),
+            shape,
+            gpu,
+            gpus,
+            utilisation=utilisation,
+            usable=usable,
+        )
+        for checkpointing in kept
+        for size in micro
+        if config.global_batch % (gpus * size) == 0
+    ]
+    if not plans:
+        config.accumulation(gpus)  # raises, with the reason
+    fitting = [one for one in plans if one.fits]
+    if not fitting:
+        return min(plans, key=lambda one: one["peak"])
+    # The sheet does not know what small products cost: as long as nothing is lost, micro batches stay as they are.
+    return min(fitting, key=lambda one: (one["step_time"], one.config.micro_batch != config.micro_batch, one["peak"]))
+
+
+def paper_gpus(config: Config) -> int | None:
+    """A100s that Chen et al. 2023 (Section 3.1) used for this model and window; None where they have no such run."""
+    if config.model not in LLAMA.values() or config.context_tokens not in _PAPER_CONTEXTS:
+        return None
+    return 32 if config.context_tokens == 8192 and config.model != LLAMA["65b"] else 128
+
+
+def report(planned: Plan, fewest: int | None) -> dict[str, Any]:
+    """A plan as JSON values.
+
+    Args:
+        fewest: of `fewest_gpus` for the same config.
+    """
+    config = planned.config
+    return {
+        "model": config.model,
+        "context_tokens": config.context_tokens,
+        "sequence_tokens": config.training_tokens,
+        "global_batch": config.global_batch,
+        "dtype": config.dtype,
+        "gpus": planned.gpus,
+        "gpu": planned.gpu.name,
+        "gpu_facts": asdict(planned.gpu),
+        "fits": planned.fits,
+        "fewest_gpus": fewest,
+        "micro_batch": config.micro_batch,
+        "accumulation": config.accumulation(planned.gpus),
+        "activation_checkpointing": config.activation_checkpointing,
+        "paper_a100s": paper_gpus(config),
+        "givens": planned.givens,
+        "quantities": {
+            name: {"value": one.value, "unit": one.unit, "formula": one.formula, "meaning": one.meaning}
+            for name, one in planned.quantities.items()
+        },
+    }
+
+
+def table(content: dict[str, Any], *, explain: bool) -> str:
+    """A report for people; with `explain`, the formula under each number."""
+    checkpointing = "with" if content["activation_checkpointing"] else "without"
+    lines = [
+        f"{content['model'] or 'a new model'}, {content['sequence_tokens']} tokens, {content['global_batch']} windows "
+        f"a step, on {content['gpus']} x {content['gpu']}: micro_batch {content['micro_batch']}, "
+        f"{content['accumulation']} a step, {checkpointing} activation checkpointing"
+    ]
+    for name, one in content["quantities"].items():
+        value, unit = _readable(one["value"], one["unit"])
+        lines.append(f"{name:>26} {value:>12} {unit:5} {one['meaning']}")
+        if explain:
+            lines.append(f"{'':>26} = {one['formula']}")
+    if explain:
+        lines += [f"{name:>26} {value:>12}" for name, value in content["givens"].items()]
+        lines.append(f"peak_flops, memory and link: {content['gpu_facts']['source']}; utilisation and usable: assumed")
+    fewest = content["fewest_gpus"]
+    lines.append(f"fits: {'yes' if content['fits'] else 'no'}; fewest GPUs with room for this: {fewest or 'none'}")
+    if content["paper_a100s"]:
+        lines.append(f"the paper used {content['paper_a100s']} A100")
+    return "\n".join(lines)
+
+
+def _readable(value: float, unit: str) -> tuple[str, str]:
+    if unit == "bytes":
+        return f"{value / 2**30:,.3f}", "GiB"
+    if unit == "FLOP":
+        return f"{value / 1e15:,.3f}", "PFLOP"
+    return (f"{value:,.0f}" if value == int(value) else f"{value:,.3f}"), unit
+
+
+def shortfall(planned: Plan, fewest: int | None) -> str:
+    """Why a run does not fit, and what would help."""
+    need, room = planned["peak"] / 2**30, planned["room"] / 2**30
+    remedy = "no number of them has: a shorter sequence or a larger GPU is needed"
+    if fewest:
+        most = planned.config.global_batch // planned.config.micro_batch
+        remedy = f"{fewest} would have it" + (f", but the batch can be shared by {most} at most" * (fewest > most))
+    return f"does not fit: {need:.1f} GiB on each of {planned.gpus} GPUs that have room for {room:.1f}; {remedy}"

@@ -1,0 +1,66 @@
+"""lm-evaluation-harness's own command on an exported folder."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pi_model.model import load_checkpoint
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness: lm_eval is not installed"
+)
+
+TASK = """\
+task: grass
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {data}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "{{{{answer}}}}"
+metric_list:
+  - metric: acc
+"""
+ITEMS = [
+    {"question": "The grass is", "choices": ["green", "blue"], "answer": 0},
+    {"question": "The sky is green. The sky is", "choices": ["yellow", "blue"], "answer": 1},
+    {"question": "The sun is blue. " * 6 + "The sun is", "choices": ["yellow", "back again"], "answer": 0},
+]
+
+
+def log_likelihood(folder, question: str, choice: str) -> float:
+    checkpoint = load_checkpoint(folder)
+    before = checkpoint.tokenizer(question)["input_ids"]
+    ids = checkpoint.tokenizer(f"{question} {choice}")["input_ids"]
+    scores = checkpoint.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    return sum(float(scores[place - 1, ids[place]]) for place in range(len(before), len(ids)))
+
+
+@pytest.mark.parametrize("method", ["linear"])
+def test_lm_evaluation_harness_scores_a_folder_as_we_do(method, extended, tmp_path):
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+    (tmp_path / "grass.yaml").write_text(TASK.format(data=tmp_path / "items.jsonl"))
+    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--device", "cpu", "--batch_size", "1"]
+    command += ["--model_args", f"pretrained={extended[method]},dtype=float32"]
+    command += ["--tasks", "grass", "--include_path", str(tmp_path)]
+    command += ["--output_path", str(tmp_path / "out"), "--log_samples"]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=os.environ | offline, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (samples,) = (tmp_path / "out").rglob("samples_grass_*.jsonl")
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert len(lines) == len(ITEMS)
+    for line in lines:
+        item = line["doc"]
+        theirs = [float(response[0][0]) for response in line["resps"]]
+        ours = [log_likelihood(extended[method], item["question"], choice) for choice in item["choices"]]
+        assert theirs == pytest.approx(ours, abs=1e-3)
+        assert line["acc"] == (max(range(2), key=ours.__getitem__) == item["answer"])

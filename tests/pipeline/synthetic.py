@@ -1,0 +1,91 @@
+"""Records of the shape that studies of training write, with made-up numbers: nothing was trained."""
+
+from experiments import record
+
+WINDOW = 256
+WINDOWS = (64, 128, 256, 512, 1024, 2048)
+
+
+def entry(step, perplexity, k_max):
+    """A measurement with the same perplexities, by window, on both corpora."""
+    measured = {
+        str(window): {"loss_nats": loss, "perplexity": 0.0, "tokens": 100, "documents": 5, "loss_nats_stderr": 0.1}
+        for window, loss in perplexity.items()
+    }
+    return {"step": step, "perplexity": {"books": measured, "code": measured}, "k_max": k_max, "accuracy": {}}
+
+
+def losses(*, up_to, own=3.0, slope=0.0):
+    """Loss `own` inside the trained window, changing by `slope` with each doubling beyond it."""
+    return {w: own + slope * max(0, (w // WINDOW).bit_length() - 1) for w in WINDOWS if w <= up_to}
+
+
+def run(method, factor, seed, *, start, end, k_max, steps=(0, 10, 50)):
+    """A curve from `start` to `end`, (own, slope) of `losses`."""
+    curve = []
+    for number, step in enumerate(steps):
+        share = number / (len(steps) - 1)
+        own, slope = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+        curve.append(entry(step, losses(up_to=factor * WINDOW, own=own + 0.001 * seed, slope=slope), k_max))
+    return {"method": method, "factor": factor, "peak_lr": 1e-4, "seed": seed, "curve": curve}
+
+
+def tables(*, seeds=2, base_k_max=256, pi_end=(2.99, -0.1), direct_end=(3.1, 0.3)):
+    """Metrics of ``tiny_tables`` in which the paper's picture holds, unless told otherwise."""
+    runs = []
+    for factor in (2, 4, 8):
+        for seed in range(seeds):
+            runs.append(
+                run(
+                    "linear",
+                    factor,
+                    seed,
+                    start=(3.5, 0.1),
+                    end=(pi_end[0] + factor / 1000, pi_end[1]),
+                    k_max=256 * factor,
+                )
+            )
+            runs.append(run("none", factor, seed, start=(3.0, 2.0), end=direct_end, k_max=WINDOW))
+    return {
+        "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
+        "steps_tokens": 4096,
+        "runs": runs,
+        "base": entry(0, losses(up_to=2048, own=3.0, slope=2.0), base_k_max),
+    }
+
+
+def methods():
+    """Metrics of ``tiny_methods``."""
+    made = tables()
+    entries = {name: entry(0, losses(up_to=1024), 256) for name in ("none", "linear", "ntk", "dynamic", "yarn")}
+    rows = {name: {"factor": 4, "zero_shot": e, "fine_tuned": e, "steps": 30} for name, e in entries.items()}
+    return {key: made[key] for key in ("model", "steps_tokens", "base")} | {"methods": rows}
+
+
+def write(study, metrics, *, label="", live=True, **more):
+    """A whole record around such metrics, where `record.RESULTS` is."""
+    name = f"{study}@{label}" if label else study
+    config = {"seed": 0}
+    made = {
+        "schema": record.SCHEMA,
+        "study": study,
+        "label": label,
+        "says": "made up for a test",
+        "command": f"python -m experiments {study}",
+        "config": config,
+        "config_sha256": record.digest(config),
+        "code_sha256": "",
+        "inputs": {},
+        "code": {},
+        "written": "2000-01-01T00:00:00+00:00",
+        "commit": "0" * 40,
+        "dirty": False,
+        "python": "3",
+        "versions": {},
+        "device": "no device",
+        "wall_seconds": 1.0,
+        "peak_memory_gib": 0.1,
+        "metrics": metrics,
+        **more,
+    }
+    record.write(made, record.path_of(name, live=live))

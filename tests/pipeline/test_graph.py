@@ -1,0 +1,100 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from experiments import graph
+from experiments.graph import Step, run_steps
+
+
+@pytest.fixture(autouse=True)
+def build(tmp_path, monkeypatch):
+    monkeypatch.setattr(graph, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(graph, "DURATIONS", tmp_path / "durations.json")
+    return tmp_path
+
+
+def step(name, program, **more):
+    return Step(name, [sys.executable, "-c", program], 0.1, **{"cores": 1, **more})
+
+
+def test_every_step_runs_and_its_duration_is_kept(build):
+    steps = [step(name, f"open({str(build / name)!r}, 'w')") for name in "abc"]
+    assert run_steps(steps) == 0
+    assert {path.name for path in build.iterdir()} >= {"a", "b", "c"}
+    assert set(json.loads(graph.DURATIONS.read_text())) == {"a", "b", "c"}
+
+
+def test_the_last_step_waits_for_all_others(build):
+    slow = step("slow", f"import time; time.sleep(0.5); open({str(build / 'slow')!r}, 'w')")
+    last = step("last", f"open({str(build / 'slow')!r})", last=True)
+    assert run_steps([last, slow]) == 0
+
+
+def test_a_failed_step_shows_its_last_words_and_stops_what_waits(build, capsys):
+    failing = step("failing", "print('much before'); raise SystemExit('the disk is full')", cores=None)
+    never = step("never", f"open({str(build / 'never')!r}, 'w')", last=True)
+    assert run_steps([failing, never]) == 1
+    said = capsys.readouterr()
+    assert "the disk is full" in said.out + said.err
+    assert not (build / "never").exists()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
+@given(st.lists(st.sampled_from([1, 2, None]), min_size=1, max_size=4))
+def test_no_more_cores_are_used_than_there_are(build, wanted):
+    log = build / "log"
+    log.write_text("")
+    program = f"""
+import os, time
+def say(text):
+    file = os.open({str(log)!r}, os.O_WRONLY | os.O_APPEND)
+    os.write(file, text.encode())
+say("+%s\\n"); time.sleep(0.1); say("-%s\\n")
+"""
+    there_are = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    steps = [
+        step(str(n), program.replace("%s", str(min(c or there_are, there_are))), cores=c) for n, c in enumerate(wanted)
+    ]
+    assert run_steps(steps) == 0
+    used = 0
+    for line in log.read_text().split():
+        used += int(line)
+        assert used <= there_are
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_ending_the_runner_ends_its_steps_and_what_they_started(build, how):
+    pid = build / "pid"
+    child = f"""
+import subprocess, sys
+one = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open({str(pid)!r}, "w").write(str(one.pid))
+one.wait()
+"""
+    program = f"""
+import sys
+from pathlib import Path
+from experiments import graph
+graph.LOGS, graph.DURATIONS = Path({str(build / "logs")!r}), Path({str(build / "durations.json")!r})
+graph.run_steps([graph.Step("long", [sys.executable, "-c", {child!r}], 60)])
+"""
+    runner = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    while not (pid.exists() and pid.read_text()):
+        time.sleep(0.05)
+    runner.send_signal(how)
+    assert runner.wait(timeout=20) != 0
+    for _ in range(100):
+        try:
+            os.kill(int(pid.read_text()), 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the step's own process lives on")

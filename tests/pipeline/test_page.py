@@ -1,0 +1,101 @@
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from experiments import record
+from figures.__main__ import drawn, write_page
+from figures.reproduction import EXPERIMENTS
+from tests.pipeline import synthetic
+
+CLAIM = {
+    "id": "eq8",
+    "verdict": "holds",
+    "says": "|a| <= B & more",
+    "source": "here",
+    "domain": "d > 2",
+    "evidence": "<proof>",
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    synthetic.write("tiny_tables", synthetic.tables())
+    synthetic.write("claims", {"claims": [CLAIM]})
+    config = {"head_dim": 8, "window": 4, "factor": 2.0, "feature": 1}
+    curves = {"positions": list(range(9)), "extrapolated": [0.5] * 9, "interpolated": [0.5] * 9}
+    synthetic.write("positions", curves, live=False, config=config, code={"experiments.positions": "of another day"})
+    return tmp_path
+
+
+def make(folder):
+    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
+    return (folder / "index.html").read_text()
+
+
+def elements(text):
+    return list(ET.fromstring(text.split("\n", 1)[1]).iter())
+
+
+def test_the_page_is_well_formed_and_fetches_nothing(folder):
+    for element in elements(make(folder)):
+        assert element.tag not in ("script", "link", "iframe", "object")
+        assert element.get("src", "data:").startswith("data:")
+        assert element.get("href", "#").startswith(("#", "https://arxiv.org/"))
+        assert "url(" not in (element.text or "")
+
+
+def test_every_link_inside_the_page_has_its_target_and_ids_are_unique(folder):
+    found = elements(make(folder))
+    ids = [element.get("id") for element in found if element.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {e.get("href")[1:] for e in found if e.get("href", "").startswith("#")} <= set(ids)
+
+
+def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
+    text = make(folder)
+    page = "".join(ET.fromstring(text.split("\n", 1)[1]).itertext())
+    for one in EXPERIMENTS.values():
+        assert one.outcome().verdict in page
+        assert one.says in page
+    assert CLAIM["says"] in page
+    assert CLAIM["evidence"] in page
+    assert "python -m experiments tiny_tables" in page
+    assert "positions, recorded (code changed since)" in page
+    assert "tiny_tables, live" in page
+
+
+def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(folder):
+    found = elements(make(folder))
+    pictures = [element for element in found if element.tag == "img"]
+    assert pictures
+    assert all(element.get("alt") for element in pictures)
+    assert all(e.get("tabindex") == "0" and e.get("aria-label") for e in found if e.get("class") == "wide")
+
+
+def test_the_same_records_give_the_same_bytes(folder):
+    assert make(folder) == make(folder)
+
+
+def test_figures_and_page_need_no_display_and_no_network(folder):
+    program = f"""
+import socket
+def refuse(*_, **__):
+    raise AssertionError("a connection was asked for")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from pathlib import Path
+from experiments import record
+record.RESULTS = Path({str(folder / "results")!r})
+from figures.__main__ import drawn, write_page
+folder = Path({str(folder)!r})
+write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
+"""
+    without = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
+    environment = {key: value for key, value in os.environ.items() if key not in without}
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=root)
+    assert (folder / "index.html").exists()

@@ -1,0 +1,249 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+import pi_theory.claims  # noqa: F401  fills the registry
+from experiments import record
+from experiments.record import RecordError
+from experiments.study import load
+from paper import generate, lint
+from paper.__main__ import FOLDER, build
+from paper.numbers import NUMBERS, QUOTED, Number
+from pi_theory.bound import REGISTRY
+
+TEXT = (FOLDER / "main.tex").read_text()
+
+# the studies behind the report; the slow ones at toy size
+STUDIES = {
+    "positions": {},
+    "landscape": {},
+    "envelope": {},
+    "amplification": {"head_dim": 8, "window": 32, "positions": 6},
+    "least_squares": {"head_dim": 16, "window": 64, "seeds": [0], "zoom": [10, 20], "stride": 1, "exact_stride": 8},
+}
+
+
+def claims_of_the_readme():
+    """The claims record without settling the claims, which test_claims does."""
+    lines = (record.ROOT / "README.md").read_text().splitlines()
+    for bound in REGISTRY.values():
+        line = next(line for line in lines if f" {bound.says} *(".replace("|", "\\|") in line)
+        verdict, _, domain, evidence = (
+            cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]
+        )
+        yield {
+            "id": bound.id,
+            "statement": bound.statement,
+            "verdict": verdict.strip("*"),
+            "domain": domain,
+            "evidence": evidence,
+        }
+
+
+def made_up_heads():
+    """A record in the shape of a heads study, of two heads and one pair each."""
+
+    def head(value):
+        one = {name: {"median": value, "max": 2 * value} for name in generate._QUANTITIES}
+        return {"uniform": one, "attended": {name: {"median": 0, "max": 3 * value} for name in one}}
+
+    verdict = {"claim": "It is so", "rule": "refuted where it is not", "verdict": "refuted"}
+    return {"heads": [head(0.125), head(0.25)], "verdicts": [verdict], "model": {"name": "made_up"}}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Records of every study that the report reads."""
+    recorded = record.RESULTS / "recorded"
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("results")
+        patch.setattr(record, "RESULTS", folder)
+        for name, changes in STUDIES.items():
+            found = load(name)
+            made = replace(found, config={**found.config, **changes}).measure()
+        for name, metrics in {
+            "claims": {"claims": list(claims_of_the_readme())},
+            "tiny_heads": made_up_heads(),
+        }.items():
+            record.write({**made, "study": name, "metrics": metrics}, record.path_of(name, live=True))
+        shutil.copytree(recorded, folder / "recorded")
+        yield folder
+
+
+@pytest.fixture
+def generated(results, tmp_path):
+    generate.write(tmp_path)
+    return tmp_path
+
+
+def with_text(addition):
+    return TEXT.replace(r"\maketitle", rf"\maketitle {addition}", 1)
+
+
+def test_the_text_holds_no_number_that_a_record_could_hold():
+    assert lint.faults(TEXT) == []
+
+
+@pytest.mark.parametrize(
+    "typed", ["0.6287", "took 45 seconds", "$1.1395$", "$d=1748$", "$45$ seconds", r"\[ x \ge 4505.68 \]", "8 heads"]
+)
+def test_a_number_typed_by_hand_is_found(typed):
+    (fault,) = lint.faults(with_text(typed))
+    assert "typed by hand" in fault
+    assert re.search(r"[\d.]*\d", typed)[0] in fault
+
+
+@pytest.mark.parametrize(
+    "typed", ["Theorem~2.1", r"$\tfrac12$", r"$8\sin^2\frac x4$", "Llama~3", r"\cite{chen2023}", "% 0.6287", "$n=0$"]
+)
+def test_mathematics_and_names_may_be_typed(typed):
+    assert lint.faults(with_text(typed + "\n")) == []
+
+
+def test_a_number_in_a_definition_of_the_preamble_is_found():
+    (fault,) = lint.faults(TEXT.replace(r"\title", r"\newcommand{\minimum}{0.6287} \title", 1))
+    assert "0.6287" in fault
+
+
+def test_an_undefined_macro_an_unused_one_and_a_figure_without_its_script_are_found():
+    (undefined,) = lint.faults(with_text(r"$\NoSuchNumber$"))
+    assert r"\NoSuchNumber" in undefined
+    (unused,) = lint.faults(TEXT.replace(r"\SharpMidpoint", r"\TaylorMidpoint"))
+    assert r"\SharpMidpoint" in unused
+    (scriptless,) = lint.faults(TEXT.replace(r"\script{figures/amplification.py}", ""))
+    assert "figures/amplification.py" in scriptless
+
+
+def test_macro_names_are_letters_and_unique():
+    names = [number.macro for number in NUMBERS] + list(QUOTED)
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[A-Z][A-Za-z]+", name) for name in names)
+
+
+def test_every_reference_is_cited_and_every_citation_has_its_reference():
+    cited = {key.strip() for keys in re.findall(r"\\cite[tp]?\{(.+?)\}", TEXT) for key in keys.split(",")}
+    entries = re.findall(r"^@\w+\{(\w+),", (FOLDER / "refs.bib").read_text(), re.MULTILINE)
+    assert sorted(cited) == sorted(entries)
+
+
+def test_what_is_generated_agrees_with_the_records(generated):
+    assert generate.stale(generated) == []
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.macro)
+def test_a_macro_that_differs_from_its_record_is_found(generated, number):
+    path = generated / "numbers.tex"
+    line = next(line for line in path.read_text().splitlines() if f"{{\\{number.macro}}}" in line)
+    changed = re.sub(r"\d(?=\D*$)", lambda digit: str((int(digit[0]) + 1) % 10), line)
+    path.write_text(path.read_text().replace(line, changed))
+    assert f"numbers.tex: {line}" in generate.stale(generated)
+
+
+def test_a_record_measured_anew_makes_its_macro_stale(generated, results, monkeypatch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("again")
+    shutil.copytree(results, folder, dirs_exist_ok=True)
+    monkeypatch.setattr(record, "RESULTS", folder)
+    made = record.read("landscape")
+    made["metrics"]["models"][0]["sharp"] += 0.01
+    record.write(made, record.path_of("landscape", live=True))
+    assert any("SharpMidpoint" in line for line in generate.stale(generated))
+
+
+def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_where_there_are_none(
+    generated, results, monkeypatch, tmp_path_factory
+):
+    rows = (generated / "heads.tex").read_text()
+    assert rows.count("& 0.188 & 0.750") == len(generate._QUANTITIES)
+    folder = tmp_path_factory.mktemp("without")
+    shutil.copytree(results, folder, dirs_exist_ok=True)
+    monkeypatch.setattr(record, "RESULTS", folder)
+    record.path_of("tiny_heads", live=True).unlink()
+    generate.write(generated)
+    assert not (generated / "heads.tex").exists()
+
+
+def test_without_a_record_the_command_that_makes_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    with pytest.raises(RecordError, match="python -m experiments envelope"):
+        generate.write(tmp_path / "generated")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        Number("Nowhere", "landscape", "metrics/models/name=GPT/margin", "3 near"),
+        Number("Nowhere", "landscape", "metrics/nothing", "3 near"),
+        Number("Nowhere", "landscape", "metrics/models", "3 near"),
+        Number("Nowhere", "claims", "metrics/claims/id=half_d/evidence", "text", r"(\d+) elephants"),
+    ],
+)
+def test_a_number_that_its_record_does_not_hold_is_refused(results, number):
+    with pytest.raises(RecordError, match=r"\\Nowhere: .*python -m experiments --force"):
+        generate.value_of(number, record.read)
+
+
+@given(st.floats(-1e12, 1e12), st.integers(0, 8))
+def test_bounds_are_rounded_outwards(value, digits):
+    down, near, up = (float(generate.shown(value, f"{digits} {how}")) for how in ("down", "near", "up"))
+    slack = 1e-15 * abs(value)
+    assert down - slack <= value <= up + slack
+    assert near in (down, up)
+    assert up - down <= 10.0**-digits + 2 * slack
+
+
+@given(st.text())
+def test_any_text_becomes_harmless_tex(text):
+    plain = generate.escaped(text)
+    for command in (
+        r"\textbackslash{}",
+        r"\textasciicircum{}",
+        r"\textasciitilde{}",
+        "$<$",
+        "$>$",
+        r"$\le$",
+        r"$\ge$",
+        "$|$",
+    ):
+        plain = plain.replace(command, "")
+    assert not re.search(r"(?<!\\)[{}$&#%_^~<>|]", plain)
+
+
+def test_without_tex_one_line_says_what_to_install():
+    done = subprocess.run(
+        [sys.executable, "-m", "paper", "--check"], capture_output=True, text=True, env={**os.environ, "PATH": ""}
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "apt-get install latexmk" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed")
+def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_shown(results, tmp_path, capsys):
+    paper, figures = tmp_path / "paper", tmp_path / "figures"
+    generate.write(_made(paper) / "generated")
+    for name in ("main.tex", "refs.bib"):
+        shutil.copy(FOLDER / name, paper)
+    for picture in lint.pictures(TEXT):
+        Figure((1, 1)).savefig(_made(figures) / f"{picture.removeprefix('figures/')}.pdf")
+    (_made(figures / "tables") / "table1_books.tex").write_text("a table")
+    assert build(paper, tmp_path / "auxiliary")
+    assert (paper / "main.pdf").read_bytes().startswith(b"%PDF")
+    assert "undefined" not in (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    (paper / "main.tex").write_text(with_text(r"\nosuchcommand"))
+    assert not build(paper, tmp_path / "auxiliary")
+    assert "Undefined control sequence" in capsys.readouterr().err
+
+
+def _made(folder):
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -1,0 +1,188 @@
+"""The studies of training, at toy size: a model made by hand that breaks beyond its window."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments import smollm2_finetune, tiny_methods, tiny_sweep, tiny_tables, tuning
+from experiments.adaptation import adaptation
+from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The config that makes a study of tiny models a toy."""
+    folder = tmp_path_factory.mktemp("toy")
+    text = str(runs_of_letters(folder / "text.jsonl"))
+    return {
+        "model": str(breaking_model(folder / "model")),
+        "mixture": {text: 1.0},
+        "corpora": {text: 6},
+        "document_tokens": 512,
+        "windows": [64, 256, 512],
+        "positions": 2,
+        "trials": 1,
+        "steps_tokens": 512,
+        "warmup_steps": 1,
+    }
+
+
+def losses(entry, window):
+    (rows,) = entry["perplexity"].values()
+    return rows[str(window)]["loss_nats"]
+
+
+def by_method(metrics):
+    return {run["method"]: run["curve"] for run in metrics["runs"]}
+
+
+def test_beyond_the_window_pi_holds_what_extrapolation_loses_and_training_lowers_both(toy):
+    config = tiny_tables.STUDY.config | toy | {"factors": [2], "steps": [1, 3], "peak_lr": 1e-3}
+    made = tiny_tables.run(config, processes=1, progress=False)
+    curves = by_method(made)
+    beyond, inside = {}, {}
+    for method, curve in curves.items():
+        assert [entry["step"] for entry in curve] == [0, 1, 3]
+        beyond[method] = [losses(entry, 2 * WINDOW) for entry in curve]
+        inside[method] = losses(curve[0], WINDOW)
+    assert losses(made["base"], WINDOW) < losses(made["base"], 2 * WINDOW)
+    assert beyond["linear"][0] < beyond["none"][0]
+    # The price of interpolation: nearer tokens look alike.
+    assert inside["linear"] > inside["none"] == losses(made["base"], WINDOW)
+    assert beyond["linear"][2] < beyond["linear"][0]
+    assert beyond["none"][2] < beyond["none"][0]
+
+
+def test_a_study_that_was_killed_goes_on_and_gives_what_it_would_have_given(toy, monkeypatch):
+    config = tiny_sweep.STUDY.config | toy
+    config |= {"seeds_by_factor": {"2": 1}, "peak_lrs": [1e-3], "methods": ["linear"], "steps": [1, 2]}
+
+    def go():
+        return tiny_sweep.run(config, processes=1, progress=False)
+
+    whole = go()
+    trained, train = [], tuning.train
+
+    def dies_at_step_2(recipe, out):
+        if recipe.steps == 2 and "died" not in trained:
+            trained.append("died")
+            raise KeyboardInterrupt
+        trained.append(recipe.steps)
+        return train(recipe, out)
+
+    monkeypatch.setattr(tuning, "train", dies_at_step_2)
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    resumed = go()
+    assert trained == [1, "died", 2]
+    assert (whole["resumed"], resumed["resumed"]) == (False, True)
+    assert resumed["runs"] == whole["runs"]
+    assert list((tuning.cache_dir() / "runs").iterdir()) == []
+
+
+def test_two_processes_give_what_one_gives(toy):
+    config = tiny_methods.STUDY.config | toy | {"factor": 2, "methods": ["none", "yarn"], "steps": [1]}
+    alone, together = (tiny_methods.run(config, processes=count, progress=False)["methods"] for count in (1, 2))
+    assert alone.keys() == together.keys()
+    for method in alone:
+        for when in ("zero_shot", "fine_tuned"):
+            one, two = alone[method][when], together[method][when]
+            assert losses(one, 2 * WINDOW) == pytest.approx(losses(two, 2 * WINDOW), rel=1e-5)
+    assert losses(alone["yarn"]["zero_shot"], 2 * WINDOW) < losses(alone["none"]["zero_shot"], 2 * WINDOW)
+
+
+@pytest.fixture
+def smollm2_toy(toy):
+    names = ("model", "mixture", "corpora", "windows", "warmup_steps")
+    config = smollm2_finetune.CPU | {name: toy[name] for name in names}
+    return config | {"window_tokens": WINDOW, "dtype": "float32", "last_tokens": 32, "steps": [1, 2], "peak_lr": 1e-3}
+
+
+def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
+    made = smollm2_finetune.run(smollm2_toy)
+    assert not made["stopped_early"]
+    curves = by_method(made)
+    assert [entry["step"] for entry in curves["linear"]] == [entry["step"] for entry in curves["none"]] == [0, 1, 2]
+    assert losses(curves["linear"][0], 2 * WINDOW) < losses(curves["none"][0], 2 * WINDOW)
+    assert losses(curves["linear"][-1], 2 * WINDOW) < losses(curves["linear"][0], 2 * WINDOW)
+    assert made["zero_shot"].keys() == {"linear", "none", "ntk", "yarn"}
+    (last,) = curves["none"][0]["last"].values()
+    assert last["512"]["tokens"] == 6 * 32
+    json.dumps(made, allow_nan=False)
+
+
+def test_the_smollm2_study_stops_before_its_time_and_goes_on_when_given_more(smollm2_toy, monkeypatch):
+    clock, measured = [0.0], smollm2_finetune._measured
+
+    def takes_a_minute_a_step(config, recipe, method, step, new_steps, folder):
+        entry = measured(config, recipe, method, step, new_steps, folder)
+        clock[0] += 30 + 60 * new_steps
+        return entry | {"seconds": {"measuring": 30.0, "a_step": 60.0 if step else 0.0}}
+
+    monkeypatch.setattr(smollm2_finetune, "_measured", takes_a_minute_a_step)
+    monkeypatch.setattr(smollm2_finetune.time, "monotonic", lambda: clock[0])
+    config = smollm2_toy | {"beside": [], "steps": [1, 2, 3]}
+    # Step 0 of both 1 minute, step 1 of both 3 minutes more; step 2 would take 3.6 with the margin.
+    stopped = smollm2_finetune.run(config | {"minutes": 7})
+    assert stopped["stopped_early"]
+    assert [len(curve) for curve in by_method(stopped).values()] == [2, 2]
+    assert clock[0] == 4 * 60
+    gone_on = smollm2_finetune.run(config | {"minutes": 7})
+    assert (gone_on["stopped_early"], gone_on["resumed"]) == (False, True)
+    assert [len(curve) for curve in by_method(gone_on).values()] == [4, 4]
+    assert gone_on["runs"][0]["curve"][:2] == stopped["runs"][0]["curve"]
+
+
+def made_run(method, perplexities, k_max, *, factor=4, peak_lr=1e-4, seed=0):
+    steps = [0, 10, 50, 100]
+    curve = [
+        {"step": step, "k_max": k, "perplexity": {"books": {str(256 * factor): {"perplexity": value}}}}
+        for step, value, k in zip(steps, perplexities, k_max, strict=True)
+    ]
+    return {"method": method, "factor": factor, "peak_lr": peak_lr, "seed": seed, "curve": curve}
+
+
+ADAPTS = made_run("linear", [60, 31, 30, 30], [0, 1024, 1024, 1024])
+LAGS = made_run("none", [200, 90, 60, 40], [256, 256, 256, 512])
+
+
+def test_the_papers_picture_is_recognised():
+    (found,) = adaptation([ADAPTS, LAGS], 256, corpus="books")
+    assert (found["perplexity"], found["retrieval"]) == ("reproduced", "reproduced")
+    assert (found["linear"]["steps"], found["none"]["steps"]) == ([10], [None])
+
+
+def test_direct_fine_tuning_that_keeps_pace_refutes_it():
+    keeps_pace = made_run("none", [200, 30, 29, 29], [0, 1024, 1024, 1024])
+    (found,) = adaptation([ADAPTS, keeps_pace], 256, corpus="books")
+    assert (found["perplexity"], found["retrieval"]) == ("refuted", "refuted")
+
+
+def test_seeds_that_disagree_are_partly_and_a_model_that_never_retrieves_tests_nothing():
+    never = [made_run(method, [50, 30, 30, 30], [0] * 4, seed=1) for method in ("linear", "none")]
+    assert adaptation(never, 256, corpus="books")[0]["retrieval"] == "not tested"
+    (found,) = adaptation([ADAPTS, LAGS, *never], 256, corpus="books")
+    assert (found["perplexity"], found["retrieval"]) == ("partly", "partly")
+
+
+perplexity = st.floats(2, 1e4)
+
+
+@given(st.lists(perplexity, min_size=4, max_size=4), st.lists(perplexity, min_size=4, max_size=4))
+def test_whoever_has_the_lowest_perplexity_gets_there_and_swapping_the_methods_swaps_the_steps(ours, theirs):
+    def steps(first, second):
+        (found,) = adaptation(
+            [made_run("linear", first, [0] * 4), made_run("none", second, [0] * 4)], 256, corpus="books"
+        )
+        return found["linear"]["steps"][0], found["none"]["steps"][0]
+
+    one, other = steps(ours, theirs)
+    assert (one if min(ours) <= min(theirs) else other) is not None
+    assert steps(theirs, ours) == (other, one)

@@ -1,0 +1,58 @@
+"""The figures of fine-tuning, from records made up here."""
+
+import pytest
+
+from experiments import record, tiny_sweep, tiny_tables
+from figures.__main__ import save
+
+
+def entry(step, factor, method, *, scale=1.0):
+    """A measurement in which PI starts high and falls at once, and direct fine-tuning falls slowly."""
+    height = {"linear": 90 / (1 + step), "none": 60 * 0.99**step}[method] * scale
+    windows = [window for window in (64, 256, 512, 1024, 2048) if window <= 256 * factor]
+    rows = {str(window): {"perplexity": 40 + height * window / 2048} for window in windows}
+    return {
+        "step": step,
+        "perplexity": {"books": rows, "code": rows},
+        "k_max": 256 * factor if method == "linear" and step else 256,
+        "accuracy": {},
+    }
+
+
+def run(method, factor, peak_lr, seed, steps):
+    curve = [entry(step, factor, method, scale=1 + 0.1 * seed) for step in steps]
+    return {"method": method, "factor": factor, "peak_lr": peak_lr, "seed": seed, "curve": curve}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    sweep, tables = tiny_sweep.STUDY.config, tiny_tables.STUDY.config
+    runs = {
+        "tiny_sweep": [
+            run(method, int(factor), peak_lr, seed, [0, *sweep["steps"]])
+            for factor, seeds in sweep["seeds_by_factor"].items()
+            for seed in range(seeds)
+            for peak_lr in sweep["peak_lrs"]
+            for method in sweep["methods"]
+        ],
+        "tiny_tables": [
+            run(method, factor, tables["peak_lr"], seed, [0, *tables["steps"]])
+            for factor in tables["factors"]
+            for seed in tables["seeds"]
+            for method in tables["methods"]
+        ],
+    }
+    model = {"name": "toy", "parameters": 1, "window_tokens": 256}
+    for name, config in (("tiny_sweep", sweep), ("tiny_tables", tables)):
+        metrics = {"model": model, "base": entry(0, 8, "none"), "runs": runs[name]}
+        made = {"schema": record.SCHEMA, "config": config, "metrics": metrics}
+        record.write(made, record.path_of(name, live=True))
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("name", ["tiny_windows", "tiny_steps", "tiny_kmax"])
+def test_a_figure_of_fine_tuning_is_drawn_from_its_record(name, tmp_path):
+    save(name, tmp_path)
+    assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
