@@ -283,7 +283,7 @@ def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothin
 def test_the_figures_of_heads_are_drawn_twice_alike(name, tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        save(name, folder)
+        save(name, folder=folder)
     assert (tmp_path / "a" / f"{name}.pdf").read_bytes() == (tmp_path / "b" / f"{name}.pdf").read_bytes()
 
 
