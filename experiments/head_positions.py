@@ -252,7 +252,8 @@ def loss_jump(
         ``over_within``, the difference on the same tokens, with its ``stderr`` over documents (None for one).
         ``worst_first``: a list of {treatment, order, counts, over_within} when the first heads of an order are treated;
         orders are ranks and random ones. ``heads``: of each head ``far``, ``displaced`` and the given ranks, and
-        if `alone` the ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with these.
+        if `alone` the ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with these,
+        None where all heads are alike.
         ``verdicts``: see `_verdicts`.
     """
     within = jump.within(bos)
@@ -287,9 +288,15 @@ def loss_jump(
             row["saved_nats"] = float((none - jump.losses("clamp", [head])).mean())
         saved = [row["saved_nats"] for row in heads]
         out["rank_correlation"] = {
-            name: float(spearmanr([row[name] for row in heads], saved).statistic) for name in ("far", *ranks)
+            name: _rank_correlation([row[name] for row in heads], saved) for name in ("far", *ranks)
         }
     return out
+
+
+def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    if min(first) == max(first) or min(second) == max(second):
+        return None
+    return float(spearmanr(first, second).statistic)
 
 
 def _verdicts(losses: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:

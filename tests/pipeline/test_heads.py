@@ -22,6 +22,7 @@ from pi_theory.interpolation import interpolation_error, published_bound, publis
 from pi_theory.rope import coefficients, frequencies, score
 from pi_theory.scaling import LinearPI
 from tests.model.conftest import byte_tokenizer
+from tests.pipeline.toy import breaking_model, runs_of_letters
 from tests.theory.strategies import coefficients as any_h
 
 PROVED = ("taylor", "sharp", "eq8_first", "eq8_last", "trivial", "sum")
@@ -264,6 +265,18 @@ def test_the_toy_studies_show_what_they_exist_to_show(toy_records):
     assert {row["verdict"] for row in heads["verdicts"]} <= {"reproduced", "partly", "refuted"}
     clamp = [row for row in toy_records["tiny_jump"]["worst_first"] if row["treatment"] == "clamp"]
     assert {row["order"] for row in clamp} == {"excess", "amplification", "displaced", "random 0"}
+
+
+def test_a_model_whose_heads_look_back_too_far_is_found_out_and_cured(tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
+    text = runs_of_letters(tmp_path / "letters.jsonl", documents=4)
+    change = {"model": str(breaking_model(tmp_path / "model")), "corpora": {str(text): 4}, "counts": [2], "draws": 0}
+    made = load("tiny_jump").run({**load("tiny_jump").config, **change})
+    assert made["losses"]["none"]["over_within"] > 0.5
+    assert made["verdicts"][0]["verdict"] == "reproduced"
+    for row in made["heads"]:
+        assert row["far"] > 0.5
+        assert row["displaced"] > 0.5
 
 
 def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothing(toy_records, tmp_path):
