@@ -47,8 +47,7 @@ def queries_and_keys(
     finally:
         for hook in hooks:
             hook.remove()
-    config = model.config
-    d = config.head_dim
+    d = int(model.model.layers[0].self_attn.head_dim)
 
     def split(flat_NTX: list[np.ndarray]) -> np.ndarray:
         each_NTGD = np.stack(flat_NTX).reshape(len(flat_NTX), len(ids_T), -1, d)
@@ -132,15 +131,17 @@ class Bounds:
         left = np.floor(between)
         exact, first, second = (exp_i(np.multiply.outer(at, self.theta)) for at in (between, left, left + 1))
         self._defects = _as_table(exact - (1 - lam)[:, None] * first - lam[:, None] * second)
-        unit = {"head_dim": head_dim, "base": base}
         per_fraction = {
-            x: [bound(x, 0.0, 1.0, **unit) for bound in (published_bound, taylor_bound, sharp_bound)]
+            x: [
+                bound(x, 0.0, 1.0, head_dim=head_dim, base=base)
+                for bound in (published_bound, taylor_bound, sharp_bound)
+            ]
             for x in np.unique(lam).tolist()
         }
         self._interpolation_bounds = np.array([per_fraction[x] for x in lam.tolist()]).T
         ends = [1, *self.beyond]
         segments = [np.arange(a * window, b * window) for a, b in itertools.pairwise(ends)]
-        self._segments = [(self.rows(s), 1 / B(s, **unit)[None]) for s in segments]
+        self._segments = [(self.rows(s), 1 / B(s, head_dim=head_dim, base=base)[None]) for s in segments]
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
         """cos and -sin of every phase: times (Re h, Im h) they give a(s)."""

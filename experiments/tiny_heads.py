@@ -72,7 +72,7 @@ def documents(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[list[np.n
 def inputs() -> dict[str, str]:
     """The tiny LLaMA, and the pinned archives that documents come from."""
     archives = [package for corpus in ("books", "code") for package in CORPORA[corpus].packages]
-    weights = {"tiny-llama": sha256_file(local_folder("tiny-llama") / "model.safetensors")}
+    weights = {"checkpoint": sha256_file(local_folder("tiny-llama") / "model.safetensors")}
     return weights | {package.requirement: package.sha256 for package in archives}
 
 

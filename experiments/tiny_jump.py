@@ -49,7 +49,7 @@ STUDY = Study(
     says="The heads of the tiny LLaMA that its loss beyond the window comes from",
     config={
         "model": "tiny-llama",
-        "corpora": {"books": 6, "code": 6},  # documents drawn from each
+        "corpora": {"books": 4, "code": 4},  # documents drawn from each
         "split": "test",
         "seed": 0,
         "tokens": 512,  # of each document
@@ -66,5 +66,5 @@ STUDY = Study(
     },
     run=run,
     inputs=inputs,
-    minutes=0.8,
+    minutes=0.6,
 )

@@ -17,6 +17,7 @@ BOUNDS = {
     "trivial": r"$\frac{d}{2}\max|h|$",
     "sum": r"$\sum|h|$",
 }
+CLAIMS = ("chen2023.thm2_1", "taylor", "chen2023.eq8", "eq8.never_better")
 INTERPOLATION = ("published", "taylor", "sharp")
 
 
@@ -38,9 +39,9 @@ def draw() -> Figure:
         axes.set_xticks(range(len(BOUNDS)), list(BOUNDS.values()), fontsize=6)
         axes.tick_params(axis="x", length=0)
         axes.set_ylim(2e-3, 4)
-        for x, said in ((1.0, "between trained positions"), (4.5, "beyond the window")):
+        for middle, said in ((1.0, "between trained positions"), (4.5, "beyond the window")):
             axes.annotate(
-                said, (x, 1.0), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=7, color="0.3"
+                said, (middle, 1.0), xycoords=("data", "axes fraction"), ha="center", va="top", fontsize=7, color="0.3"
             )
         panel(axes, letter, f"{name}, {len(metrics['heads'])} heads")
     row[0].set_ylabel("largest score or error / bound")

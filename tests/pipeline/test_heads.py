@@ -22,6 +22,7 @@ from pi_theory.interpolation import interpolation_error, published_bound, publis
 from pi_theory.rope import coefficients, frequencies, score
 from pi_theory.scaling import LinearPI
 from tests.model.conftest import byte_tokenizer
+from tests.pipeline.toy import breaking_model, runs_of_letters
 from tests.theory.strategies import coefficients as any_h
 
 PROVED = ("taylor", "sharp", "eq8_first", "eq8_last", "trivial", "sum")
@@ -226,6 +227,7 @@ def test_a_jump_that_one_head_makes_is_saved_by_that_head_and_by_no_other():
     assert saved[0] == saved[1] == saved[3] == pytest.approx(0, abs=1e-6)
     assert saved[2] == pytest.approx(made["losses"]["none"]["loss_nats"] - made["losses"]["clamp"]["loss_nats"])
     assert abs(saved[2]) > 1e-3
+    assert made["verdicts"][0]["verdict"] in ("reproduced", "partly", "refuted", "not tested")
     assert made["worst_first"][0]["over_within"] == pytest.approx([made["losses"]["clamp"]["over_within"]] * 2)
 
 
@@ -265,6 +267,18 @@ def test_the_toy_studies_show_what_they_exist_to_show(toy_records):
     assert {row["order"] for row in clamp} == {"excess", "amplification", "displaced", "random 0"}
 
 
+def test_a_model_whose_heads_look_back_too_far_is_found_out_and_cured(tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
+    text = runs_of_letters(tmp_path / "letters.jsonl", documents=4)
+    change = {"model": str(breaking_model(tmp_path / "model")), "corpora": {str(text): 4}, "counts": [2], "draws": 0}
+    made = load("tiny_jump").run({**load("tiny_jump").config, **change})
+    assert made["losses"]["none"]["over_within"] > 0.5
+    assert made["verdicts"][0]["verdict"] == "reproduced"
+    for row in made["heads"]:
+        assert row["far"] > 0.5
+        assert row["displaced"] > 0.5
+
+
 def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothing(toy_records, tmp_path):
     for row in toy_records["tiny_heads_tuned"]["heads"]:
         assert min(row["moved"]) > 0
@@ -282,7 +296,7 @@ def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothin
 def test_the_figures_of_heads_are_drawn_twice_alike(name, tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        save(name, folder)
+        save(name, folder=folder)
     assert (tmp_path / "a" / f"{name}.pdf").read_bytes() == (tmp_path / "b" / f"{name}.pdf").read_bytes()
 
 
