@@ -49,8 +49,6 @@ SHORTER: dict[str, dict[str, str]] = {
     },
     "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "python -m experiments --list": {},
-    "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
-    "make verify-results": {"make": "make --dry-run"},  # test_verify.py
 }
 
 _PROGRAMS = ("make", "pi-theory", "pi-model", "python")
