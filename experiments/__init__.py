@@ -17,6 +17,7 @@ STUDIES = (
     "smollm2_perplexity",
     "smollm2_passkey",
     "smollm2_heads",
+    "smollm2_jump",
     "smollm2_finetune",
     "summaries",
 )
