@@ -93,6 +93,9 @@ def _perplexity(corpus: str, study: str) -> Decide:
             long, short = _at(group.last(), corpus, group.context_tokens), _at(group.last(), corpus, window)
             says = f"{group.name}: a window of {group.context_tokens} gives lower perplexity than one of {window}"
             checks.append(Check(says, long < short, f"{long:.4g} against {short:.4g}"))
+            own = _at(base, corpus, window)
+            says = f"{group.name}: and lower than the untouched model at {window}"
+            checks.append(Check(says, long < own, f"{long:.4g} against {own:.4g}"))
         for direct in _of(found, "none"):
             for group in _of(found, "linear"):
                 if group.factor == direct.factor:

@@ -44,7 +44,7 @@ def script(kind: str, recipe: str, assignments: list[str], planned: Plan) -> str
 #SBATCH --requeue
 {facts} The time asked for is half as long again; started again, the run goes on.
 set -euo pipefail
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 srun torchrun --nnodes {machines} --nproc-per-node {each} \\
   --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" --rdzv-endpoint "$head:29500" \\
   {command}

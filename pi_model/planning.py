@@ -17,7 +17,7 @@ from pi_model.config import Config
 from pi_model.errors import UsageError
 from pi_model.gpus import Gpu
 from pi_model.loss import BLOCK_TOKENS
-from pi_model.model import read_config
+from pi_model.model import SHIPPED, read_config
 from pi_model.recipes import LLAMA
 from pi_model.rope import read_extension
 
@@ -245,10 +245,11 @@ def architecture(config: Config) -> LlamaConfig:
 def _named(model: str) -> LlamaConfig:
     if model in _KNOWN:
         return _llama(*_KNOWN[model])
-    if not Path(model).is_dir():
-        names = ", ".join(f"llama-{size}" for size in LLAMA)
+    folder = SHIPPED.get(model, Path(model))
+    if not folder.is_dir():
+        names = ", ".join([*SHIPPED, *(f"llama-{size}" for size in LLAMA)])
         raise UsageError(f"model: {model} is no folder here; give one with a config.json, smollm2-135m, or {names}")
-    return LlamaConfig.from_dict(read_config(Path(model)))
+    return LlamaConfig.from_dict(read_config(folder))
 
 
 def _llama(
@@ -339,7 +340,7 @@ def plan(
         "width": 2 if config.dtype == "bfloat16" else 4,
         "checkpointing": config.activation_checkpointing,
         "cuda": config.device == "cuda",
-        "block": BLOCK_TOKENS,
+        "block": BLOCK_TOKENS[config.device],
         "memory": gpu.memory,
         "usable": usable,
         "peak_flops": gpu.bfloat16 if config.dtype == "bfloat16" else gpu.float32,

@@ -208,7 +208,7 @@ def test_parameters_are_those_of_the_whole_model_and_of_the_published_one(size):
 def test_every_recipe_can_be_planned_without_a_network():
     for name in RECIPES:
         config = recipe(name)
-        if config.model != "tiny/model":
+        if not str(config.model).endswith("/model"):  # the outcome of another run, which is not here
             shape = Shape.of(planning.architecture(config))
             assert advise(config, shape, A100)["peak"] > 0, name
 
@@ -374,7 +374,7 @@ FAULTS = {
     "GPUs that cannot share the batch": (2, ["llama_7b_8192_pi", "--gpus", "3"]),
     "no GPUs": (2, ["llama_7b_8192_pi", "--gpus", "0"]),
     "a share above one": (2, ["llama_7b_8192_pi", "--utilisation", "1.5"]),
-    "a model that is not here": (2, ["tiny_512_pi"]),
+    "a model that is not here": (2, ["llama_7b_govreport"]),
     "a script for a run that does not fit": (1, ["llama_65b_32768_pi", "--gpu", "a100-40", "--script", "slurm"]),
     "machines of unequal size": (2, ["llama_7b_8192_pi", "global_batch=9", "--gpus", "9", "--script", "slurm"]),
 }  # fmt: skip

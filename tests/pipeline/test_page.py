@@ -87,8 +87,10 @@ def test_the_same_records_give_the_same_bytes(folder):
 
 def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatch, capsys):
     def drawn(name):
-        if name == "tiny_kmax":
-            raise record.RecordError("no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep")
+        if name == "tiny_windows":
+            raise record.RecordError(
+                "no record of study 'tiny_tables'; make it with: python -m experiments tiny_tables"
+            )
         return [Shown(name, "", b"", {})]
 
     pages = []
@@ -97,8 +99,8 @@ def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatc
     monkeypatch.setattr(figures, "update_readme", lambda: None)
     monkeypatch.setattr(sys, "argv", ["figures"])
     assert figures.main() == 1
-    assert "tiny_kmax: no record" in capsys.readouterr().err
-    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_kmax"}
+    assert "tiny_windows: no record" in capsys.readouterr().err
+    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_windows"}
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):

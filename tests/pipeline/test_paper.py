@@ -165,7 +165,9 @@ def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_whe
     folder = tmp_path_factory.mktemp("without")
     shutil.copytree(results, folder, dirs_exist_ok=True)
     monkeypatch.setattr(record, "RESULTS", folder)
-    record.path_of("tiny_heads", live=True).unlink()
+    for name in generate._HEADS:
+        for live in (True, False):
+            record.path_of(name, live=live).unlink(missing_ok=True)
     generate.write(generated)
     assert not (generated / "heads.tex").exists()
 

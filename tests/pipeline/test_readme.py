@@ -47,6 +47,8 @@ SHORTER: dict[str, dict[str, str]] = {
         "2048": "512 --samples 2",
         "128": "8",
     },
+    ".venv/bin/pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h200": {},
+    ".venv/bin/pi-model gguf smollm2-16k --out smollm2-16k.gguf": {},
     "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "python -m experiments --list": {},
 }
