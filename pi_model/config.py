@@ -409,7 +409,8 @@ def _assigned(target: Any, name: str, text: str, prefix: str) -> dict[str, Any]:
     kinds = typing.get_type_hints(type(target))
     settable = sorted(prefix + key for key in kinds if key not in ("architecture", *_GROUPS))
     if prefix + name not in settable:
-        raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join(settable)}")
+        groups = [] if prefix else [f"{group}.*" for group in _GROUPS]
+        raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join([*settable, *groups])}")
     try:
         return {name: _parse(kinds[name], text)}
     except ValueError:

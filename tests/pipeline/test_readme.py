@@ -34,6 +34,12 @@ SHORTER: dict[str, dict[str, str]] = {
         "4": "2",
         "2": "1",
     },
+    ".venv/bin/pi-model finetune tiny_512_pi steps=40 peak_lr=1e-3 --out tiny-pi": {
+        "steps=40": "steps=2",
+        "peak_lr=1e-3": "peak_lr=1e-3 global_batch=2 micro_batch=2",
+    },
+    "make paper": {"make": "make --dry-run"},  # test_paper.py builds it from records of its own
+    "make docs": {"make": "make --dry-run"},  # test_docs.py builds them
     # SmolLM2's own recipe is run, shorter, by tests/model/test_smollm2.py
     ".venv/bin/pi-model finetune smollm2_16384_pi steps=20 global_batch=2 data=books --out smollm2-pi": {
         "smollm2_16384_pi": "tiny_512_pi",
