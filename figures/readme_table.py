@@ -19,7 +19,7 @@ def row(claim: dict[str, Any]) -> str:
 def experiment_row(outcome: Outcome) -> str:
     """One Markdown row."""
     says = f"{outcome.experiment.says} *({outcome.experiment.source})*"
-    return _row(f"**{outcome.verdict}**", says, outcome.scale or "–", outcome.evidence())
+    return _row(f"**{outcome.verdict}**", says, outcome.scale or "–", outcome.evidence(failures=1))
 
 
 def experiments_table() -> str:

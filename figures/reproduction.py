@@ -44,13 +44,13 @@ class Outcome:
         held = sum(check.holds for check in self.checks)
         return "reproduced" if held == len(self.checks) else "partly" if held else "refuted"
 
-    def evidence(self) -> str:
-        """One line: how many checks hold, and which do not."""
+    def evidence(self, failures: int | None = None) -> str:
+        """One line: how many checks hold, and which do not, or the first so many of these."""
         if not self.checks:
             return self.reason
         held = sum(check.holds for check in self.checks)
         failed = [f"not so: {check.says} ({check.evidence})" for check in self.checks if not check.holds]
-        return "; ".join([f"{held} of {len(self.checks)} checks hold", *failed])
+        return "; ".join([f"{held} of {len(self.checks)} checks hold", *failed[:failures]])
 
 
 # reads records: the scale, and the checks
@@ -248,17 +248,17 @@ EXPERIMENTS = {
         _no_data("GovReport or a model of that size (pi-model summarize does it where they are)"),
     ),
     "longer_books": Experiment(
-        "longer_books", "tiny_sweep", "Table 1, more steps and seeds",
+        "longer_books", "tiny_sweep", "Table 1, more steps and rates",
         "The same as Table 1, each way at its best rate.",
         _perplexity("books", "tiny_sweep"),
     ),
     "longer_steps": Experiment(
-        "longer_steps", "tiny_sweep", "Table 3, more steps and seeds",
+        "longer_steps", "tiny_sweep", "Table 3, more steps and rates",
         "The same as Table 3, at its best rate.",
         partial(_steps, "tiny_sweep"),
     ),
     "longer_kmax": Experiment(
-        "longer_kmax", "tiny_sweep", "Table 4, more steps and seeds",
+        "longer_kmax", "tiny_sweep", "Table 4, more steps and rates",
         "The same as Table 4, each way at its best rate.",
         partial(_passkey, "tiny_sweep"),
     ),
