@@ -187,6 +187,27 @@ def _zero_shot() -> tuple[str, list[Check]]:
     return scale, checks
 
 
+def _heads(study: str) -> Decide:
+    """A study of trained heads settles its own claims, each by the rule that stands beside it in the record."""
+
+    def decide() -> tuple[str, list[Check]]:
+        record = read(study)
+        settled = [one for one in record["metrics"].get("verdicts", []) if one["verdict"] != "not tested"]
+        if not settled:
+            raise NotTested(f"the record of {study} settles no claim")
+        documents = ", ".join(f"{count} {corpus}" for corpus, count in record["config"]["corpora"].items())
+        scale = f"{record['config']['model']}, every head; documents: {documents}; {record['device']}"
+        return scale, [
+            Check(one["claim"], one["verdict"] == "reproduced", _measured(one["measured"])) for one in settled
+        ]
+
+    return decide
+
+
+def _measured(values: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in values.items())
+
+
 def _no_data(what: str) -> Decide:
     def decide() -> tuple[str, list[Check]]:
         raise NotTested(f"no study here has {what}")
@@ -266,5 +287,20 @@ EXPERIMENTS = {
         "zero_shot", "smollm2_perplexity", "Table 3, step 0, on a released model",
         "Beyond the trained window perplexity explodes; PI largely prevents it even without fine-tuning.",
         _zero_shot,
+    ),
+    "heads_tiny": Experiment(
+        "heads_tiny", "tiny_heads", "Sections 2.3 and 2.4, on trained heads",
+        "The bounds and the catastrophe of Fig. 2 describe what trained heads do.",
+        _heads("tiny_heads"),
+    ),
+    "heads_smollm2": Experiment(
+        "heads_smollm2", "smollm2_heads", "Sections 2.3 and 2.4, on a released model",
+        "The same.",
+        _heads("smollm2_heads"),
+    ),
+    "jump_tiny": Experiment(
+        "jump_tiny", "tiny_jump", "Section 2.2",
+        "Extrapolation fails because of relative positions that training has not seen.",
+        _heads("tiny_jump"),
     ),
 }  # fmt: skip
