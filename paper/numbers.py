@@ -19,6 +19,8 @@ class Number:
 
 LLAMA = "metrics/models/name=LLaMA 1 and 2"
 SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
+WORST = "metrics/worst_first/treatment=clamp&order=excess"
+LARGEST = "metrics/worst_first/treatment=clamp&order=amplification"
 FITS, EXACT = "metrics/fits", "metrics/exact"
 
 
@@ -105,6 +107,25 @@ NUMBERS = (
     Number("SmolPasskeyMost", "smollm2_passkey", "config/contexts/max()", "integer"),
     Number("SmolPasskeyTrained", "smollm2_passkey", "metrics/cases/method=none/k_max/max()", "integer"),
     Number("SmolPasskeyLinear", "smollm2_passkey", "metrics/cases/method=linear/k_max/max()", "integer"),
+    # what the loss beyond the window comes from
+    Number("JumpTinyTokens", "tiny_jump", "config/tokens", "integer"),
+    Number("JumpTinyHeads", "tiny_jump", "metrics/heads/count()", "integer"),
+    Number("JumpTiny", "tiny_jump", "metrics/losses/none/over_within", "2 near"),
+    Number("JumpTinyError", "tiny_jump", "metrics/losses/none/stderr", "2 near"),
+    Number("JumpTinyClamp", "tiny_jump", "metrics/losses/clamp/over_within", "2 near"),
+    Number("JumpTinyLinear", "tiny_jump", "metrics/losses/linear/over_within", "2 near"),
+    Number("JumpTinyFew", "tiny_jump", f"{WORST}/counts/1", "integer"),
+    Number("JumpTinyFewLeave", "tiny_jump", f"{WORST}/over_within/1", "2 near"),
+    Number("JumpTinyMore", "tiny_jump", f"{WORST}/counts/4", "integer"),
+    Number("JumpTinyMoreLeave", "tiny_jump", f"{WORST}/over_within/4", "2 near"),
+    Number("JumpTinySizeLeave", "tiny_jump", f"{LARGEST}/over_within/4", "2 near"),
+    Number("JumpSmolTokens", "smollm2_jump", "config/tokens", "integer"),
+    Number("JumpSmolHeads", "smollm2_jump", "metrics/heads/count()", "integer"),
+    Number("JumpSmol", "smollm2_jump", "metrics/losses/none/over_within", "2 near"),
+    Number("JumpSmolClamp", "smollm2_jump", "metrics/losses/clamp/over_within", "3 near"),
+    Number("JumpSmolWorst", "smollm2_jump", f"{WORST}/counts/0", "integer"),
+    Number("JumpSmolWorstLeave", "smollm2_jump", f"{WORST}/over_within/0", "2 near"),
+    Number("JumpSmolRandomLeave", "smollm2_jump", "metrics/worst_first/order=random 0/over_within/0", "2 near"),
     # how it was computed
     Number("VersionNumpy", "claims", "versions/numpy", "text"),
     Number("VersionScipy", "claims", "versions/scipy", "text"),
