@@ -8,6 +8,8 @@ FIGURES = (
     "theorem_region",
     "amplification",
     "tiny_windows",
+    "tiny_steps",
+    "tiny_kmax",
     "smollm2_perplexity",
     "smollm2_passkey",
     "heads_bounds",
