@@ -477,7 +477,7 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--fall-back", action="store_true", help="pass over a broken checkpoint to the one before")
     finetune.add_argument("--quiet", action="store_true", help="no progress")
     finetune.set_defaults(
-        less_memory="use micro_batch=1, activation_checkpointing=true, lora.rank=16 or more processes"
+        less_memory="use micro_batch=1, activation_checkpointing=full, lora.rank=16 or more processes"
     )
 
     perplexity = add(

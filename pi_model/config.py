@@ -12,6 +12,7 @@ from pi_theory.scaling import METHODS
 
 DECAYS = ("constant", "linear", "cosine")
 DTYPES = ("float32", "bfloat16")
+CHECKPOINTING = ("none", "selective", "full")  # from the fastest to the leanest
 
 # What may change between two commands on the same folder: how long, how often and on what hardware, never what is
 # computed.
@@ -152,7 +153,9 @@ class Config:
         dtype: of forward and backward, and of weights that are not trained; the master weights of those that are, their
             gradients and the optimiser state are always float32.
         device: "cpu" or "cuda".
-        activation_checkpointing: recompute each layer in the backward pass instead of keeping its activations.
+        activation_checkpointing: what a layer keeps for its backward pass: everything ("none"), its input and what
+            matrix products and attention give, the rest being cheap to compute again ("selective"), or its input
+            ("full").
         compile: torch.compile each layer.
         checkpoint_every: steps between checkpoints; the last step always has one.
         keep: checkpoints kept, the newest.
@@ -183,7 +186,7 @@ class Config:
     lora: Lora | None = None
     dtype: str = "float32"
     device: str = "cpu"
-    activation_checkpointing: bool = False
+    activation_checkpointing: str = "none"
     compile: bool = False
     checkpoint_every: int = 100
     keep: int = 2
@@ -298,6 +301,11 @@ def _check(config: Config) -> None:
     _choose("decay", config.decay, DECAYS)
     _choose("dtype", config.dtype, DTYPES)
     _choose("device", config.device, ("cpu", "cuda"))
+    _choose("activation_checkpointing", config.activation_checkpointing, CHECKPOINTING)
+    if config.activation_checkpointing == "selective" and (config.compile or config.context_parallel > 1):
+        # compile chooses for itself; the mask of shared windows cannot be built while operations are watched.
+        other = "compile" if config.compile else "context_parallel"
+        raise UsageError(f"activation_checkpointing: not selective together with {other}; use full or none")
     if not config.data:
         raise UsageError("data: name at least one source")
     for corpus in config.data:

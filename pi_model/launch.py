@@ -28,7 +28,7 @@ def script(kind: str, recipe: str, assignments: list[str], planned: Plan) -> str
     chosen = [
         *(one for one in assignments if one.partition("=")[0] not in ("micro_batch", "activation_checkpointing")),
         f"micro_batch={config.micro_batch}",
-        f"activation_checkpointing={str(config.activation_checkpointing).lower()}",
+        f"activation_checkpointing={config.activation_checkpointing}",
     ]
     command = shlex.join(["-m", "pi_model.cli", "finetune", recipe, *chosen, "--out", f"runs/{recipe}"])
     each = gpus // machines

@@ -6,6 +6,8 @@ A single process takes the same path, with shards that are whole.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
@@ -57,7 +60,7 @@ def sharded_model(
     lora: Lora | None = None,
     context_parallel: int = 1,
     dtype: str = "float32",
-    activation_checkpointing: bool = False,
+    activation_checkpointing: str = "none",
     compile_layers: bool = False,
 ) -> CausalLoss:
     """A LLaMA in training mode, sharded over all ranks, with float32 master weights.
@@ -70,7 +73,7 @@ def sharded_model(
         lora: adapters to put in place and train alone; the rest is frozen and kept in `dtype`.
         context_parallel: ranks that share each window.
         dtype: of the forward and backward passes; gradients are reduced in float32.
-        activation_checkpointing: recompute each layer in the backward pass.
+        activation_checkpointing: of `CHECKPOINTING`, see `pi_model.config.Config`.
         compile_layers: torch.compile each layer.
 
     Raises:
@@ -87,10 +90,13 @@ def sharded_model(
     llama.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)
     check_frequencies(llama.model.rotary_emb, config)
     llama.train()
-    if activation_checkpointing:
+    if activation_checkpointing != "none":
+        how: dict[str, Any] = {"use_reentrant": False}
+        if activation_checkpointing == "selective":
+            how["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
         # The name it has in newer transformers, and in older ones.
         enable = getattr(llama, "activation_checkpointing_enable", None) or llama.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        enable(how)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     policy = MixedPrecisionPolicy(param_dtype=getattr(torch, dtype), reduce_dtype=torch.float32)
     for number, layer in enumerate(llama.model.layers):
@@ -107,6 +113,13 @@ def sharded_model(
     loss = CausalLoss(llama, sharing(context_parallel, device))
     fully_shard(loss, mesh=mesh, mp_policy=policy)
     return loss
+
+
+def _keep_products(_: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
+    """Matrix products and attention, whoever computes it, are kept; what is between them is cheap."""
+    name = operation.name()
+    kept = name in ("aten::mm", "aten::addmm") or "attention" in name or "flash_attn" in name
+    return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def _fill(module: nn.Module, prefix: str, read: Callable[[str], Tensor], device: torch.device) -> None:

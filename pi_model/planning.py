@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pi_model.config import Config
+from pi_model.config import CHECKPOINTING, Config
 from pi_model.errors import UsageError
 from pi_model.gpus import Gpu
 from pi_model.loss import BLOCK_TOKENS
@@ -78,14 +78,29 @@ _SHEET = [
         " + width * (2 * queries + 2 * keys + 4 * intermediate))",
         "what one layer saves for its backward pass",
     ),
-    ("activations_kept", "bytes", "layers * layer_activations", "saved without checkpointing"),
+    ("layer_input", "bytes", "micro_tokens * width * hidden", "kept for each layer with checkpointing"),
     (
-        "activations_checkpointed",
+        "layer_products",
         "bytes",
-        "layers * micro_tokens * width * hidden + layer_activations",
-        "each layer's input, and one layer recomputed",
+        "micro_tokens * (4 * heads + width * (2 * queries + 2 * keys + 2 * hidden + 2 * intermediate))",
+        "what its seven matrix products and attention give, kept with selective checkpointing",
     ),
-    ("activations", "bytes", "activations_checkpointed if checkpointing else activations_kept", "as the run is set"),
+    (
+        "layer_kept",
+        "bytes",
+        "layer_activations if checkpointing == 'none' else layer_input"
+        " + (layer_products if checkpointing == 'selective' else 0)",
+        "of each layer until its backward pass, as the run is set",
+    ),
+    # Products that were kept are used up as the layer is made again, all but the last, which nothing asks for.
+    (
+        "layer_recomputed",
+        "bytes",
+        "0 if checkpointing == 'none' else layer_activations"
+        " + (layer_input - layer_products if checkpointing == 'selective' else 0)",
+        "of one layer at a time, in its backward pass",
+    ),
+    ("activations", "bytes", "layers * layer_kept + layer_recomputed", "as the run is set"),
     ("final_activations", "bytes", "micro_tokens * hidden * (4 + 3 * width)", "last norm, and the loss's gradient"),
     (
         "logits",
@@ -108,7 +123,7 @@ _SHEET = [
         "bytes",
         "held + gathered_root + gathered_layer + 4 * vocabulary * hidden + final_activations"
         " + max(logits, 6 * min(block, micro_tokens) * vocabulary + head_product)"
-        " + (layers * micro_tokens * width * hidden if checkpointing else activations_kept)",
+        " + layers * layer_kept",
         "with the head's gradient",
     ),
     (
@@ -135,7 +150,7 @@ _SHEET = [
         "bytes",
         "held + (0 if accumulation > 1 else gradients_behind) + backward_values + backward_buffers"
         " + (4 * layer_parameters if layers > 2 else 0)"
-        " + (2 * micro_tokens * width * hidden if checkpointing else layer_activations) + layer_activations",
+        " + 2 * layer_kept + layer_recomputed",
         "where it nears its end, with the float32 gradients of the layer after it on their way",
     ),
     (
@@ -176,7 +191,8 @@ _SHEET = [
         "executed_flops",
         "FLOP",
         "tokens * (6 * (layers * layer_matrix + vocabulary * hidden) + 7 * layers * queries * sequence"
-        " + (layers * 2 * (layer_matrix - hidden * intermediate + queries * sequence) if checkpointing else 0))",
+        " + (layers * 2 * (layer_matrix - hidden * intermediate + queries * sequence)"
+        " if checkpointing == 'full' else 0))",
         "a step's, recomputation counted",
     ),
     (
@@ -383,7 +399,7 @@ def usable_counts(config: Config) -> list[int]:
 
 def leanest(config: Config, fixed: Collection[str] = ()) -> Config:
     """The same run, set to take least memory: one window a forward pass, layers recomputed; `fixed` fields stay."""
-    free = {"micro_batch": 1, "activation_checkpointing": True}
+    free = {"micro_batch": 1, "activation_checkpointing": CHECKPOINTING[-1]}
     changes: dict[str, Any] = {name: value for name, value in free.items() if name not in fixed}
     return replace(config, **changes)
 
@@ -398,7 +414,7 @@ def advise(
     utilisation: float = UTILISATION,
     usable: float = USABLE,
 ) -> Plan:
-    """The fastest of the plans that fit; of equally fast ones the recipe's micro batch, then the least memory.
+    """The fastest of the plans that fit; of equally fast ones the recipe's micro batch, then the least recomputed.
 
     Args:
         config: the run; only micro_batch and activation_checkpointing are changed, which the result does not depend on.
@@ -412,7 +428,7 @@ def advise(
         UsageError: the global batch cannot be shared by so many GPUs.
     """
     micro = [config.micro_batch] if "micro_batch" in fixed else usable_counts(replace(config, micro_batch=1))
-    kept = [config.activation_checkpointing] if "activation_checkpointing" in fixed else [False, True]
+    kept = [config.activation_checkpointing] if "activation_checkpointing" in fixed else CHECKPOINTING
     if gpus is not None and gpus < 1:
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     if gpus is None:
@@ -438,8 +454,14 @@ def advise(
     fitting = [one for one in plans if one.fits]
     if not fitting:
         return min(plans, key=lambda one: one["peak"])
-    # The sheet does not know what small products cost: as long as nothing is lost, micro batches stay as they are.
-    return min(fitting, key=lambda one: (one["step_time"], one.config.micro_batch != config.micro_batch, one["peak"]))
+
+    def rank(one: Plan) -> tuple[float, bool, int, float]:
+        # The sheet knows neither what small products cost nor what is between products: where its time says nothing,
+        # micro batches stay as they are, and no more is recomputed than has to be.
+        recomputed = CHECKPOINTING.index(one.config.activation_checkpointing)
+        return one["step_time"], one.config.micro_batch != config.micro_batch, recomputed, one["peak"]
+
+    return min(fitting, key=rank)
 
 
 def paper_gpus(config: Config) -> int | None:
@@ -481,11 +503,10 @@ def report(planned: Plan, fewest: int | None) -> dict[str, Any]:
 
 def table(content: dict[str, Any], *, explain: bool) -> str:
     """A report for people; with `explain`, the formula under each number."""
-    checkpointing = "with" if content["activation_checkpointing"] else "without"
     lines = [
         f"{content['model'] or 'a new model'}, {content['sequence_tokens']} tokens, {content['global_batch']} windows "
         f"a step, on {content['gpus']} x {content['gpu']}: micro_batch {content['micro_batch']}, "
-        f"{content['accumulation']} a step, {checkpointing} activation checkpointing"
+        f"{content['accumulation']} a step, activation checkpointing: {content['activation_checkpointing']}"
     ]
     for name, one in content["quantities"].items():
         value, unit = _readable(one["value"], one["unit"])

@@ -55,7 +55,7 @@ def llama(size: str, context_tokens: int, *, direct: bool = False, corpus: str =
         eps=1e-8,
         dtype="bfloat16",
         device="cuda",
-        activation_checkpointing=True,
+        activation_checkpointing="full",
         micro_batch=1,
         checkpoint_every=100,
     )
@@ -80,7 +80,7 @@ def smollm2(context_tokens: int, *, direct: bool = False) -> Config:
         steps=200,
         global_batch=8,
         peak_lr=2e-5,
-        activation_checkpointing=True,
+        activation_checkpointing="full",
         checkpoint_every=20,
     )
 

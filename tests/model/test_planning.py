@@ -20,7 +20,7 @@ from torch.utils import flop_counter
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pi_model import cli, planning
-from pi_model.config import Config, Corpus, override
+from pi_model.config import CHECKPOINTING, Config, Corpus, override
 from pi_model.gpus import GPUS
 from pi_model.launch import script
 from pi_model.log import flops_per_token
@@ -112,7 +112,7 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("checkpointing", CHECKPOINTING)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("name", "ranks"), [*((name, 4) for name in STEPS), ("grouped heads", 1), ("many words", 1)])
 def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, dtype, checkpointing):
@@ -157,7 +157,7 @@ def test_what_a_layer_saves_is_what_autograd_saves(dtype):
     assert sizes[1] - sizes[0] == pytest.approx(planned["layer_activations"], rel=0.002)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("checkpointing", ["none", "full"])
 def test_planned_operations_are_those_torch_counts(checkpointing):
     """Attention goes over all pairs there and over the causal half here; the CPU's kernel by the GPU's formula.
 
@@ -172,14 +172,14 @@ def test_planned_operations_are_those_torch_counts(checkpointing):
     }
     llama = small()
     model = LlamaForCausalLM(llama).bfloat16().train()
-    if checkpointing:
+    if checkpointing == "full":
         model.activation_checkpointing_enable({"use_reentrant": False})
     with flop_counter.FlopCounterMode(display=False, custom_mapping=attention) as counter:
         CausalLoss(model)(torch.zeros(1, 513, dtype=torch.long)).backward()
     config = run_config(window_tokens=512, activation_checkpointing=checkpointing)
     shape = Shape.of(llama)
     planned = plan(config, shape, A100, 1)
-    products = 9 if checkpointing else 7
+    products = 9 if checkpointing == "full" else 7
     other_half = products * shape.layers * shape.queries * 512 * 512
     assert planned["executed_flops"] + other_half == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
@@ -221,7 +221,7 @@ PAPER = recipe("llama_7b_8192_pi")
     context=st.integers(1, 64).map(lambda n: 2048 * n),
     gpus=st.integers(1, 512),
     dtype=st.sampled_from(["float32", "bfloat16"]),
-    checkpointing=st.booleans(),
+    checkpointing=st.sampled_from(CHECKPOINTING),
 )
 def test_memory_and_time_grow_with_context_and_size_and_shrink_with_gpus(context, gpus, dtype, checkpointing):
     config = replace(PAPER, factor=context / 2048 + 1, dtype=dtype, activation_checkpointing=checkpointing)
@@ -237,14 +237,14 @@ def test_memory_and_time_grow_with_context_and_size_and_shrink_with_gpus(context
         assert larger["compute_time"] > here["compute_time"]
     assert more["peak"] <= here["peak"]
     assert more["compute_time"] < here["compute_time"]
-    assert plan(replace(config, activation_checkpointing=True), SEVEN, A100, gpus)["peak"] <= here["peak"]
+    assert plan(replace(config, activation_checkpointing="full"), SEVEN, A100, gpus)["peak"] <= here["peak"]
 
 
 @given(
     size=st.sampled_from(list(LLAMA)),
     context=st.sampled_from([8192, 16384, 32768]),
     gpu=st.sampled_from(list(GPUS.values())),
-    checkpointing=st.booleans(),
+    checkpointing=st.sampled_from(CHECKPOINTING),
 )
 @settings(max_examples=30)
 def test_the_fewest_gpus_fit_and_one_fewer_do_not(size, context, gpu, checkpointing):
@@ -271,7 +271,7 @@ def test_advice_fits_shares_the_batch_and_no_other_setting_that_fits_is_faster(s
         plan(replace(config, micro_batch=micro, activation_checkpointing=checkpointing), shape, gpu, advised.gpus)
         for micro in usable_counts(config)
         if config.global_batch % (micro * advised.gpus) == 0
-        for checkpointing in (False, True)
+        for checkpointing in CHECKPOINTING
     ]
     fitting = [other for other in others if other.fits]
     assert advised.fits == bool(fitting)
@@ -281,7 +281,7 @@ def test_advice_fits_shares_the_batch_and_no_other_setting_that_fits_is_faster(s
 
 def test_the_assumed_utilisation_is_below_what_llama_reports():
     """380 tokens a second on each A100, LLaMA 65B at 2048 tokens (arXiv:2302.13971, Section 2.4)."""
-    config = replace(recipe("llama_65b_8192_direct"), factor=1.0, activation_checkpointing=False)
+    config = replace(recipe("llama_65b_8192_direct"), factor=1.0, activation_checkpointing="none")
     shape = Shape.of(planning.architecture(config))
     planned = plan(config, shape, A100, 128)
     rate = planned["tokens"] / planned["compute_time"] / 128

@@ -122,7 +122,7 @@ def test_the_identity_is_what_the_result_depends_on():
     same = [
         "micro_batch=1",
         "context_parallel=2",
-        "activation_checkpointing=true",
+        "activation_checkpointing=full",
         "keep=9",
         "evaluation.steps=1",
         "steps=9",
@@ -174,6 +174,11 @@ BAD = {
     "evaluation=everything": "evaluation: no such field",
     "context_parallel=0": "context_parallel: must be at least 1",
     "compile=true context_parallel=2": "context_parallel: not together with compile",
+    "activation_checkpointing=true": "activation_checkpointing: unknown 'true', choose from none, selective, full",
+    "activation_checkpointing=selective compile=true": "activation_checkpointing: not selective together with compile",
+    "activation_checkpointing=selective context_parallel=2": (
+        "activation_checkpointing: not selective together with context_parallel"
+    ),
     "context_parallel=3": "windows of 512 tokens do not divide into 6 equal pieces",
     "context_parallel=2": "1 processes are no multiple of 2; start as many with torchrun",
     "steps": "an override is written field=value",

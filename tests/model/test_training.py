@@ -88,7 +88,14 @@ def test_two_processes_are_one(config, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"micro_batch": 2}, {"micro_batch": 4}, {"activation_checkpointing": True}], ids=str
+    "changes",
+    [
+        {"micro_batch": 2},
+        {"micro_batch": 4},
+        {"activation_checkpointing": "full"},
+        {"activation_checkpointing": "selective"},
+    ],
+    ids=str,
 )
 def test_what_fits_the_hardware_does_not_change_the_result(config, tmp_path, changes, tiny_folder, data):
     np.testing.assert_allclose(
@@ -353,7 +360,7 @@ def test_perplexity_and_passkey_are_measured_on_the_way(tiny_folder, data, tmp_p
 
 @pytest.mark.parametrize(
     ("processes", "changes"),
-    [(2, {"context_parallel": 2}), (4, {"context_parallel": 2, "activation_checkpointing": True})],
+    [(2, {"context_parallel": 2}), (4, {"context_parallel": 2, "activation_checkpointing": "full"})],
     ids=["shared by all", "shared by pairs"],
 )
 def test_ranks_that_share_windows_are_one_process(config, tmp_path, reference, processes, changes):
