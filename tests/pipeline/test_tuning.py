@@ -1,6 +1,7 @@
 """The studies of training, at toy size: a model made by hand that breaks beyond its window."""
 
 import json
+import signal
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from experiments import smollm2_finetune, tiny_methods, tiny_sweep, tiny_tables, tuning
 from experiments.adaptation import adaptation
+from pi_model.errors import RunError
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
 
@@ -101,43 +103,66 @@ def test_two_processes_give_what_one_gives(toy):
 @pytest.fixture
 def smollm2_toy(toy):
     names = ("model", "mixture", "corpora", "windows", "warmup_steps")
-    config = smollm2_finetune.CPU | {name: toy[name] for name in names}
-    return config | {"window_tokens": WINDOW, "dtype": "float32", "last_tokens": 32, "steps": [1, 2], "peak_lr": 1e-3}
+    config = smollm2_finetune.CPU | {name: toy[name] for name in names} | {"window_tokens": WINDOW, "last_tokens": 32}
+    return config | {"methods": ["linear", "none"], "steps": [1, 2], "steps_tokens": 512, "sequence_tokens": None}
 
 
 def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
-    made = smollm2_finetune.run(smollm2_toy)
-    assert not made["stopped_early"]
+    made = smollm2_finetune.run(smollm2_toy | {"peak_lr": 1e-3})
+    assert (made["stopped_early"], made["not_measured"]) == (False, [])
     curves = by_method(made)
     assert [entry["step"] for entry in curves["linear"]] == [entry["step"] for entry in curves["none"]] == [0, 1, 2]
+    assert losses(made["base"], 2 * WINDOW) == losses(curves["none"][0], 2 * WINDOW)
     assert losses(curves["linear"][0], 2 * WINDOW) < losses(curves["none"][0], 2 * WINDOW)
     assert losses(curves["linear"][-1], 2 * WINDOW) < losses(curves["linear"][0], 2 * WINDOW)
-    assert made["zero_shot"].keys() == {"linear", "none", "ntk", "yarn"}
+    assert {row["method"] for row in made["zero_shot"]} == {"linear", "none", "ntk", "yarn"}
     (last,) = curves["none"][0]["last"].values()
     assert last["512"]["tokens"] == 6 * 32
+    assert list(made["base"]["accuracy"]) == ["64", "128", "192", "256"]
+    assert list(curves["linear"][-1]["accuracy"]) == ["128", "256", "384", "512"]
     json.dumps(made, allow_nan=False)
 
 
-def test_the_smollm2_study_stops_before_its_time_and_goes_on_when_given_more(smollm2_toy, monkeypatch):
-    clock, measured = [0.0], smollm2_finetune._measured
+def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
+    made = smollm2_finetune.run(smollm2_toy | {"methods": ["linear"], "steps": [1]})
+    assert made["not_measured"] == [{"method": "none", "factor": 2, "steps": [1]}]
+    assert [run["method"] for run in made["runs"]] == ["linear"]
 
-    def takes_a_minute_a_step(config, recipe, method, step, new_steps, folder):
-        entry = measured(config, recipe, method, step, new_steps, folder)
-        clock[0] += 30 + 60 * new_steps
-        return entry | {"seconds": {"measuring": 30.0, "a_step": 60.0 if step else 0.0}}
 
-    monkeypatch.setattr(smollm2_finetune, "_measured", takes_a_minute_a_step)
-    monkeypatch.setattr(smollm2_finetune.time, "monotonic", lambda: clock[0])
-    config = smollm2_toy | {"beside": [], "steps": [1, 2, 3]}
-    # Step 0 of both 1 minute, step 1 of both 3 minutes more; step 2 would take 3.6 with the margin.
-    stopped = smollm2_finetune.run(config | {"minutes": 7})
-    assert stopped["stopped_early"]
-    assert [len(curve) for curve in by_method(stopped).values()] == [2, 2]
-    assert clock[0] == 4 * 60
-    gone_on = smollm2_finetune.run(config | {"minutes": 7})
-    assert (gone_on["stopped_early"], gone_on["resumed"]) == (False, True)
-    assert [len(curve) for curve in by_method(gone_on).values()] == [4, 4]
-    assert gone_on["runs"][0]["curve"][:2] == stopped["runs"][0]["curve"]
+@pytest.mark.parametrize("moment", ["load_checkpoint", "truncated_perplexity", "passkey", "extend_checkpoint", "train"])
+def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(smollm2_toy, monkeypatch, moment):
+    """The alarm, at the second call of each function the study spends its time in."""
+    whole = smollm2_finetune.run(smollm2_toy)
+    called, function = [], getattr(smollm2_finetune, moment)
+
+    def interrupted(*arguments, **options):
+        called.append(moment)
+        if len(called) == 2:
+            signal.raise_signal(signal.SIGALRM)
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(smollm2_finetune, moment, interrupted)
+    record = []
+    for _ in range(9):
+        try:
+            record.append(smollm2_finetune.run(smollm2_toy, minutes=60))
+        except RunError:  # not even the model as it is
+            continue
+        if not record[-1]["stopped_early"]:
+            break
+    assert record[-1]["resumed"]
+    assert record[-1]["not_measured"] == []
+    if moment == "train":
+        assert record[0]["stopped_early"]
+        assert record[0]["not_measured"] == [
+            {"method": "linear", "factor": 2, "steps": [2]},
+            {"method": "none", "factor": 2, "steps": [1, 2]},
+        ]
+    assert without_seconds(record[-1]["runs"]) == without_seconds(whole["runs"])
+
+
+def without_seconds(runs):
+    return [run | {"curve": [{**entry, "seconds": 0} for entry in run["curve"]]} for run in runs]
 
 
 def made_run(method, perplexities, k_max, *, factor=4, peak_lr=1e-4, seed=0):
