@@ -104,7 +104,8 @@ def test_two_processes_give_what_one_gives(toy):
 def smollm2_toy(toy):
     names = ("model", "mixture", "corpora", "windows", "warmup_steps")
     config = smollm2_finetune.CPU | {name: toy[name] for name in names} | {"window_tokens": WINDOW, "last_tokens": 32}
-    return config | {"methods": ["linear", "none"], "steps": [1, 2], "steps_tokens": 512, "sequence_tokens": None}
+    config |= {"methods": ["linear", "none"], "beside": ["ntk", "yarn"], "positions": 4}
+    return config | {"steps": [1, 2], "steps_tokens": 512, "sequence_tokens": None}
 
 
 def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
@@ -115,7 +116,7 @@ def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
     assert losses(made["base"], 2 * WINDOW) == losses(curves["none"][0], 2 * WINDOW)
     assert losses(curves["linear"][0], 2 * WINDOW) < losses(curves["none"][0], 2 * WINDOW)
     assert losses(curves["linear"][-1], 2 * WINDOW) < losses(curves["linear"][0], 2 * WINDOW)
-    assert {row["method"] for row in made["zero_shot"]} == {"linear", *smollm2_toy["beside"]}
+    assert {row["method"] for row in made["zero_shot"]} == {"linear", "none", "ntk", "yarn"}
     (last,) = curves["none"][0]["last"].values()
     assert last["512"]["tokens"] == 6 * 32
     assert list(made["base"]["accuracy"]) == ["64", "128", "192", "256"]
