@@ -125,7 +125,7 @@ def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
 
 
 def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
-    made = smollm2_finetune.run(smollm2_toy | {"methods": ["linear"], "steps": [1]})
+    made = smollm2_finetune.run(smollm2_toy | {"methods": ["linear"], "beside": ["none"], "steps": [1]})
     assert made["not_measured"] == [{"method": "none", "factor": 2, "steps": [1]}]
     assert [run["method"] for run in made["runs"]] == ["linear"]
 
