@@ -14,7 +14,7 @@ Proof, in three steps; step 1 is checked algebraically by `pi_theory.symbolic`.
    The coefficients' absolute values sum to t (partial fractions of 1/sin^2), so with M = sup |f| and the best alpha
    f'^2 + t^2 f^2 <= t^2 M^2 (the Bernstein-Szego inequality).
 2. Hence arccos(f/M) has slope at most t wherever |f| < M. Unless f is constant, where there is nothing to prove, the
-   points with |f| = M are isolated, because f is entire; so arccos(f/M), continuous at them, is t-Lipschitz on the line.
+   points with |f| = M are isolated, because f is entire; so arccos(f/M), continuous there, is t-Lipschitz on the line.
 3. Given e > 0 take x with |f(x)| >= M - e, say f(x) > 0, and the integer n nearest to it: arccos(f(n)/M) <=
    arccos(1 - e/M) + t/2 < pi. So sup|f(n)| >= M cos(t/2 + arccos(1 - e/M)); let e -> 0. QED
 
