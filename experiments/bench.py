@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from experiments import code, record
-from experiments.record import MissingRecord, Record, RecordError
+from experiments.record import NoRecord, Record, RecordError
 from experiments.timing import Different, Row
 from pi_model.errors import RunError, UsageError
 
@@ -36,7 +36,11 @@ NOISE = 0.05
 
 def main() -> int:
     parts = PARTS | OPT_IN
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.bench",
+        description=__doc__,
+        epilog="example: python -m experiments.bench bench_theory --keep",
+    )
     parser.add_argument(
         "names",
         nargs="*",
@@ -98,7 +102,7 @@ def kept(study: str) -> dict[str, dict[str, Any]]:
     """The committed parts by name, none where there is no record. Raises RecordError: it was changed."""
     try:
         return record.read_file(record.path_of(study, live=False))["metrics"]["parts"]
-    except MissingRecord:
+    except NoRecord:
         return {}
 
 

@@ -1,10 +1,9 @@
 """On a CUDA GPU: training beside Hugging Face Trainer, and both beside what the machine can do; perplexity; B(s).
 
-    python -m experiments.bench_gpu --minutes 9.5    # as far as that takes it; again: goes on from there
-
 Rates of a matrix product and of a copy are measured first: a model's FLOP utilisation is held against the product's,
-and stands beside it against the data sheet's. Runs follow one another, ours and theirs by turns, each alone on the
-GPU; memory is what torch allocated at most. A way that does not fit is a result. What is measured is kept at once.
+and stands beside it against the data sheet's. Ours and theirs follow one another, each alone on the GPU; memory is what
+torch allocated at most. A way that does not fit is a result. What is measured is kept at once, and the same command goes
+on from there.
 """
 
 import argparse
@@ -301,9 +300,7 @@ def run(settings: Settings, *, minutes: float | None = None) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__, epilog=f"example: {COMMAND} --minutes 9.5")
     parser.add_argument("--minutes", type=float, help="stop after so many, with what there is (default: no limit)")
     parser.add_argument("--json", action="store_true", help="print the part of the record as JSON")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""B(s) beside the paper's recipe and what sines cost, certificates beside single balls, the program beside a cold loop."""
+"""B(s) beside the paper's recipe and what sines cost, certificates beside single balls, the program beside a loop."""
 
 import heapq
 import itertools
@@ -56,7 +56,7 @@ def certified(upto: int) -> list[float]:
 
 
 def certified_by_balls(upto: int) -> list[float]:
-    """The same by bisection: the interval with the lowest bound is cut in two until it is narrow enough; each is one ball."""
+    """The same by bisection of the interval with the lowest bound; every interval is one ball."""
 
     def bounds(a: float, b: float) -> Enclosure:
         return enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)

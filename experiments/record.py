@@ -52,8 +52,12 @@ class RecordError(Exception):
     """A record that is missing or not what its study wrote; the message names the command that makes it."""
 
 
-class MissingRecord(RecordError):
-    """There is no such record; the message names the command that makes it."""
+class NoRecord(RecordError):
+    """There is none of this study."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no record of study {name!r}; make it with: {_command(name)}")
+        self.study = name
 
 
 def path_of(study: str, *, live: bool) -> Path:
@@ -69,8 +73,7 @@ def read(study: str) -> Record:
     """The record of a study, live if there is one, else recorded; inside `reading`, the asked label's if there is one.
 
     Raises:
-        MissingRecord: there is none.
-        RecordError: unreadable, of another schema, or changed since it was written.
+        RecordError: missing (`NoRecord`), unreadable, of another schema, or changed since it was written.
     """
     asked = _READING.get() or _Reading()
     names = [f"{study}@{asked.label}", study] if asked.label else [study]
@@ -79,16 +82,16 @@ def read(study: str) -> Record:
         if path.exists():
             record = asked.seen[path.stem] = read_file(path)
             return record
-    raise MissingRecord(f"no record of study {study!r}; make it with: {_command(study)}")
+    raise NoRecord(study)
 
 
 def read_file(path: Path) -> Record:
-    """The record in a file, with ``kept``, "live" or "recorded". Raises as `read` does."""
+    """The record in a file, with ``kept``, "live" or "recorded". Raises RecordError as `read` does."""
     make = f"make it with: {_command(path.stem)}"
     try:
         record: Record = json.loads(path.read_text())
     except FileNotFoundError:
-        raise MissingRecord(f"no record of study {path.stem!r}; {make}") from None
+        raise NoRecord(path.stem) from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:

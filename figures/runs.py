@@ -82,12 +82,15 @@ def _final(group: Group, corpus: str) -> float:
     return math.inf if found is None else found.perplexity
 
 
-def value(entries: Sequence[dict[str, Any]], corpus: str, window: int) -> Value | None:
-    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there."""
+def value(entries: Sequence[dict[str, Any]], corpus: str, window: int, part: str = "perplexity") -> Value | None:
+    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there.
+
+    ``part`` is "perplexity", or "last" where the last tokens of each window were scored by themselves.
+    """
     losses = [
         measured["loss_nats"]
         for entry in entries
-        if (measured := entry["perplexity"].get(corpus, {}).get(str(window))) is not None
+        if (measured := entry[part].get(corpus, {}).get(str(window))) is not None
     ]
     if not losses:
         return None
@@ -110,7 +113,9 @@ def scale(record: Record) -> str:
         said = (
             f"{min(seeds)} to {max(seeds)} seeds" if len(set(seeds)) > 1 else f"{seeds[0]} seed" + "s" * (seeds[0] > 1)
         )
-        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens, {said}")
+        cut = record["config"].get("sequence_tokens")  # where training windows are shorter than L'
+        shorter = f" in windows of {cut}" if cut else ""
+        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens{shorter}, {said}")
         rates = sorted({run["peak_lr"] for run in runs})
         parts.append(
             f"peak learning rate {', '.join(f'{rate:g}' for rate in rates)}" + (": the best" * (len(rates) > 1))

@@ -1,13 +1,10 @@
-"""The benchmarks as a table, from their committed records; ``python -m figures.speed`` puts it into the README."""
+"""The benchmarks as a table, from their committed records."""
 
-import sys
 from typing import Any
 
-from experiments.record import ROOT, MissingRecord, RecordError, read, write_atomically
+from experiments.record import NoRecord, read
 from figures.table import Block, Table, cell
 
-README = ROOT / "README.md"
-MARKERS = ("<!-- benchmarks: written by make bench -->\n", "<!-- end of benchmarks -->\n")
 # part of a record -> what it is called, in the table's order
 PARTS = {
     "bench_theory": "Theory",
@@ -31,13 +28,13 @@ def parts() -> dict[str, Part]:
     for study in ("bench", "bench_gpu"):
         try:
             found |= read(study)["metrics"]["parts"]
-        except MissingRecord:
+        except NoRecord:
             continue
     return found
 
 
 def table() -> Table:
-    """A block a part, and in the caption how to read it and where each part was measured."""
+    """A block a part, and in the caption how to read it and where each part was measured. Raises as `parts` does."""
     found = parts()
     blocks = [Block(says, _COLUMNS, _rows(name, found.get(name))) for name, says in PARTS.items()]
     caption = (
@@ -55,17 +52,10 @@ def markdown(shown: Table) -> str:
     return "\n".join([*lines, "", shown.caption]) + "\n"
 
 
-def update(text: str) -> str:
-    """A README with the table between its markers."""
-    before, rest = text.split(MARKERS[0])
-    _, after = rest.split(MARKERS[1])
-    return before + MARKERS[0] + markdown(table()) + MARKERS[1] + after
-
-
 def _rows(name: str, part: Part | None) -> tuple[tuple[str, ...], ...]:
     if part is None:
-        how = "needs a CUDA GPU" if name == "bench_gpu" else f'make bench BENCH_ARGS="{name} --keep"'
-        return ((f"{PARTS[name].lower()}: not measured ({how})", "", "", ""),)
+        how = "needs a CUDA GPU" if name == "bench_gpu" else f'needs make bench BENCH_ARGS="{name} --keep"'
+        return (("not measured", "", how, ""),)
     together: dict[tuple[str, str], list[Row]] = {}
     for row in part["rows"]:
         together.setdefault((row["what"], row["beside"]), []).append(row)
@@ -118,18 +108,3 @@ def _where(found: dict[str, Part]) -> str:
 
 def _line(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(map(cell, cells)) + " |"
-
-
-def main() -> int:
-    try:
-        text = README.read_text()
-        if (new := update(text)) != text:
-            write_atomically(README, new.encode())
-    except RecordError as error:
-        print(f"python -m figures.speed: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -262,7 +262,9 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m paper.generate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m paper.generate", description=__doc__, epilog="example: python -m paper.generate --check"
+    )
     parser.add_argument("--check", action="store_true", help="compare what is there with the records; write nothing")
     try:
         if not parser.parse_args().check:

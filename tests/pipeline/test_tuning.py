@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from experiments import smollm2_finetune, tiny_methods, tiny_sweep, tiny_tables, tuning
 from experiments.adaptation import adaptation
 from pi_model.errors import RunError
+from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
 
@@ -122,6 +123,17 @@ def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
     assert list(made["base"]["accuracy"]) == ["64", "128", "192", "256"]
     assert list(curves["linear"][-1]["accuracy"]) == ["128", "256", "384", "512"]
     json.dumps(made, allow_nan=False)
+    assert shape(made) == shape(synthetic.finetuned())
+
+
+def shape(value):
+    """What is called how, whatever the numbers, names of documents and lengths of lists."""
+    if isinstance(value, dict):
+        named = {"by name" if any(c.isdigit() or c == "/" for c in key) else key: one for key, one in value.items()}
+        if "books" in named or "code" in named:
+            named = {"by name": named["books"]}
+        return {key: shape(one) for key, one in named.items()}
+    return [shape(value[0])] if value and isinstance(value, list) else type(value).__name__
 
 
 def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
