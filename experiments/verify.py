@@ -21,7 +21,11 @@ from pi_model.errors import RunError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.verify", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.verify",
+        description=__doc__,
+        epilog="example: python -m experiments.verify --hashes-only",
+    )
     parser.add_argument("--hashes-only", action="store_true", help="run nothing again")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     arguments = parser.parse_args()

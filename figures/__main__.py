@@ -27,7 +27,9 @@ FOLDER = Path(__file__).resolve().parent
 
 def main() -> int:
     names = [*FIGURES, *TABLES]
-    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m figures", description=__doc__, epilog="example: python -m figures fig5_envelope table1_books"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures and tables (default: all, and the page)")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):

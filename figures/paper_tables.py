@@ -78,9 +78,7 @@ def table5_original_window() -> Table:
             for group in runs.groups(record)
             for when, entries in (("before", group.at(group.steps[0])), ("after", group.last()))
         )
-        title = (
-            f"Here, {corpus}: change of loss in nats against the untouched model, by window, before and after tuning"
-        )
+        title = f"Here, {corpus}: loss in nats above the untouched model's, by window"
         blocks.append(Block(title, ("run", *map(str, windows)), rows))
     return Table("Quality inside the original window", _caption("table5_original_window", record), tuple(blocks))
 

@@ -46,6 +46,7 @@ _MEASURED_IN_MATH = re.compile(
 )
 _MEASURED_WITH_UNIT = re.compile(rf"(?<![A-Za-z_^{{])\d+\s*(?:\$|\\\]|\\\)){_BETWEEN}{_UNIT}")
 _TEXT_IN_MATH = re.compile(r"\\(?:text|mbox|mathrm|textrm)\{([^{}]*\d[^{}]*)\}")
+_LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|arraystretch)\}\{\.\d+\}")
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
@@ -79,7 +80,7 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
             if f"{picture}.py" not in scripts or not (ROOT / f"{picture}.py").exists():
                 yield _line(text, figure), f"the figure does not name its script {picture}.py"
 
-    preamble, _, _ = text.partition(r"\begin{document}")
+    preamble, _, _ = _blank(_LAYOUT, text).partition(r"\begin{document}")
     for number in re.finditer(_LONG, _blank(_DEFINITION, preamble)):
         yield _typed(_line(text, number), number[0])
     for definition in _DEFINITION.finditer(preamble):
