@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Number:
+    """One number of the prose, and where it comes from."""
+
     macro: str  # letters only, as TeX wants it
     study: str  # whose record
     path: str
