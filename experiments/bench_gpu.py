@@ -2,7 +2,7 @@
 
 Rates of a matrix product and of a copy are measured first: a model's FLOP utilisation is held against the product's,
 and stands beside it against the data sheet's. Ours and theirs follow one another, each alone on the GPU; memory is what
-torch allocated at most. A way that does not fit is a result. What is measured is kept at once, and the same command goes
+torch allocated at most. A way that does not fit is a result. What is measured is kept at once; the same command goes
 on from there.
 """
 
