@@ -50,6 +50,10 @@ class RecordError(Exception):
     """A record that is missing or not what its study wrote; the message names the command that makes it."""
 
 
+class MissingRecord(RecordError):
+    """There is none, neither live nor committed."""
+
+
 def path_of(study: str, *, live: bool) -> Path:
     return RESULTS / ("live" if live else "recorded") / f"{study}.json"
 
@@ -63,7 +67,7 @@ def read(study: str) -> Record:
     """The record of a study, live if there is one, else recorded; inside `reading`, the asked label's if there is one.
 
     Raises:
-        RecordError: missing, unreadable, of another schema, or changed since it was written.
+        RecordError: unreadable, of another schema, or changed since it was written; `MissingRecord` if there is none.
     """
     asked = _READING.get() or _Reading()
     names = [f"{study}@{asked.label}", study] if asked.label else [study]
@@ -72,7 +76,7 @@ def read(study: str) -> Record:
         if path.exists():
             record = asked.seen[path.stem] = read_file(path)
             return record
-    raise RecordError(f"no record of study {study!r}; make it with: {_command(study)}")
+    raise MissingRecord(f"no record of study {study!r}; make it with: {_command(study)}")
 
 
 def read_file(path: Path) -> Record:
@@ -81,7 +85,7 @@ def read_file(path: Path) -> Record:
     try:
         record: Record = json.loads(path.read_text())
     except FileNotFoundError:
-        raise RecordError(f"no record of study {path.stem!r}; {make}") from None
+        raise MissingRecord(f"no record of study {path.stem!r}; {make}") from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:

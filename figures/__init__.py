@@ -15,4 +15,5 @@ FIGURES = (
     "heads_bounds",
     "heads_beyond",
     "heads_jump",
+    "heads_moved",
 )

@@ -65,6 +65,11 @@ def cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
 
 
+def shown(value: object, digits: int = 2) -> str:
+    """A value as a cell; None is a dash."""
+    return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
 def _row(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(map(cell, cells)) + " |"
 

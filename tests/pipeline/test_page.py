@@ -37,7 +37,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def make(folder):
-    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
+    awaiting = {"tiny_steps": "no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep"}
+    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], awaiting, folder)
     return (folder / "index.html").read_text()
 
 
@@ -71,6 +72,18 @@ def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
     assert "python -m experiments tiny_tables" in page
     assert "positions, recorded (code changed since)" in page
     assert "tiny_tables, live" in page
+    assert "tiny_steps: no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep" in page
+
+
+def test_a_long_list_of_checks_is_folded_under_its_count_and_a_short_one_is_not(folder):
+    folded = {}
+    for item in (e for e in elements(make(folder)) if (e.get("id") or "").startswith("experiment-")):
+        summary = item.find("details/summary")
+        folded[item.get("id").removeprefix("experiment-")] = None if summary is None else summary.text
+    for name, one in EXPERIMENTS.items():
+        outcome = one.outcome()
+        assert folded[name] == (outcome.count if len(outcome.checks) > 4 else None)
+    assert any(folded.values())
 
 
 def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(folder):
@@ -85,22 +98,52 @@ def test_the_same_records_give_the_same_bytes(folder):
     assert make(folder) == make(folder)
 
 
-def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatch, capsys):
-    def drawn(name):
-        if name == "tiny_windows":
-            raise record.RecordError(
-                "no record of study 'tiny_tables'; make it with: python -m experiments tiny_tables"
-            )
-        return [Shown(name, "", b"", {})]
+@pytest.fixture
+def all_but_one(monkeypatch):
+    """Drawing everything when a record is missing or tampered with: the arguments of the page that is written."""
 
-    pages = []
-    monkeypatch.setattr(figures, "drawn", drawn)
-    monkeypatch.setattr(figures, "write_page", pages.append)
-    monkeypatch.setattr(figures, "update_readme", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["figures"])
-    assert figures.main() == 1
-    assert "tiny_windows: no record" in capsys.readouterr().err
-    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_windows"}
+    def go(error, *names):
+        def drawn(name):
+            if name == "tiny_windows":
+                raise error
+            return [Shown(name, "", b"", {})]
+
+        pages = []
+        monkeypatch.setattr(figures, "drawn", drawn)
+        monkeypatch.setattr(figures, "write_page", lambda *arguments: pages.append(arguments))
+        monkeypatch.setattr(figures, "update_readme", lambda: None)
+        monkeypatch.setattr(sys, "argv", ["figures", *names])
+        return figures.main(), pages
+
+    return go
+
+
+NO_RECORD = record.MissingRecord("no record of study 'tiny_tables'; make it with: python -m experiments tiny_tables")
+
+
+def test_what_awaits_its_record_is_named_with_its_command_and_all_else_is_drawn(all_but_one, capsys):
+    status, ((shown, awaiting),) = all_but_one(NO_RECORD)
+    said = capsys.readouterr()
+    assert status == 0
+    assert "awaiting tiny_windows: no record" in said.out
+    assert "python -m experiments tiny_tables" in said.out
+    assert "no record" not in said.err
+    assert {one.name for one in shown} == {*FIGURES, *TABLES} - {"tiny_windows"}
+    assert awaiting == {"tiny_windows": str(NO_RECORD)}
+
+
+def test_asked_for_by_name_a_missing_record_is_an_error(all_but_one, capsys):
+    status, pages = all_but_one(NO_RECORD, "tiny_windows")
+    assert (status, pages) == (1, [])
+    assert "python -m experiments tiny_tables" in capsys.readouterr().err
+
+
+def test_a_tampered_record_is_an_error_although_all_else_is_drawn(all_but_one, capsys):
+    status, ((shown, awaiting),) = all_but_one(record.RecordError("tiny_tables.json was changed"))
+    assert status == 1
+    assert "tiny_windows: tiny_tables.json was changed" in capsys.readouterr().err
+    assert {one.name for one in shown} == {*FIGURES, *TABLES} - {"tiny_windows"}
+    assert awaiting == {}
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):
@@ -114,7 +157,7 @@ from experiments import record
 record.RESULTS = Path({str(folder / "results")!r})
 from figures.__main__ import drawn, write_page
 folder = Path({str(folder)!r})
-write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
+write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], {{}}, folder)
 """
     without = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {key: value for key, value in os.environ.items() if key not in without}
