@@ -21,7 +21,11 @@ REDO = ROOT / "build" / "redo.json"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments",
+        description=__doc__,
+        epilog="example: python -m experiments tiny_heads --model my-llama --figures",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies to run (default: all live ones)")
     parser.add_argument("--all", action="store_true", help="the recorded studies as well: hours on two cores")
     parser.add_argument("--force", action="store_true", help="run even those whose record is current")

@@ -15,20 +15,23 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments import record
-from experiments.record import MissingRecord, RecordError, read, write_atomically
-from figures import FIGURES
+from experiments.record import NoRecord, RecordError, read, write_atomically
+from figures import AWAITED, FIGURES, speed
 from figures.page import Shown, page
-from figures.paper_tables import TABLES
+from figures.paper_tables import TABLES as PAPER_TABLES
 from figures.readme_table import update_readme
 from figures.reproduction import EXPERIMENTS, outcomes
 from figures.style import shared_style
 
+TABLES = PAPER_TABLES | {"speed": speed.table}
 FOLDER = Path(__file__).resolve().parent
 
 
 def main() -> int:
     names = [*FIGURES, *TABLES]
-    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m figures", description=__doc__, epilog="example: python -m figures fig5_envelope table1_books"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures and tables (default: all, and the page)")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):
@@ -38,13 +41,13 @@ def main() -> int:
         try:
             shown += drawn(name)
         except RecordError as error:
-            if isinstance(error, MissingRecord) and not arguments.names:
+            if isinstance(error, NoRecord) and name in AWAITED and not arguments.names:
                 awaiting[name] = str(error)
             else:
                 failed.append(f"{name}: {error}")
     if not arguments.names:
         try:
-            write_page(shown, awaiting)
+            write_page(shown, awaiting=awaiting)
             update_readme()
         except RecordError as error:
             failed.append(f"index.html: {error}")
@@ -61,9 +64,16 @@ def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
         RecordError: a record is missing or was changed; nothing is written.
     """
     make = tabulate if name in TABLES else save
-    plain = make(name, folder)
-    labels = sorted({label for study in plain.records for label in record.labels(study)})
-    return [plain, *(make(name, folder, label) for label in labels)]
+    try:
+        plain = [make(name, folder)]
+        studies = list(plain[0].records)
+    except NoRecord as error:
+        # A study that only a GPU can run may have no record but that of its profile.
+        plain, studies = [], [error.study]
+        if name not in AWAITED or not record.labels(error.study):
+            raise
+    labels = sorted({label for study in studies for label in record.labels(study)})
+    return [*plain, *(make(name, folder, label) for label in labels)]
 
 
 def save(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
@@ -96,9 +106,9 @@ def tabulate(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     return Shown(stem, table.title, table, dict(seen), outcome=outcome)
 
 
-def write_page(shown: list[Shown], awaiting: dict[str, str], folder: Path = FOLDER) -> None:
+def write_page(shown: list[Shown], folder: Path = FOLDER, *, awaiting: dict[str, str] | None = None) -> None:
     """Writes index.html with what was drawn, what was not and why, the claims and the outcome of the experiments."""
-    text = page(shown, awaiting, read("claims"), outcomes())
+    text = page(shown, read("claims"), outcomes(), awaiting or {})
     write_atomically(folder / "index.html", text.encode())
 
 

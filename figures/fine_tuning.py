@@ -67,9 +67,9 @@ def _curve(axes: Axes, group: runs.Group, value: Callable[[dict[str, Any], int],
 
 
 def steps_axis(axes: Axes, steps: list[int]) -> None:
-    """Steps on a logarithmic axis that also has 0; every second one is named, counted from the last."""
+    """Steps on a logarithmic axis that also has 0; of many, every second one is named, counted from the last."""
     first = next(step for step in steps if step)
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
-    named = {0, *steps[::-2]}
+    named = {0, *steps[:: -2 if len(steps) > 4 else -1]}
     axes.set_xticks(steps, [str(step) if step in named else "" for step in steps])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -70,14 +70,14 @@ class Shown:
     outcome: Outcome | None = None
 
 
-def page(shown: Sequence[Shown], awaiting: dict[str, str], settled: Record, outcomes: Sequence[Outcome]) -> str:
+def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome], awaiting: dict[str, str]) -> str:
     """The whole page.
 
     Args:
         shown: figures and tables, in their order.
-        awaiting: those whose record has not been made yet, and the command that makes it, in words.
         settled: the record of the claims.
         outcomes: of the paper's experiments.
+        awaiting: figures and tables whose record has not been made yet, and the command that makes it, in words.
     """
     claims = settled["metrics"]["claims"]
     records = {"claims": settled} | {name: record for one in shown for name, record in one.records.items()}

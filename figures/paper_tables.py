@@ -1,18 +1,15 @@
 """The paper's tables beside ours, and all tables by name: from records, into tables."""
 
-import json
 from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
-from experiments.record import ROOT, Record, read
+from experiments.record import Record, read
 from figures import runs, study_tables
+from figures.cells import k_max, multiple, named, paper_numbers, shown
 from figures.reproduction import EXPERIMENTS
-from figures.table import Block, Table, shown
-
-Cells = tuple[str, ...]
-PAPER = ROOT / "experiments" / "paper_tables.json"
-_WAYS = {"None": "untouched", "FT": "direct", "PI": "PI"}
+from figures.smollm2_tables import finetune_smollm2
+from figures.table import Block, Table
 
 
 def table1_books() -> Table:
@@ -32,7 +29,7 @@ def longer_code() -> Table:
 
 
 def table3_steps() -> Table:
-    paper, record = _paper()["table3_pg19_by_step_7B_PI"], read("tiny_tables")
+    paper, record = paper_numbers()["table3_pg19_by_step_7B_PI"], read("tiny_tables")
     theirs = tuple((f"7B, PI to {n}", *map(shown, paper[n])) for n in ("8192", "16384"))
     found = [group for group in runs.groups(record) if group.method == "linear"]
     steps = sorted({step for group in found for step in group.steps})
@@ -51,11 +48,11 @@ def table3_steps() -> Table:
 
 
 def table4_kmax() -> Table:
-    paper, record = _paper()["table4_kmax"], read("tiny_tables")
-    theirs = tuple((_named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
+    paper, record = paper_numbers()["table4_kmax"], read("tiny_tables")
+    theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
     found = runs.groups(record, best="k_max")
     steps = sorted({step for group in found for step in group.steps})
-    ours = tuple((runs.label(group, record), *(runs.k_max(group.at(step)) for step in steps)) for group in found)
+    ours = tuple((runs.label(group, record), *(k_max(group, step) for step in steps)) for group in found)
     base = ("untouched", shown(record["metrics"]["base"]["k_max"]), *["–"] * (len(steps) - 1))
     blocks = (
         Block("Paper, by steps", ("k_max", *map(str, paper["steps"])), theirs),
@@ -66,7 +63,7 @@ def table4_kmax() -> Table:
 
 
 def table5_original_window() -> Table:
-    paper, record = _paper()["table5_zero_shot"], read("tiny_tables")
+    paper, record = paper_numbers()["table5_zero_shot"], read("tiny_tables")
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     theirs = tuple(
         (
@@ -85,15 +82,13 @@ def table5_original_window() -> Table:
             for group in runs.groups(record)
             for when, entries in (("before", group.at(group.steps[0])), ("after", group.last()))
         )
-        title = (
-            f"Here, {corpus}: change of loss in nats against the untouched model, by window, before and after tuning"
-        )
+        title = f"Here, {corpus}: loss in nats above the untouched model's, by window"
         blocks.append(Block(title, ("run", *map(str, windows)), rows))
     return Table("Quality inside the original window", _caption("table5_original_window", record), tuple(blocks))
 
 
 def table6_summaries() -> Table:
-    paper, record = _paper()["table6_govreport"], read("summaries")
+    paper, record = paper_numbers()["table6_govreport"], read("summaries")
     scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
     theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
     ours = tuple(
@@ -128,12 +123,13 @@ TABLES: dict[str, Callable[[], Table]] = {
     "longer_books": longer_books,
     "longer_code": longer_code,
     **study_tables.TABLES,
+    "finetune_smollm2": finetune_smollm2,
 }
 
 
 def _by_window(name: str, title: str, corpus: str) -> Table:
     """Both with windows as multiples of L, so that the same column asks the same of both."""
-    paper, record = _paper(), read(EXPERIMENTS[name].study)
+    paper, record = paper_numbers(), read(EXPERIMENTS[name].study)
     key, theirs = {"books": ("table1_pg19", "PG-19"), "code": ("table2_proofpile", "Proof-pile")}[corpus]
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     found = runs.groups(record)
@@ -148,12 +144,12 @@ def _by_window(name: str, title: str, corpus: str) -> Table:
     blocks = (
         Block(
             f"Paper, {theirs}, windows in multiples of L = 2048",
-            ("perplexity at", *map(_multiple, theirs_at)),
-            tuple((_named(row), *map(shown, values)) for row, values in paper[key].items()),
+            ("perplexity at", *map(multiple, theirs_at)),
+            tuple((named(row), *map(shown, values)) for row, values in paper[key].items()),
         ),
         Block(
             f"Here, {corpus}, windows in multiples of L = {window}",
-            ("perplexity at", *map(_multiple, multiples)),
+            ("perplexity at", *map(multiple, multiples)),
             tuple(rows),
         ),
     )
@@ -172,16 +168,3 @@ def _change(entries: list[dict[str, Any]], base: dict[str, Any], corpus: str, wi
         return "–"
     changes = [loss - before[0] for loss in after]
     return runs.over_seeds(fmean(changes), runs.deviation(changes), "+.3f")
-
-
-def _named(key: str) -> str:
-    size, context, way = key.split("/")
-    return f"{size}, {_WAYS[way]}" + ("" if way == "None" else f" to {context}")
-
-
-def _multiple(multiple: float) -> str:
-    return {0.25: "¼ L", 0.5: "½ L", 1: "L"}.get(multiple, f"{multiple:g} L")
-
-
-def _paper() -> dict[str, Any]:
-    return json.loads(PAPER.read_text())

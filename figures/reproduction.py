@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from experiments.record import RecordError, read
+from experiments.record import NoRecord, Record, RecordError, read
 from figures import runs
 from figures.runs import Group, Value
 
@@ -215,6 +215,66 @@ def _zero_shot() -> tuple[str, list[Check]]:
     return f"{config['model']}, window {window}, no fine-tuning; {documents}; {record['device']}", checks
 
 
+def _finetuned(study: str) -> tuple[str, list[Check]]:
+    """Only what is measured on the same tokens is compared, but for the two checks that say otherwise."""
+    record = read(study)
+    base, window = [record["metrics"]["base"]], record["metrics"]["model"]["window_tokens"]
+    found, checks = _with_steps(record), []
+    for corpus in base[0]["perplexity"]:
+        for group in _of(found, "linear"):
+            context, curve = group.context_tokens, group.steps
+            where = f"{corpus}, {group.name}"
+            alone, own = (_at(base, corpus, n, "last") for n in (context, window))
+            says = (
+                f"{corpus}: untouched, the last tokens of {context} have more than twice the perplexity of {window}'s"
+            )
+            checks.append(Check(says, alone.perplexity > 2 * own.perplexity, f"{own} to {alone}"))
+            start = _at(group.at(0), corpus, context, "last")
+            says = f"{where}, step 0: at the last tokens of {context} at most half of what extrapolation gives"
+            checks.append(Check(says, start.perplexity <= alone.perplexity / 2, f"{start} against {alone}"))
+            values = [_at(group.at(step), corpus, context) for step in curve]
+            falls = all(after.perplexity < before.perplexity for before, after in pairwise(values))
+            says = f"{where}: perplexity at {context} falls with every evaluation"
+            checks.append(Check(says, falls, ", ".join(map(str, values))))
+            short = _at(base, corpus, window)
+            says = f"{where}: ends at {context} below the untouched model at {window} (shorter, so other text)"
+            checks.append(_less(says, values[-1], short))
+            ratio = _at(group.last(), corpus, window).perplexity / short.perplexity
+            says = f"{where}: perplexity at {window} at most {KEPT - 1:.0%} above the untouched model's"
+            checks.append(Check(says, ratio <= KEPT, f"{ratio - 1:+.1%}"))
+            for direct in _of(found, "none"):
+                # A study that was stopped may have one of them further than the other.
+                step = max({*group.steps} & {*direct.steps})
+                if direct.factor == group.factor and step:
+                    ours, theirs = (_at(one.at(step), corpus, context) for one in (group, direct))
+                    says = f"{where} at {context}, step {step}: lower than direct fine-tuning"
+                    checks.append(_less(says, ours, theirs))
+    return runs.scale(record), checks
+
+
+def _with_steps(record: Record) -> list[Group]:
+    """The runs that were measured after fine-tuning, and not before it alone."""
+    tuned = [group for group in runs.groups(record) if group.steps[-1] > 0]
+    if not _of(tuned, "linear"):
+        raise NotTested("the record has no measurement after fine-tuning by PI")
+    return tuned
+
+
+def _finetuned_passkey(study: str) -> tuple[str, list[Check]]:
+    _with_steps(read(study))
+    return _passkey(study)
+
+
+def _on_gpu(decide: Callable[[str], tuple[str, list[Check]]], study: str) -> Decide:
+    def on_gpu() -> tuple[str, list[Check]]:
+        try:
+            return decide(f"{study}@gpu")
+        except NoRecord:
+            raise NotTested("not measured: it needs a CUDA GPU (python -m experiments.gpu)") from None
+
+    return on_gpu
+
+
 def _heads(study: str) -> Decide:
     """A study of trained heads settles its own claims, each by the rule that stands beside it in the record."""
 
@@ -256,8 +316,8 @@ def _less(says: str, one: Value, other: Value) -> Check:
     return Check(says, one.perplexity < other.perplexity, f"{one} against {other}")
 
 
-def _at(entries: list[dict], corpus: str, window: int) -> Value:
-    found = runs.value(entries, corpus, window)
+def _at(entries: list[dict], corpus: str, window: int, part: str = "perplexity") -> Value:
+    found = runs.value(entries, corpus, window, part)
     if found is None:
         raise NotTested(f"no {corpus} perplexity at window {window} in the record")
     return found
@@ -330,6 +390,26 @@ EXPERIMENTS = {
         "zero_shot", "smollm2_perplexity", "Table 3, step 0, on a released model",
         "Beyond the trained window perplexity explodes; PI largely prevents it even without fine-tuning.",
         _zero_shot,
+    ),
+    "finetune_smollm2": Experiment(
+        "finetune_smollm2", "smollm2_finetune", "Tables 1 to 3, on a released model",
+        "Fine-tuned by PI, a model soon uses its longer window and keeps its quality in the old one.",
+        partial(_finetuned, "smollm2_finetune"),
+    ),
+    "finetune_smollm2_kmax": Experiment(
+        "finetune_smollm2_kmax", "smollm2_finetune", "Table 4, on a released model",
+        "Fine-tuned by PI, a model soon finds a passkey anywhere in its longer window.",
+        partial(_finetuned_passkey, "smollm2_finetune"),
+    ),
+    "finetune_smollm2_gpu": Experiment(
+        "finetune_smollm2_gpu", "smollm2_finetune@gpu", "Tables 1 to 3, on a released model, to 32768",
+        "The same with the steps that a GPU allows, beside direct fine-tuning.",
+        _on_gpu(_finetuned, "smollm2_finetune"),
+    ),
+    "finetune_smollm2_kmax_gpu": Experiment(
+        "finetune_smollm2_kmax_gpu", "smollm2_finetune@gpu", "Table 4, on a released model, to 32768",
+        "The same with the steps that a GPU allows, beside direct fine-tuning.",
+        _on_gpu(_finetuned_passkey, "smollm2_finetune"),
     ),
     "heads_tiny": Experiment(
         "heads_tiny", "tiny_heads", "Sections 2.3 and 2.4, on trained heads",

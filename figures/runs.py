@@ -118,26 +118,23 @@ def how(record: Record, best: Best | None = None) -> str:
     )
 
 
-def k_max(entries: Sequence[dict[str, Any]]) -> str:
-    """In tokens, over seeds."""
-    found = [entry["k_max"] for entry in entries if entry.get("k_max") is not None]
-    return over_seeds(statistics.fmean(found), deviation(found), ".0f") if found else "–"
+def value(entries: Sequence[dict[str, Any]], corpus: str, window: int, part: str = "perplexity") -> Value | None:
+    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there.
 
-
-def value(entries: Sequence[dict[str, Any]], corpus: str, window: int) -> Value | None:
-    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there."""
-    found = losses(entries, corpus, window)
+    ``part`` is "perplexity", or "last" where the last tokens of each window were scored by themselves.
+    """
+    found = losses(entries, corpus, window, part)
     if not found:
         return None
     return Value(math.exp(statistics.fmean(found)), deviation([math.exp(loss) for loss in found]))
 
 
-def losses(entries: Sequence[dict[str, Any]], corpus: str, window: int) -> list[float]:
+def losses(entries: Sequence[dict[str, Any]], corpus: str, window: int, part: str = "perplexity") -> list[float]:
     """In nats, one a seed that was measured there."""
     return [
         measured["loss_nats"]
         for entry in entries
-        if (measured := entry["perplexity"].get(corpus, {}).get(str(window))) is not None
+        if (measured := entry[part].get(corpus, {}).get(str(window))) is not None
     ]
 
 
@@ -176,7 +173,9 @@ def scale(record: Record) -> str:
     parts = [f"{of_model['name']}, {of_model['parameters'] / 1e6:.1f}M parameters, window {of_model['window_tokens']}"]
     if runs := record["metrics"].get("runs"):
         steps = max(entry["step"] for run in runs for entry in run["curve"])
-        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens, {seeds(record)}")
+        cut = record["config"].get("sequence_tokens")  # where training windows are shorter than L'
+        shorter = f" in windows of {cut}" if cut else ""
+        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens{shorter}, {seeds(record)}")
         tried = rates(record)
         parts.append(f"peak learning rate{'s' * (len(tried) > 1)} {', '.join(f'{rate:g}' for rate in tried)}")
     scored = {corpus: max(row["documents"] for row in by.values()) for corpus, by in base["perplexity"].items()}

@@ -6,9 +6,9 @@ from typing import Any
 
 from experiments.record import Record, read
 from figures import runs
+from figures.cells import METHODS, k_max, shown
 from figures.reproduction import EXPERIMENTS
-from figures.style import METHOD_STYLES
-from figures.table import Block, Table, shown
+from figures.table import Block, Table
 
 _BOUNDS = {
     "published": "Theorem 2.1 as published",
@@ -48,7 +48,7 @@ def longer_kmax() -> Table:
     """k_max by step, at every factor and rate."""
     record = read("tiny_sweep")
     title = f"k_max in tokens by steps (untouched: {record['metrics']['base']['k_max']})"
-    block = _by_step(record, title, lambda group, step: runs.k_max(group.at(step)))
+    block = _by_step(record, title, lambda group, step: k_max(group, step))
     return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", record), (block,))
 
 
@@ -99,7 +99,7 @@ def methods() -> Table:
         for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
             body = tuple(
                 (
-                    METHOD_STYLES[name][0],
+                    METHODS[name],
                     *(shown(runs.value([row[when]], corpus, window)) for window in windows),
                     shown(row[when].get("k_max")),
                 )
@@ -123,7 +123,7 @@ def smollm2_windows() -> Table:
             ("perplexity at", *map(str, config["windows"])),
             tuple(
                 (
-                    "as trained" if method == "none" else METHOD_STYLES[method][0],
+                    "as trained" if method == "none" else METHODS[method],
                     *(shown(case["perplexity"]) for case in found[method][corpus][part]),
                 )
                 for method in config["methods"]

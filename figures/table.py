@@ -46,7 +46,7 @@ class Table:
         for number, block in enumerate(self.blocks):
             if number:
                 lines.append(r"\midrule")
-            lines += [rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex(block.title)}}}}} \\", _cells(block.columns)]
+            lines += [rf"\rlap{{\textit{{{latex(block.title)}}}}} \\", _cells(block.columns)]
             lines += [r"\midrule", *map(_cells, block.rows)]
         lines += [r"\bottomrule", r"\end{tabular}"]
         return "\n".join([*lines, rf"\caption{{{latex(f'{self.title}. {self.caption}')}}}", r"\end{table*}", ""])
@@ -57,17 +57,12 @@ class Table:
 
 def latex(text: str) -> str:
     """Plain text with what is special to LaTeX escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in text).replace(r"k\_max", r"$k_{\max}$")
 
 
 def cell(text: str) -> str:
     """Plain text inside a Markdown table."""
     return re.sub(r"\s+", " ", text).replace("|", "\\|")
-
-
-def shown(value: object, digits: int = 2) -> str:
-    """A value as a cell; None is a dash."""
-    return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _row(cells: tuple[str, ...]) -> str:

@@ -123,6 +123,7 @@ def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
 
 
 def numbers_tex(read: Callable[[str], record.Record]) -> str:
+    """A macro for each number of `paper.numbers`."""
     lines = [f"\\newcommand{{\\{number.macro}}}{{{value_of(number, read)}}}" for number in NUMBERS]
     lines += [f"\\newcommand{{\\{macro}}}{{{value}}} % {place}" for macro, (value, place) in QUOTED.items()]
     return "\n".join(lines) + "\n"
@@ -240,6 +241,11 @@ def generate() -> dict[str, str]:
 
 
 def write(folder: Path = FOLDER) -> None:
+    """Writes every generated file into ``folder``; one that would be empty is removed.
+
+    Raises:
+        RecordError: as `generate`; nothing is written.
+    """
     made = generate()
     folder.mkdir(exist_ok=True)
     for name, text in made.items():
@@ -262,7 +268,9 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m paper.generate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m paper.generate", description=__doc__, epilog="example: python -m paper.generate --check"
+    )
     parser.add_argument("--check", action="store_true", help="compare what is there with the records; write nothing")
     try:
         if not parser.parse_args().check:

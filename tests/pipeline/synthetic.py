@@ -92,6 +92,62 @@ def methods():
     return {key: made[key] for key in ("model", "steps_tokens", "base")} | {"methods": rows}
 
 
+# config of a fine-tuning study like that of SmolLM2: what its figure and table read
+FINETUNED = {"seed": 0, "factors": [2, 4], "steps": [10, 50], "last_tokens": 32, "positions": 4, "trials": 2}
+
+
+def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_end=4.0, seconds=1.0):
+    """Metrics of ``smollm2_finetune`` in which the paper's picture holds, unless told otherwise.
+
+    A run is measured up to `stop_after` steps; of `methods` that are not there it says so.
+    """
+
+    def measured(step, by_window, k_max):
+        one = entry(step, by_window, k_max)
+        for rows in one["perplexity"].values():
+            for row in rows.values():
+                row["perplexity"] = math.exp(row["loss_nats"])
+        return one | {
+            "last": one["perplexity"],
+            "accuracy": {str(k_max): 1.0},
+            "seconds": dict.fromkeys(("training", "perplexity", "passkey"), seconds),
+        }
+
+    windows = [w for w in WINDOWS if w <= 4 * WINDOW]
+    alone = {w: 3.0 if w <= WINDOW else 6.0 for w in windows}
+    ends = {"linear": (4.0, pi_end), "none": (6.0, direct_end)}
+    runs, zero_shot, not_measured = [], [], []
+    for factor in FINETUNED["factors"]:
+        reached = [w for w in windows if w <= factor * WINDOW]
+        for method in methods:
+            start, end = ends[method]
+            curve = []
+            for step in (0, *FINETUNED["steps"]):
+                level = start + step / FINETUNED["steps"][-1] * (end - start)
+                k_max = factor * WINDOW if method == "linear" and step else WINDOW
+                if step <= stop_after:
+                    curve.append(measured(step, dict.fromkeys(reached, level) | {WINDOW: min(level, 3.01)}, k_max))
+            runs.append({"method": method, "factor": factor, "peak_lr": 1e-4, "seed": 0, "curve": curve})
+        for method in ("linear", "none", "ntk", "yarn"):
+            by_window = alone if method == "none" else dict.fromkeys(reached, 4.0 if method == "linear" else 3.5)
+            zero_shot.append({"method": method, "factor": factor, **measured(0, by_window, WINDOW)})
+        for method in ("linear", "none"):
+            if steps := [s for s in FINETUNED["steps"] if method not in methods or s > stop_after]:
+                not_measured.append({"method": method, "factor": factor, "steps": steps})
+    documents = {corpus: {"documents": [f"a {corpus}"], "sha256": "0"} for corpus in ("books", "code")}
+    return {
+        "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
+        "steps_tokens": 4096,
+        "base": measured(0, alone, WINDOW),
+        "runs": runs,
+        "zero_shot": zero_shot,
+        "measured_on": documents,
+        "not_measured": not_measured,
+        "stopped_early": stop_after < FINETUNED["steps"][-1],
+        "resumed": False,
+    }
+
+
 def write(study, metrics, *, label="", live=True, **more):
     """A whole record around such metrics, where `record.RESULTS` is."""
     name = f"{study}@{label}" if label else study

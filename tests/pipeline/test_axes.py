@@ -32,7 +32,7 @@ def test_every_point_a_figure_draws_lies_within_its_axes(name):
     with record.reading(committed=True), shared_style():
         try:
             figure = importlib.import_module(f"figures.{name}").draw()
-        except record.MissingRecord as missing:
+        except record.NoRecord as missing:
             pytest.skip(str(missing))
         figure.canvas.draw()
     assert list(outside(figure)) == []

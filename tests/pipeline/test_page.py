@@ -11,7 +11,6 @@ from figures import FIGURES
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
 from figures.page import Shown
-from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS
 from tests.pipeline import synthetic
 
@@ -38,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 def make(folder):
     awaiting = {"tiny_steps": "no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep"}
-    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], awaiting, folder)
+    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder, awaiting=awaiting)
     return (folder / "index.html").read_text()
 
 
@@ -99,18 +98,18 @@ def test_the_same_records_give_the_same_bytes(folder):
 
 
 @pytest.fixture
-def all_but_one(monkeypatch):
-    """Drawing everything when a record is missing or tampered with: the arguments of the page that is written."""
+def all_but(monkeypatch):
+    """Draws everything, or the given names, when there is an error in one: exit code, and what the page was given."""
 
-    def go(error, *names):
+    def go(one, error, *names):
         def drawn(name):
-            if name == "tiny_windows":
+            if name == one:
                 raise error
             return [Shown(name, "", b"", {})]
 
         pages = []
         monkeypatch.setattr(figures, "drawn", drawn)
-        monkeypatch.setattr(figures, "write_page", lambda *arguments: pages.append(arguments))
+        monkeypatch.setattr(figures, "write_page", lambda shown, *, awaiting: pages.append((shown, awaiting)))
         monkeypatch.setattr(figures, "update_readme", lambda: None)
         monkeypatch.setattr(sys, "argv", ["figures", *names])
         return figures.main(), pages
@@ -118,32 +117,36 @@ def all_but_one(monkeypatch):
     return go
 
 
-NO_RECORD = record.MissingRecord("no record of study 'tiny_tables'; make it with: python -m experiments tiny_tables")
+def everything_but(name):
+    return {*FIGURES, *figures.TABLES} - {name}
 
 
-def test_what_awaits_its_record_is_named_with_its_command_and_all_else_is_drawn(all_but_one, capsys):
-    status, ((shown, awaiting),) = all_but_one(NO_RECORD)
+@pytest.mark.parametrize("error", [record.NoRecord("tiny_tables"), record.RecordError("tiny_tables.json was changed")])
+def test_what_has_its_record_is_drawn_although_something_else_has_not(all_but, error, capsys):
+    status, ((shown, awaiting),) = all_but("tiny_windows", error)
+    assert status == 1
+    assert f"tiny_windows: {error}" in capsys.readouterr().err
+    assert {one.name for one in shown} == everything_but("tiny_windows")
+    assert awaiting == {}
+
+
+def test_what_awaits_its_record_is_named_with_its_command_and_no_error_unless_it_was_asked_for(all_but, capsys):
+    missing = record.NoRecord("smollm2_finetune")
+    status, ((shown, awaiting),) = all_but("smollm2_finetune", missing)
     said = capsys.readouterr()
     assert status == 0
-    assert "awaiting tiny_windows: no record" in said.out
-    assert "python -m experiments tiny_tables" in said.out
+    assert "awaiting smollm2_finetune: no record" in said.out
+    assert "python -m experiments smollm2_finetune" in said.out
     assert "no record" not in said.err
-    assert {one.name for one in shown} == {*FIGURES, *TABLES} - {"tiny_windows"}
-    assert awaiting == {"tiny_windows": str(NO_RECORD)}
+    assert {one.name for one in shown} == everything_but("smollm2_finetune")
+    assert awaiting == {"smollm2_finetune": str(missing)}
+    assert all_but("smollm2_finetune", missing, "smollm2_finetune") == (1, [])
+    assert "python -m experiments smollm2_finetune" in capsys.readouterr().err
 
 
-def test_asked_for_by_name_a_missing_record_is_an_error(all_but_one, capsys):
-    status, pages = all_but_one(NO_RECORD, "tiny_windows")
-    assert (status, pages) == (1, [])
-    assert "python -m experiments tiny_tables" in capsys.readouterr().err
-
-
-def test_a_tampered_record_is_an_error_although_all_else_is_drawn(all_but_one, capsys):
-    status, ((shown, awaiting),) = all_but_one(record.RecordError("tiny_tables.json was changed"))
+def test_a_tampered_record_is_an_error_even_where_one_is_awaited(all_but):
+    status, _ = all_but("smollm2_finetune", record.RecordError("smollm2_finetune.json was changed"))
     assert status == 1
-    assert "tiny_windows: tiny_tables.json was changed" in capsys.readouterr().err
-    assert {one.name for one in shown} == {*FIGURES, *TABLES} - {"tiny_windows"}
-    assert awaiting == {}
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):
@@ -157,7 +160,7 @@ from experiments import record
 record.RESULTS = Path({str(folder / "results")!r})
 from figures.__main__ import drawn, write_page
 folder = Path({str(folder)!r})
-write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], {{}}, folder)
+write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
 """
     without = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")
     environment = {key: value for key, value in os.environ.items() if key not in without}

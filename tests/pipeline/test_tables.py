@@ -4,7 +4,7 @@ import re
 import pytest
 
 from experiments import record
-from figures import paper_tables, readme_table, runs
+from figures import paper_tables, readme_table, runs, speed
 from figures.__main__ import drawn, tabulate
 from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS, Check, Experiment
@@ -47,7 +47,7 @@ def test_a_row_of_another_length_is_refused():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_its_record_names_the_command_and_writes_nothing(results, name):
-    with pytest.raises(record.MissingRecord, match=r"python -m experiments (tiny_|smollm2_|summaries)"):
+    with pytest.raises(record.NoRecord, match=r"python -m experiments (tiny_|smollm2_|summaries)"):
         tabulate(name, results)
     assert list(results.iterdir()) == []
 
@@ -79,7 +79,7 @@ def test_every_table_says_model_tokens_seeds_or_documents_and_hardware(name):
     with record.reading(committed=True) as seen:
         try:
             table = TABLES[name]()
-        except record.MissingRecord as missing:
+        except record.NoRecord as missing:
             pytest.skip(str(missing))
     (found,) = seen.values()
     caption = table.caption
@@ -188,3 +188,9 @@ def test_the_readme_shows_what_the_committed_records_say():
     text = readme_table.README.read_text()
     start, end = readme_table.EXPERIMENTS
     assert text.split(start)[1].split(end)[0] == readme_table.experiments_table(), "make figures writes it"
+
+
+def test_the_readme_shows_the_committed_benchmarks():
+    text = readme_table.README.read_text()
+    start, end = readme_table.BENCHMARKS
+    assert text.split(start)[1].split(end)[0] == speed.markdown(speed.table()), "make bench writes it"
