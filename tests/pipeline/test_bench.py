@@ -61,6 +61,12 @@ def test_ways_take_turns_and_change_their_order():
     assert [len(turns) for turns in seconds.values()] == [3, 3]
 
 
+def test_what_is_warm_counts_from_its_first_call():
+    called = []
+    race({name: lambda name=name: called.append(name) or [1.0] for name in "ab"}, repeats=2, warm=True)
+    assert "".join(called) == "ba" + "ab"
+
+
 def test_a_short_call_is_repeated_within_its_turn():
     called = []
     race({"short": lambda: called.append(1) or [1.0]}, repeats=1, at_least=0.01)
@@ -220,7 +226,7 @@ def test_theory_gives_rows_of_the_same_answers(monkeypatch):
 
 
 def test_perplexity_is_the_loop_of_the_documentation(monkeypatch):
-    monkeypatch.setattr(bench_perplexity, "SLIDING", [("tiny-llama", 320, 128, 64, 1)])
+    monkeypatch.setattr(bench_perplexity, "SLIDING", [("tiny-llama", 320, 128, 64, 1, False)])
     monkeypatch.setattr(bench_perplexity, "TRUNCATED", [("tiny-llama", (64, 128), 1)])
     monkeypatch.setattr(bench_perplexity, "peak_gib", lambda *_: 1.0)
     assert [row.unit for row in rows_of(bench_perplexity)] == [FASTER, LEANER, FASTER]
