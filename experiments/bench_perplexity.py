@@ -81,7 +81,7 @@ def rows() -> Iterator[Row]:
         yield faster(what, LOOP, **found, aim=1, tokens=tokens)
         # One window is enough: the peak is the same.
         peaks = [
-            peak_gib("experiments.bench_perplexity", "once", who, name, window, window, stride)
+            [peak_gib("experiments.bench_perplexity", "once", who, name, window, window, stride)]
             for who in ("ours", "theirs")
         ]
         yield leaner(what, LOOP, *peaks, aim=LEANER_AIM)
