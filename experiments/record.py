@@ -30,6 +30,8 @@ SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
 _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
+# of records that are no study's
+_COMMANDS = {"bench": "make bench BENCH_ARGS=--keep", "bench_gpu": "python -m experiments.bench_gpu"}
 
 Record = dict[str, Any]
 
@@ -123,6 +125,8 @@ def labels(study: str) -> list[str]:
 
 def _command(name: str) -> str:
     study, _, label = name.partition("@")
+    if study in _COMMANDS:
+        return _COMMANDS[study]
     return f"python -m experiments {study}" + (" with the --profile or --model of its label" if label else "")
 
 

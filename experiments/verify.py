@@ -56,7 +56,8 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
     study = studies.get(found["study"])
     committed = path.parent.name == record.path_of("", live=False).parent.name
     if study is None or found.get("label"):
-        gone = ["no study makes it any more"] if study is None and committed else []
+        script = record.ROOT / "experiments" / f"{found['study']}.py"  # a benchmark is no study
+        gone = ["no study makes it any more"] if study is None and committed and not script.exists() else []
         return {"record": where, "rerun": False, "errors": errors, "warnings": gone}
     if rerun and committed and study.tolerances and not errors:
         return {"record": where, "rerun": True, "errors": differences(study, found), "warnings": []}

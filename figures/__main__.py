@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from experiments import record
 from experiments.record import NoRecord, RecordError, read, write_atomically
-from figures import AWAITED, FIGURES
+from figures import AWAITED, FIGURES, speed
 from figures.page import Shown, page
-from figures.paper_tables import TABLES
+from figures.paper_tables import TABLES as PAPER_TABLES
 from figures.readme_table import update_readme
 from figures.reproduction import EXPERIMENTS, outcomes
 from figures.style import shared_style
 
+TABLES = PAPER_TABLES | {"speed": speed.table}
 FOLDER = Path(__file__).resolve().parent
 
 

@@ -1,14 +1,16 @@
-"""The README's two tables: the claims, from their record, and the paper's experiments, from the committed records."""
+"""The README's tables: the claims, the paper's experiments and the benchmarks, the last two from committed records."""
 
 from typing import Any
 
 from experiments.record import ROOT, read, reading, write_atomically
+from figures import speed
 from figures.reproduction import Outcome, outcomes
 from figures.table import cell
 
 README = ROOT / "README.md"
 CLAIMS = ("<!-- claims: written by make figures -->\n", "<!-- end of claims -->\n")
 EXPERIMENTS = ("<!-- experiments: written by make figures -->\n", "<!-- end of experiments -->\n")
+BENCHMARKS = ("<!-- benchmarks: written by make bench -->\n", "<!-- end of benchmarks -->\n")
 
 
 def row(claim: dict[str, Any]) -> str:
@@ -33,6 +35,7 @@ def update_readme() -> None:
     text = README.read_text()
     claims = _table("verdict | claim | domain | evidence", map(row, read("claims")["metrics"]["claims"]))
     new = _between(_between(text, CLAIMS, claims), EXPERIMENTS, experiments_table())
+    new = _between(new, BENCHMARKS, speed.markdown(speed.table()))
     if new != text:
         write_atomically(README, new.encode())
 
@@ -49,3 +52,7 @@ def _between(text: str, markers: tuple[str, str], new: str) -> str:
     before, rest = text.split(markers[0])
     _, after = rest.split(markers[1])
     return before + markers[0] + new + markers[1] + after
+
+
+if __name__ == "__main__":
+    update_readme()

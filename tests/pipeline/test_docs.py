@@ -17,7 +17,7 @@ PROGRAMS = {
     if "ArgumentParser(" in path.read_text()
 }
 # a study's record hashes its script: its example comes with its next record
-WITHOUT_EXAMPLE = {"experiments.smollm2_finetune", "experiments.bench"}
+WITHOUT_EXAMPLE = {"experiments.smollm2_finetune"}
 
 
 class Parsed(Exception):

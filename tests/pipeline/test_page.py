@@ -11,7 +11,6 @@ from figures import FIGURES
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
 from figures.page import Shown
-from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS
 from tests.pipeline import synthetic
 
@@ -100,7 +99,7 @@ def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatc
     monkeypatch.setattr(sys, "argv", ["figures"])
     assert figures.main() == 1
     assert "tiny_windows: no record" in capsys.readouterr().err
-    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_windows"}
+    assert {one.name for one in pages[0]} == {*FIGURES, *figures.TABLES} - {"tiny_windows"}
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):

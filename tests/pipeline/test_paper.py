@@ -271,6 +271,11 @@ def test_bounds_are_rounded_outwards(value, digits):
     assert up - down <= 10.0**-digits + 2 * slack
 
 
+def test_powers_in_a_claim_are_set_as_powers():
+    says = generate._with_powers("5x10^5 & c = 1e+06, below 4e-59; e^-t")
+    assert says == r"$5\times10^{5}$ \& c = $10^{6}$, below $4\times10^{-59}$; $e^{-t}$"
+
+
 @given(st.text())
 def test_any_text_becomes_harmless_tex(text):
     plain = generate.escaped(text)

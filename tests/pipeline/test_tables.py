@@ -3,7 +3,7 @@ import re
 import pytest
 
 from experiments import record
-from figures import AWAITED, paper_tables, readme_table, runs
+from figures import AWAITED, paper_tables, readme_table, runs, speed
 from figures.__main__ import drawn, tabulate
 from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS, Check, Experiment
@@ -131,3 +131,9 @@ def test_the_readme_shows_what_the_committed_records_say():
     text = readme_table.README.read_text()
     start, end = readme_table.EXPERIMENTS
     assert text.split(start)[1].split(end)[0] == readme_table.experiments_table(), "make figures writes it"
+
+
+def test_the_readme_shows_the_committed_benchmarks():
+    text = readme_table.README.read_text()
+    start, end = readme_table.BENCHMARKS
+    assert text.split(start)[1].split(end)[0] == speed.markdown(speed.table()), "make bench writes it"
