@@ -264,7 +264,7 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and what is done")
     parser.add_argument("--fetch", action="store_true", help="fetch the inputs, and run nothing")
     asked = parser.parse_args()
-    if asked.minutes * 60 < SHORTEST + STARTING:
+    if not asked.minutes * 60 >= SHORTEST + STARTING:  # nor is NaN
         parser.exit(2, f"{parser.prog}: --minutes: give at least {(SHORTEST + STARTING) / 60:g}\n")
     if asked.dry_run:
         print(_plan(jobs()))
