@@ -16,26 +16,23 @@ PROGRAMS = {
     for path in (ROOT / package).glob("*.py")
     if "ArgumentParser(" in path.read_text()
 }
-# a study's record hashes its script: its example comes with its next record
-WITHOUT_EXAMPLE = {"experiments.smollm2_finetune"}
 
 
 class Parsed(Exception):
     """What a program's arguments were; nothing of it has run."""
 
 
-@pytest.mark.parametrize("program", sorted(PROGRAMS - WITHOUT_EXAMPLE))
-def test_every_program_shows_help_with_an_example_that_parses(program, monkeypatch, capsys):
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_every_program_shows_help_with_examples_that_parse(program, monkeypatch, capsys):
     name = program.removesuffix(".__main__")
     main = importlib.import_module(program).main
     monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setenv("COLUMNS", "500")  # every example on one line
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    shown = " ".join(capsys.readouterr().out.split())
-    *_, example = re.findall(r"example: (python -m .*?)(?= example:|$)", shown)
-    words = shlex.split(example)
-    assert words[:3] == ["python", "-m", name]
+    examples = re.findall(r"^(?:example:| ) *(python -m .*)", capsys.readouterr().out, re.MULTILINE)
+    assert examples
 
     parse = argparse.ArgumentParser.parse_args
 
@@ -43,9 +40,12 @@ def test_every_program_shows_help_with_an_example_that_parses(program, monkeypat
         raise Parsed(parse(parser, *arguments))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
-    monkeypatch.setattr(sys, "argv", words[2:])
-    with pytest.raises(Parsed):
-        main()
+    for example in examples:
+        words = shlex.split(example, comments=True)
+        assert words[:3] == ["python", "-m", name]
+        monkeypatch.setattr(sys, "argv", words[2:])
+        with pytest.raises(Parsed):
+            main()
 
 
 def test_the_reference_has_every_module_and_says_what_it_does(tmp_path):
