@@ -123,7 +123,7 @@ def _redo_since(names: list[str]) -> str:
 
 def _keep(studies: list[Study]) -> int:
     for study in studies:
-        if study.current() is None:
+        if study.current(partial=True) is None:
             print(f"{study.record_name}: its record is not current; run it first: {study.command}", file=sys.stderr)
             return 1
         if study.path != (kept := record.path_of(study.record_name, live=False)):

@@ -16,7 +16,7 @@ from pi_theory.scaling import LinearPI
 REPEATS = 3
 AT_LEAST = 0.05  # seconds a turn
 MODEL = "tiny-llama"
-DOCUMENT = 8192  # tokens
+DOCUMENT, STRIDE = 8192, 256  # tokens
 
 
 def grid(count: int) -> Call:
@@ -36,7 +36,7 @@ def program(window: int) -> Call:
 
 
 def sliding(window: int) -> Call:
-    return partial(ours, *model_and_document(MODEL, DOCUMENT), window, 256)
+    return partial(ours, *model_and_document(MODEL, DOCUMENT), window, STRIDE)
 
 
 def truncated(tokens: int) -> Call:
@@ -48,7 +48,7 @@ GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
     ("B(s) on a grid", grid, (65_536, 262_144, 1_048_576), "positions"),
     ("certified minimum of B/d", certified_minimum, (4_096, 32_768, 262_144), "length of the interval"),
     ("finite-window program, one position", program, (128, 256, 512), "trained positions"),
-    (f"sliding perplexity, {MODEL}, {DOCUMENT} tokens, stride 256", sliding, (512, 1024, 2048), "window"),
+    (f"sliding perplexity, {MODEL}, {DOCUMENT} tokens, stride {STRIDE}", sliding, (512, 1024, 2048), "window"),
     (f"truncated sweep, {MODEL}", truncated, (2048, 4096, 8192), "tokens"),
 ]
 

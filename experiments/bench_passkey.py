@@ -10,6 +10,7 @@ from experiments.timing import Row, faster, race
 from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.model import load_checkpoint
 
+MODEL = "smollm2-135m"
 # context, positions, trials at each, turns, turns of generate without its cache
 CASES = [(512, 8, 2, 3, 1), (2048, 4, 1, 2, 0)]
 UNCACHED_AIM = 8
@@ -48,11 +49,11 @@ def theirs(
 
 
 def rows() -> Iterator[Row]:
-    checkpoint = load_checkpoint("smollm2-135m")
+    checkpoint = load_checkpoint(MODEL)
     for context, positions, trials, turns, uncached in CASES:
         maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)
         case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
-        what = f"passkey, smollm2-135m, {positions * trials} trials of {context} tokens"
+        what = f"passkey, {MODEL}, {positions * trials} trials of {context} tokens"
         found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case, True)}, repeats=turns)
         yield faster(what, "generate() with cache", **found, aim=1)
         if uncached:

@@ -75,6 +75,8 @@ def outdated(study: Study, found: Record) -> list[str]:
             lines.append("its inputs changed since")
     except RunError as error:
         lines.append(f"its inputs cannot be had here: {error}")
+    if found["metrics"].get("stopped_early"):
+        lines.append(f"its study stopped before its end; it goes on with: {found['command']}")
     return lines
 
 

@@ -15,6 +15,7 @@ FIGURES = (
     "heads_bounds",
     "heads_beyond",
     "heads_jump",
+    "heads_moved",
     "smollm2_finetune",
 )
 

@@ -1,6 +1,7 @@
 """Draws every figure (figures/NAME.pdf and .png) and table (figures/tables/NAME.md and .tex) from its records.
 
-Without names also figures/index.html, a page with all of them, and the README's tables.
+Without names also figures/index.html, a page with all of them, and the README's tables; what awaits a record that has
+not been made yet is then named and left out.
 """
 
 import argparse
@@ -35,24 +36,25 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):
         parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(names)}\n")
-    shown, missing = [], []
+    shown, awaiting, failed = [], {}, []
     for name in tqdm(arguments.names or names, desc="figures", disable=None):
         try:
             shown += drawn(name)
-        except NoRecord as error:
-            if name in arguments.names or name not in AWAITED:
-                missing.append(f"{name}: {error}")
         except RecordError as error:
-            missing.append(f"{name}: {error}")
+            if isinstance(error, NoRecord) and name in AWAITED and not arguments.names:
+                awaiting[name] = str(error)
+            else:
+                failed.append(f"{name}: {error}")
     if not arguments.names:
         try:
-            write_page(shown)
+            write_page(shown, awaiting=awaiting)
             update_readme()
         except RecordError as error:
-            missing.append(f"index.html: {error}")
+            failed.append(f"index.html: {error}")
     print(f"figures/: {', '.join(one.name for one in shown)}")
-    print("\n".join(missing), file=sys.stderr, end="\n" * bool(missing))
-    return int(bool(missing))
+    print("".join(f"awaiting {name}: {why}\n" for name, why in awaiting.items()), end="")
+    print("\n".join(failed), file=sys.stderr, end="\n" * bool(failed))
+    return int(bool(failed))
 
 
 def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
@@ -104,9 +106,9 @@ def tabulate(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     return Shown(stem, table.title, table, dict(seen), outcome=outcome)
 
 
-def write_page(shown: list[Shown], folder: Path = FOLDER) -> None:
-    """Writes index.html with what was drawn, the claims and the outcome of the paper's experiments."""
-    text = page(shown, read("claims"), outcomes())
+def write_page(shown: list[Shown], folder: Path = FOLDER, *, awaiting: dict[str, str] | None = None) -> None:
+    """Writes index.html with what was drawn, what was not and why, the claims and the outcome of the experiments."""
+    text = page(shown, read("claims"), outcomes(), awaiting or {})
     write_atomically(folder / "index.html", text.encode())
 
 

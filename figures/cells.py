@@ -1,10 +1,11 @@
 """Cells of the tables: our numbers and the paper's, as text. A dash stands where nothing was measured."""
 
 import json
+from statistics import fmean
 from typing import Any
 
 from experiments.record import ROOT
-from figures.runs import Group
+from figures import runs
 
 Cells = tuple[str, ...]
 PAPER = ROOT / "experiments" / "paper_tables.json"
@@ -32,7 +33,7 @@ def multiple(multiple: float) -> str:
     return {0.25: "¼ L", 0.5: "½ L", 1: "L"}.get(multiple, f"{multiple:g} L")
 
 
-def k_max(group: Group, step: int) -> str:
-    """Of all seeds after a step: one number, or the range."""
-    found = sorted({entry["k_max"] for entry in group.at(step) if entry.get("k_max") is not None})
-    return "–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+def k_max(group: runs.Group, step: int) -> str:
+    """Over seeds, after a step."""
+    found = [entry["k_max"] for entry in group.at(step) if entry.get("k_max") is not None]
+    return runs.over_seeds(fmean(found), runs.deviation(found), ".0f") if found else shown(None)

@@ -1,23 +1,31 @@
-"""The paper's Tables 1 to 5 beside ours, and scaling methods beside PI: from records, into tables."""
+"""The paper's tables beside ours, and all tables by name: from records, into tables."""
 
-import math
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
 from experiments.record import Record, read
-from figures import runs
-from figures.cells import METHODS, k_max, multiple, named, paper_numbers, shown
+from figures import runs, study_tables
+from figures.cells import k_max, multiple, named, paper_numbers, shown
 from figures.reproduction import EXPERIMENTS
 from figures.smollm2_tables import finetune_smollm2
 from figures.table import Block, Table
 
 
 def table1_books() -> Table:
-    return _by_window("table1_books", "Perplexity by evaluation window, books", "books", "table1_pg19", "PG-19")
+    return _by_window("table1_books", "Perplexity by evaluation window, books", "books")
 
 
 def table2_code() -> Table:
-    return _by_window("table2_code", "Perplexity by evaluation window, code", "code", "table2_proofpile", "Proof-pile")
+    return _by_window("table2_code", "Perplexity by evaluation window, code", "code")
+
+
+def longer_books() -> Table:
+    return _by_window("longer_books", "Perplexity by evaluation window after longer tuning, books", "books")
+
+
+def longer_code() -> Table:
+    return _by_window("longer_code", "Perplexity by evaluation window after longer tuning, code", "code")
 
 
 def table3_steps() -> Table:
@@ -27,11 +35,8 @@ def table3_steps() -> Table:
     steps = sorted({step for group in found for step in group.steps})
     ours = tuple(
         (
-            f"{group.name} to {group.context_tokens}",
-            *(
-                shown(runs.value(group.at(s), "books", group.context_tokens) if s in group.steps else None)
-                for s in steps
-            ),
+            runs.label(group, record),
+            *(shown(runs.value(group.at(step), "books", group.context_tokens)) for step in steps),
         )
         for group in found
     )
@@ -45,17 +50,16 @@ def table3_steps() -> Table:
 def table4_kmax() -> Table:
     paper, record = paper_numbers()["table4_kmax"], read("tiny_tables")
     theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
-    found = runs.groups(record)
+    found = runs.groups(record, best="k_max")
     steps = sorted({step for group in found for step in group.steps})
-    ours = tuple(
-        (f"{group.name} to {group.context_tokens}", *(k_max(group, step) for step in steps)) for group in found
-    )
+    ours = tuple((runs.label(group, record), *(k_max(group, step) for step in steps)) for group in found)
     base = ("untouched", shown(record["metrics"]["base"]["k_max"]), *["–"] * (len(steps) - 1))
     blocks = (
         Block("Paper, by steps", ("k_max", *map(str, paper["steps"])), theirs),
         Block("Here, by steps", ("k_max", *map(str, steps)), (base, *ours)),
     )
-    return Table("Effective context k_max (tokens) by fine-tuning steps", _caption("table4_kmax", record), blocks)
+    caption = _caption("table4_kmax", record, best="k_max")
+    return Table("Effective context k_max (tokens) by fine-tuning steps", caption, blocks)
 
 
 def table5_original_window() -> Table:
@@ -83,50 +87,55 @@ def table5_original_window() -> Table:
     return Table("Quality inside the original window", _caption("table5_original_window", record), tuple(blocks))
 
 
-def methods() -> Table:
-    record = read("tiny_methods")
-    rows = record["metrics"]["methods"]
-    blocks = []
-    for corpus in next(iter(rows.values()))["zero_shot"]["perplexity"]:
-        windows = runs.windows([row["zero_shot"] for row in rows.values()], corpus)
-        for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
-            body = tuple(
-                (
-                    METHODS.get(name, name),
-                    *(shown(runs.value([row[when]], corpus, n)) for n in windows),
-                    shown(row[when].get("k_max")),
-                )
-                for name, row in rows.items()
-            )
-            blocks.append(Block(f"{corpus}, {says}", ("perplexity at", *map(str, windows), "k_max"), body))
-    any_row = next(iter(rows.values()))
-    caption = (
-        f"All extended by {any_row['factor']:g}, {any_row['steps']} steps, seed {record['config'].get('seed', 0)}; "
-        f"the paper has no such table. {runs.scale(record)}."
+def table6_summaries() -> Table:
+    paper, record = paper_numbers()["table6_govreport"], read("summaries")
+    scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
+    theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
+    ours = tuple(
+        (
+            case["model"],
+            *(f"{case['rouge'][key]['mean']:.1f} ± {case['rouge'][key]['stderr']:.1f}" for key in scores.values()),
+        )
+        for case in record["metrics"]["cases"]
     )
-    return Table("Scaling methods at equal steps", caption, tuple(blocks))
+    config, outcome = record["config"], EXPERIMENTS["table6_summaries"].outcome()
+    settings = dict(setting.split("=", 1) for setting in config["overrides"])
+    caption = (
+        f"{record['says']}: {len(record['metrics']['documents'])} documents. Fine-tuning: {settings['steps']} steps of "
+        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; {record['device']}. "
+        f"± is the standard error over documents. {outcome.sentence}"
+    )
+    blocks = (
+        Block("Paper, GovReport", ("ROUGE F1", *paper["cols"]), theirs),
+        Block("Here, docstrings of Python modules", ("ROUGE F1", *scores), ours),
+    )
+    return Table("Summaries", caption, blocks)
 
 
-# in the order of the paper
+# in the order of the paper, then ours
 TABLES: dict[str, Callable[[], Table]] = {
     "table1_books": table1_books,
     "table2_code": table2_code,
     "table3_steps": table3_steps,
     "table4_kmax": table4_kmax,
     "table5_original_window": table5_original_window,
-    "methods": methods,
+    "table6_summaries": table6_summaries,
+    "longer_books": longer_books,
+    "longer_code": longer_code,
+    **study_tables.TABLES,
     "finetune_smollm2": finetune_smollm2,
 }
 
 
-def _by_window(name: str, title: str, corpus: str, key: str, theirs: str) -> Table:
+def _by_window(name: str, title: str, corpus: str) -> Table:
     """Both with windows as multiples of L, so that the same column asks the same of both."""
-    paper, record = paper_numbers(), read("tiny_tables")
+    paper, record = paper_numbers(), read(EXPERIMENTS[name].study)
+    key, theirs = {"books": ("table1_pg19", "PG-19"), "code": ("table2_proofpile", "Proof-pile")}[corpus]
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     found = runs.groups(record)
     measured = [base, *(entry for group in found for entry in group.last())]
     multiples = sorted({n / window for n in runs.windows(measured, corpus)})
-    entries = {"untouched": [base]} | {f"{group.name} to {group.context_tokens}": group.last() for group in found}
+    entries = {"untouched": [base]} | {runs.label(group, record): group.last() for group in found}
     rows = [
         (name, *(shown(runs.value(measured, corpus, round(m * window))) for m in multiples))
         for name, measured in entries.items()
@@ -147,14 +156,15 @@ def _by_window(name: str, title: str, corpus: str, key: str, theirs: str) -> Tab
     return Table(title, _caption(name, record), blocks)
 
 
-def _caption(name: str, record: Record) -> str:
+def _caption(name: str, record: Record, *, best: runs.Best = "perplexity") -> str:
     """Scale and verdict; what differs from the paper is said in full."""
     outcome = EXPERIMENTS[name].outcome()
-    several = any(len(group.curves) > 1 for group in runs.groups(record))
-    spread = "± is the standard deviation over seeds. " if several else ""
-    return f"{runs.scale(record)}. {spread}Verdict: {outcome.verdict}. {outcome.evidence()}."
+    return f"{runs.scale(record)}. {runs.how(record, best)}{outcome.sentence}"
 
 
 def _change(entries: list[dict[str, Any]], base: dict[str, Any], corpus: str, window: int) -> str:
-    after, before = runs.value(entries, corpus, window), runs.value([base], corpus, window)
-    return "–" if after is None or before is None else f"{math.log(after.perplexity / before.perplexity):+.3f}"
+    after, before = runs.losses(entries, corpus, window), runs.losses([base], corpus, window)
+    if not after or not before:
+        return "–"
+    changes = [loss - before[0] for loss in after]
+    return runs.over_seeds(fmean(changes), runs.deviation(changes), "+.3f")

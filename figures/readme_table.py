@@ -1,5 +1,6 @@
 """The README's tables: the claims, the paper's experiments and the benchmarks, the last two from committed records."""
 
+from string import ascii_lowercase
 from typing import Any
 
 from experiments.record import ROOT, read, reading, write_atomically
@@ -18,16 +19,21 @@ def row(claim: dict[str, Any]) -> str:
     return _row(f"**{claim['verdict']}**", f"{claim['says']} *({claim['source']})*", claim["domain"], claim["evidence"])
 
 
-def experiment_row(outcome: Outcome) -> str:
-    """One Markdown row."""
+def experiment_row(outcome: Outcome, scales: list[str]) -> str:
+    """One Markdown row; the scale is a letter, by its place in the list of all."""
     says = f"{outcome.experiment.says} *({outcome.experiment.source})*"
-    return _row(f"**{outcome.verdict}**", says, outcome.scale or "–", outcome.evidence(failures=1))
+    scale = ascii_lowercase[scales.index(outcome.scale)] if outcome.scale else "–"
+    return _row(f"**{outcome.verdict}**", says, outcome.evidence(failures=1), scale)
 
 
 def experiments_table() -> str:
-    """From committed records alone, so that the README is the same on every machine."""
+    """With a line for each scale below; from committed records alone, so that it is the same on every machine."""
     with reading(committed=True):
-        return _table("verdict | the paper says | scale here | what was checked", map(experiment_row, outcomes()))
+        found = outcomes()
+    scales = list(dict.fromkeys(outcome.scale for outcome in found if outcome.scale))
+    rows = (experiment_row(outcome, scales) for outcome in found)
+    lines = "\n".join(f"- {letter}: {scale}" for letter, scale in zip(ascii_lowercase, scales, strict=False))
+    return _table("verdict | the paper says | what was checked | scale", rows) + f"\nScales:\n\n{lines}\n"
 
 
 def update_readme() -> None:

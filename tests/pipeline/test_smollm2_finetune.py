@@ -33,7 +33,7 @@ def test_the_table_has_a_row_for_every_method_beside_the_papers(folder):
     text = (folder / "tables" / "finetune_smollm2.md").read_text()
     for row in ("| untouched | 20.09 | 20.09 | 20.09 | 403.4 |", "| YaRN ×4, not tuned |", "| PI ×4, 50 steps |"):
         assert row in text
-    assert "| PI ×2 to 512 | 54.6 | 42.95 | 16.44 |" in text
+    assert "| PI ×2 to 512 | 54.60 | 42.95 | 16.44 |" in text
     assert "| direct ×4 to 1024 | 256 | 256 | 256 |" in text
     assert "| 7B, PI to 8192 | 7.13 | 6.96 | 6.95 | – | – |" in text
     assert "2.2M parameters" in text
@@ -47,7 +47,7 @@ def test_what_was_not_measured_is_said_in_table_and_figure(folder):
     drawn("finetune_smollm2", folder)
     text = (folder / "tables" / "finetune_smollm2.md").read_text()
     assert "| direct ×2 to 512 | 403.4 | not measured | not measured |" in text
-    assert "| PI ×2 to 512 | 54.6 | 42.95 | not measured |" in text
+    assert "| PI ×2 to 512 | 54.60 | 42.95 | not measured |" in text
     assert "stopped by its time limit" in text
     said = []
     with pytest.MonkeyPatch.context() as patch:
@@ -127,7 +127,7 @@ def test_the_page_shows_table_figure_and_verdicts(folder):
 def test_without_its_record_it_is_awaited_and_not_missed_but_a_changed_record_is(folder, monkeypatch, capsys):
     monkeypatch.setattr(figures, "FIGURES", ())
     monkeypatch.setattr(figures, "TABLES", {name: figures.TABLES[name] for name in AWAITED if name in figures.TABLES})
-    monkeypatch.setattr(figures, "write_page", lambda shown: None)
+    monkeypatch.setattr(figures, "write_page", lambda *_, **__: None)
     monkeypatch.setattr(figures, "update_readme", lambda: None)
     monkeypatch.setattr("sys.argv", ["figures"])
     assert figures.main() == 0
