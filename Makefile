@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 VERIFY_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -40,8 +41,9 @@ lint: $(INSTALLED)
 test: lint ## ruff, mypy and the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(INSTALLED) ## ours beside what people would otherwise run, as ratios
-	$(BIN)/python -m experiments.bench
+bench: $(INSTALLED) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
+	@$(BIN)/python -m experiments.bench $(BENCH_ARGS)
+	@$(BIN)/python -m figures.readme_table
 
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,6 +14,7 @@ STUDIES = (
     "tiny_jump",
     "tiny_heads_tuned",
     "tiny_sweep",
+    "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",
     "smollm2_heads",

@@ -21,7 +21,11 @@ REDO = ROOT / "build" / "redo.json"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments",
+        description=__doc__,
+        epilog="example: python -m experiments tiny_heads --model my-llama --figures",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies to run (default: all live ones)")
     parser.add_argument("--all", action="store_true", help="the recorded studies as well: hours on two cores")
     parser.add_argument("--force", action="store_true", help="run even those whose record is current")
@@ -119,7 +123,7 @@ def _redo_since(names: list[str]) -> str:
 
 def _keep(studies: list[Study]) -> int:
     for study in studies:
-        if study.current() is None:
+        if study.current(partial=True) is None:
             print(f"{study.record_name}: its record is not current; run it first: {study.command}", file=sys.stderr)
             return 1
         if study.path != (kept := record.path_of(study.record_name, live=False)):

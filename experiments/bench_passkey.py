@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from transformers import LlamaForCausalLM
 
-from experiments.timing import compare
+from experiments.timing import Row, faster, race
 from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.model import load_checkpoint
 
-# context, positions, trials at each, repeats, whether generate also runs without its cache
-CASES = [(512, 8, 2, 3, True), (2048, 8, 1, 3, False)]
+MODEL = "smollm2-135m"
+# context, positions, trials at each, turns, turns of generate without its cache
+CASES = [(512, 8, 2, 3, 1), (2048, 4, 1, 2, 0)]
+UNCACHED_AIM = 8
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
@@ -47,18 +48,14 @@ def theirs(
     return found
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Times as ratios; every outcome the same first."""
-    checkpoint = load_checkpoint("smollm2-135m")
-    for context, positions, trials, repeats, uncached in CASES:
+def rows() -> Iterator[Row]:
+    checkpoint = load_checkpoint(MODEL)
+    for context, positions, trials, turns, uncached in CASES:
         maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)
         case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
-        for use_cache in [True, False] if uncached else [True]:
-            timed = compare(partial(ours, *case), partial(theirs, *case, use_cache), repeats=repeats)
-            what = f"passkey, smollm2-135m, {positions * trials} trials of {context} tokens"
-            yield {"what": what, "theirs": f"generate() {'with' if use_cache else 'without'} cache", **timed}
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row, flush=True)
+        what = f"passkey, {MODEL}, {positions * trials} trials of {context} tokens"
+        found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case, True)}, repeats=turns)
+        yield faster(what, "generate() with cache", **found, aim=1)
+        if uncached:
+            found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case, False)}, repeats=uncached)
+            yield faster(what, "generate() without cache", **found, aim=UNCACHED_AIM)

@@ -1,38 +1,35 @@
-"""Sliding-window perplexity: ours beside the strided loop of transformers' documentation."""
+"""Perplexity: ours beside the strided loop of transformers' documentation, and the truncated sweep beside its cuts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from experiments.timing import compare, peak_gib
+from experiments.timing import Row, faster, leaner, peak_gib, race
 from pi_model.data import Selection, Source, load_documents
-from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.model import load_checkpoint, random_llama
+from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.model import load_checkpoint
 
-# model, document tokens, window, stride, repeats
-TIMED = [("tiny", 8192, 256, 64, 5), ("tiny", 8192, 512, 256, 5), ("smollm2-135m", 3072, 2048, 512, 3)]
-WEIGHED = [("smollm2-135m", 8192, 8192, 256)]
+LOOP = "the strided loop of transformers' documentation"
+CUTS = "one pass a cut, as in that loop"
+# model, tokens, window, stride, turns
+SLIDING = [
+    ("tiny-llama", 8192, 256, 64, 5),
+    ("tiny-llama", 8192, 512, 256, 5),
+    ("tiny-llama", 8192, 2048, 512, 5),
+    ("smollm2-135m", 2560, 2048, 512, 3),
+    ("smollm2-135m", 5120, 4096, 1024, 2),
+    ("smollm2-135m", 9216, 8192, 1024, 1),
+]
+# model, windows, turns
+TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (512, 1024, 2048, 4096), 2)]
+LEANER_AIM = 0.5
 
 
 def model_and_document(name: str, tokens: int) -> tuple[LlamaForCausalLM, np.ndarray]:
-    """A real document for a real checkpoint; random tokens for the tiny model, whose weights are random too."""
-    if name == "tiny":
-        # The shape of a few million parameters that an embedded tiny LLaMA has.
-        model = random_llama(
-            vocab_size=4096,
-            hidden_size=192,
-            intermediate_size=512,
-            num_hidden_layers=6,
-            num_attention_heads=6,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            initializer_range=0.02,
-        )
-        return model, np.random.default_rng(0).integers(0, 4096, tokens)
+    """A checkpoint and a book's first tokens."""
     checkpoint = load_checkpoint(name)
     documents = load_documents(Source("books"), checkpoint.tokenizer, Selection(tokens, tokens, samples=1))
     return checkpoint.model, documents.tokens[0]
@@ -44,7 +41,7 @@ def ours(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> 
 
 def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
     """One window at a time, whole logits, the model's own masked loss, as their page on perplexity shows."""
-    ids_1T = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None]
+    ids_1T = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
     total, count, scored = 0.0, 0, 0
     for start in range(0, ids_1T.shape[1], stride):
         end = min(start + window, ids_1T.shape[1])
@@ -60,28 +57,34 @@ def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -
     return [total / count]
 
 
+def sweep(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+    return [result.loss_nats for result in truncated_perplexity(model, [ids], windows=windows)]
+
+
+def cuts(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+    """Each cut as one window of the loop."""
+    return [loss for window in windows for loss in theirs(model, ids[:window], window, window)]
+
+
 def once(who: str, name: str, tokens: int, window: int, stride: int) -> None:
-    """One run by "ours" or "theirs", for its memory; "load" only loads."""
-    model, ids = model_and_document(name, tokens)
-    if who != "load":
-        {"ours": ours, "theirs": theirs}[who](model, ids, window, stride)
+    """One run by "ours" or "theirs", for its memory."""
+    case = (*model_and_document(name, tokens), window, stride)
+    ours(*case) if who == "ours" else theirs(*case)
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Times as ratios, then peak memory of whole processes."""
-    loop = "the strided loop of transformers' documentation"
-    for name, tokens, window, stride, repeats in TIMED:
+def rows() -> Iterator[Row]:
+    for name, tokens, window, stride, turns in SLIDING:
         case = (*model_and_document(name, tokens), window, stride)
-        what = f"perplexity, {name}, {tokens} tokens, window {window}, stride {stride}"
-        yield {"what": what, "theirs": loop, **compare(partial(ours, *case), partial(theirs, *case), repeats=repeats)}
-    for name, tokens, window, stride in WEIGHED:
-        peaks = {
-            f"{who}_peak_gib": peak_gib("experiments.bench_perplexity", "once", who, name, tokens, window, stride)
-            for who in ("load", "ours", "theirs")
-        }
-        yield {"what": f"perplexity, {name}, window {window}, memory of the whole process", "theirs": loop, **peaks}
-
-
-if __name__ == "__main__":
-    for row in rows():
-        print(row, flush=True)
+        what = f"perplexity, {name}, window {window}, stride {stride}"
+        found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case)}, repeats=turns)
+        yield faster(what, LOOP, **found, aim=1, tokens=tokens)
+        # One window is enough: the peak is the same.
+        peaks = [
+            peak_gib("experiments.bench_perplexity", "once", who, name, window, window, stride)
+            for who in ("ours", "theirs")
+        ]
+        yield leaner(what, LOOP, *peaks, aim=LEANER_AIM)
+    for name, windows, turns in TRUNCATED:
+        case = (*model_and_document(name, max(windows)), windows)
+        found = race({"ours": partial(sweep, *case), "theirs": partial(cuts, *case)}, repeats=turns)
+        yield faster(f"perplexity, {name}, truncated to {', '.join(map(str, windows))}", CUTS, **found, aim=1)

@@ -1,42 +1,37 @@
-"""How long a user waits before anything happens: imports, --help, and `make figures` when nothing has changed."""
+"""How long a user waits before anything happens: imports and --help, in processes of their own."""
 
+import re
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-from experiments.record import ROOT
+from experiments.timing import Row, measured, seconds_of
 
-BIN = Path(sys.executable).parent
 REPEATS = 5
-# what, command, the longest it should take in seconds
-WAITS: list[tuple[str, list[str], float]] = [
-    ("import pi_theory.bound", [sys.executable, "-c", "import pi_theory.bound"], 0.3),
-    ("import pi_model.model", [sys.executable, "-c", "import pi_model.model"], 2.0),
-    ("pi-theory --help", [str(BIN / "pi-theory"), "--help"], 0.5),
-    ("pi-model --help", [str(BIN / "pi-model"), "--help"], 0.5),
-    ("make figures, nothing changed", ["make", "figures"], 60.0),
-]
+# what every command of a package needs
+IMPORTS = {"pi_theory": 0.3, "pi_theory.bound": 0.3, "pi_model": 2.0, "pi_model.model": 2.0}
+PROGRAMS = {"pi-theory": "pi_theory.cli", "pi-model": "pi_model.cli"}
+HELP_AIM = 0.5
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Wall seconds of whole processes; the first run of each is not counted."""
-    for what, command, aim in WAITS:
-        seconds = [_seconds(command) for _ in range(REPEATS + 1 if aim < 10 else 2)][1:]
-        yield {
-            "what": what,
-            "seconds": statistics.median(seconds),
-            "seconds_lowest": min(seconds),
-            "seconds_highest": max(seconds),
-            "repeats": len(seconds),
-            "aim_seconds": aim,
+def commands(module: str) -> list[str]:
+    """The subcommands that a program's --help lists."""
+    told = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    return re.findall(r"^    ([a-z]+)(?: |$)", told.stdout, re.MULTILINE)
+
+
+def rows() -> Iterator[Row]:
+    for module, aim in IMPORTS.items():
+        yield measured(
+            f"import {module}", "s", seconds_of([sys.executable, "-c", f"import {module}"], REPEATS), aim=aim
+        )
+    for program, module in PROGRAMS.items():
+        helps = {
+            command: seconds_of([sys.executable, "-m", module, *command.split(), "--help"], REPEATS)
+            for command in ["", *commands(module)]
         }
-
-
-def _seconds(command: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
+        yield measured(f"{program} --help", "s", helps.pop(""), aim=HELP_AIM)
+        slowest = max(helps, key=lambda command: statistics.median(helps[command]))
+        what = f"{program} COMMAND --help, the slowest of {len(helps)}"
+        yield measured(what, "s", helps[slowest], aim=HELP_AIM, command=slowest)

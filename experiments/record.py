@@ -30,6 +30,8 @@ SCHEMA = 1
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
 _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
+# of records that are no study's
+_COMMANDS = {"bench": "make bench BENCH_ARGS=--keep", "bench_gpu": "python -m experiments.bench_gpu"}
 
 Record = dict[str, Any]
 
@@ -50,6 +52,14 @@ class RecordError(Exception):
     """A record that is missing or not what its study wrote; the message names the command that makes it."""
 
 
+class NoRecord(RecordError):
+    """There is none of this study."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no record of study {name!r}; make it with: {_command(name)}")
+        self.study = name
+
+
 def path_of(study: str, *, live: bool) -> Path:
     return RESULTS / ("live" if live else "recorded") / f"{study}.json"
 
@@ -63,7 +73,7 @@ def read(study: str) -> Record:
     """The record of a study, live if there is one, else recorded; inside `reading`, the asked label's if there is one.
 
     Raises:
-        RecordError: missing, unreadable, of another schema, or changed since it was written.
+        RecordError: missing (`NoRecord`), unreadable, of another schema, or changed since it was written.
     """
     asked = _READING.get() or _Reading()
     names = [f"{study}@{asked.label}", study] if asked.label else [study]
@@ -72,7 +82,7 @@ def read(study: str) -> Record:
         if path.exists():
             record = asked.seen[path.stem] = read_file(path)
             return record
-    raise RecordError(f"no record of study {study!r}; make it with: {_command(study)}")
+    raise NoRecord(study)
 
 
 def read_file(path: Path) -> Record:
@@ -81,7 +91,7 @@ def read_file(path: Path) -> Record:
     try:
         record: Record = json.loads(path.read_text())
     except FileNotFoundError:
-        raise RecordError(f"no record of study {path.stem!r}; {make}") from None
+        raise NoRecord(path.stem) from None
     except (OSError, ValueError) as error:
         raise RecordError(f"{path.name} cannot be read ({error}); {make}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
@@ -115,6 +125,8 @@ def labels(study: str) -> list[str]:
 
 def _command(name: str) -> str:
     study, _, label = name.partition("@")
+    if study in _COMMANDS:
+        return _COMMANDS[study]
     return f"python -m experiments {study}" + (" with the --profile or --model of its label" if label else "")
 
 

@@ -94,11 +94,18 @@ class Study:
             "inputs": self.inputs(),
         }
 
-    def current(self) -> Record | None:
-        """The record, if it is there, whole and made by this config, this code and these inputs."""
+    def current(self, *, partial: bool = False) -> Record | None:
+        """The record, if it is there, whole and made by this config, this code and these inputs.
+
+        Args:
+            partial: also that of a study whose time was over before its end (metrics["stopped_early"]), and which
+                therefore goes on when it is run again.
+        """
         try:
             found = record.read_file(self.path)
         except RecordError:
+            return None
+        if found["metrics"].get("stopped_early") and not partial:
             return None
         return found if all(found.get(key) == value for key, value in self.fingerprint().items()) else None
 

@@ -21,7 +21,11 @@ from pi_model.errors import RunError
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.verify", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.verify",
+        description=__doc__,
+        epilog="example: python -m experiments.verify --hashes-only",
+    )
     parser.add_argument("--hashes-only", action="store_true", help="run nothing again")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     arguments = parser.parse_args()
@@ -52,7 +56,8 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
     study = studies.get(found["study"])
     committed = path.parent.name == record.path_of("", live=False).parent.name
     if study is None or found.get("label"):
-        gone = ["no study makes it any more"] if study is None and committed else []
+        script = record.ROOT / "experiments" / f"{found['study']}.py"  # a benchmark is no study
+        gone = ["no study makes it any more"] if study is None and committed and not script.exists() else []
         return {"record": where, "rerun": False, "errors": errors, "warnings": gone}
     if rerun and committed and study.tolerances and not errors:
         return {"record": where, "rerun": True, "errors": differences(study, found), "warnings": []}
@@ -70,6 +75,8 @@ def outdated(study: Study, found: Record) -> list[str]:
             lines.append("its inputs changed since")
     except RunError as error:
         lines.append(f"its inputs cannot be had here: {error}")
+    if found["metrics"].get("stopped_early"):
+        lines.append(f"its study stopped before its end; it goes on with: {found['command']}")
     return lines
 
 

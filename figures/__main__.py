@@ -1,6 +1,7 @@
 """Draws every figure (figures/NAME.pdf and .png) and table (figures/tables/NAME.md and .tex) from its records.
 
-Without names also figures/index.html, a page with all of them, and the README's tables.
+Without names also figures/index.html, a page with all of them, and the README's tables; what awaits a record that has
+not been made yet is then named and left out.
 """
 
 import argparse
@@ -14,39 +15,46 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments import record
-from experiments.record import RecordError, read, write_atomically
-from figures import FIGURES
+from experiments.record import NoRecord, RecordError, read, write_atomically
+from figures import AWAITED, FIGURES, speed
 from figures.page import Shown, page
-from figures.paper_tables import TABLES
+from figures.paper_tables import TABLES as PAPER_TABLES
 from figures.readme_table import update_readme
 from figures.reproduction import EXPERIMENTS, outcomes
 from figures.style import shared_style
 
+TABLES = PAPER_TABLES | {"speed": speed.table}
 FOLDER = Path(__file__).resolve().parent
 
 
 def main() -> int:
     names = [*FIGURES, *TABLES]
-    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m figures", description=__doc__, epilog="example: python -m figures fig5_envelope table1_books"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures and tables (default: all, and the page)")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):
         parser.exit(2, f"{parser.prog}: no figure named {', '.join(unknown)}; choose from {', '.join(names)}\n")
-    shown, missing = [], []
+    shown, awaiting, failed = [], {}, []
     for name in tqdm(arguments.names or names, desc="figures", disable=None):
         try:
             shown += drawn(name)
         except RecordError as error:
-            missing.append(f"{name}: {error}")
+            if isinstance(error, NoRecord) and name in AWAITED and not arguments.names:
+                awaiting[name] = str(error)
+            else:
+                failed.append(f"{name}: {error}")
     if not arguments.names:
         try:
-            write_page(shown)
+            write_page(shown, awaiting=awaiting)
             update_readme()
         except RecordError as error:
-            missing.append(f"index.html: {error}")
+            failed.append(f"index.html: {error}")
     print(f"figures/: {', '.join(one.name for one in shown)}")
-    print("\n".join(missing), file=sys.stderr, end="\n" * bool(missing))
-    return int(bool(missing))
+    print("".join(f"awaiting {name}: {why}\n" for name, why in awaiting.items()), end="")
+    print("\n".join(failed), file=sys.stderr, end="\n" * bool(failed))
+    return int(bool(failed))
 
 
 def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
@@ -56,9 +64,16 @@ def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
         RecordError: a record is missing or was changed; nothing is written.
     """
     make = tabulate if name in TABLES else save
-    plain = make(name, folder)
-    labels = sorted({label for study in plain.records for label in record.labels(study)})
-    return [plain, *(make(name, folder, label) for label in labels)]
+    try:
+        plain = [make(name, folder)]
+        studies = list(plain[0].records)
+    except NoRecord as error:
+        # A study that only a GPU can run may have no record but that of its profile.
+        plain, studies = [], [error.study]
+        if name not in AWAITED or not record.labels(error.study):
+            raise
+    labels = sorted({label for study in studies for label in record.labels(study)})
+    return [*plain, *(make(name, folder, label) for label in labels)]
 
 
 def save(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
@@ -91,9 +106,9 @@ def tabulate(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     return Shown(stem, table.title, table, dict(seen), outcome=outcome)
 
 
-def write_page(shown: list[Shown], folder: Path = FOLDER) -> None:
-    """Writes index.html with what was drawn, the claims and the outcome of the paper's experiments."""
-    text = page(shown, read("claims"), outcomes())
+def write_page(shown: list[Shown], folder: Path = FOLDER, *, awaiting: dict[str, str] | None = None) -> None:
+    """Writes index.html with what was drawn, what was not and why, the claims and the outcome of the experiments."""
+    text = page(shown, read("claims"), outcomes(), awaiting or {})
     write_atomically(folder / "index.html", text.encode())
 
 

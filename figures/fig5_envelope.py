@@ -34,14 +34,16 @@ def draw(record: Record | None = None) -> Figure:
             s = part["first_below"]["upper"]
             axes.plot(s, 1, ls="", marker="o", ms=4, mfc="white", color=RED)
             axes.annotate(
-                f"B = d first at\ns = {s:.4f}", (s, 1), xytext=(s, -0.62), fontsize=7, ha="center",
+                f"B = d first at\ns = {s:.4f}", (s, 1), xytext=(s, 0.24), fontsize=7, ha="center",
                 arrowprops={"arrowstyle": "-", "lw": 0.5, "color": RED},
             )  # fmt: skip
         panel(axes, letter, f"0 to {part['upto']}")
         axes.set_xlim(0, part["upto"])
         axes.set_xlabel("relative position s")
-    grid[0].set_ylim(-0.75, 5)
-    grid[0].set_yticks(range(6))
+    grid[0].set_yscale("log")
+    grid[0].set_ylim(bottom=0.2)
+    ticks = (0.2, 0.5, 1, 2, 5, 10, 20)
+    grid[0].set_yticks(ticks, [str(tick) for tick in ticks])
     grid[0].set_ylabel(rf"$B(s)/d$,  $d={config['head_dim']}$, $c={config['base']}$")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from experiments.record import Record
+from figures import runs
 from figures.style import METHOD_STYLES, PAGE
 
 LABELS = {"none": "direct fine-tuning", "linear": "PI"}
@@ -30,33 +31,24 @@ def grid_of_runs(
         scale: of the vertical axes, which a row shares.
         extra_columns: empty panels on the right of each row.
     """
-    runs, window = record["metrics"]["runs"], record["metrics"]["model"]["window_tokens"]
-    factors = sorted({run["factor"] for run in runs})
-    rates = sorted({run["peak_lr"] for run in runs})
+    found = runs.all_groups(record)
+    factors, rates = sorted({group.factor for group in found}), sorted({group.peak_lr for group in found})
     columns = len(rates) + extra_columns
     size = (PAGE, 1.35 * len(factors) + 0.5)
-    figure, grid = plt.subplots(len(factors), columns, figsize=size, sharex=False, squeeze=False)
+    figure, grid = plt.subplots(len(factors), columns, figsize=size, squeeze=False)
     for axes_of_row, factor in zip(grid, factors, strict=True):
         own = axes_of_row[: len(rates)]
+        for axes in own[1:]:
+            axes.sharey(own[0])  # before drawing: later, the limits would be those of the first panel alone
+            axes.tick_params(which="both", labelleft=False)
+        own[0].set_yscale(scale)
         for axes, rate in zip(own, rates, strict=True):
-            axes.set_yscale(scale)
-            for method, label in LABELS.items():
-                curves = [
-                    run["curve"]
-                    for run in runs
-                    if (run["method"], run["factor"], run["peak_lr"]) == (method, factor, rate)
-                ]
-                steps = [entry["step"] for entry in curves[0]]
-                values = np.array([[value(entry, factor * window) for entry in curve] for curve in curves])
-                axes.plot(steps, values.mean(0), label=label, **style(method))
-                if len(curves) > 1:
-                    axes.fill_between(
-                        steps, values.min(0), values.max(0), color=style(method)["color"], alpha=0.2, lw=0
-                    )
-            steps_axis(axes, steps)
-            axes.sharey(own[0])
-            axes.tick_params(which="both", labelleft=axes is own[0])
-        own[0].set_ylabel(f"×{factor}, window {factor * window}")
+            for group in (group for group in found if (group.factor, group.peak_lr) == (factor, rate)):
+                _curve(axes, group, value)
+        of_row = [group for group in found if group.factor == factor]
+        seeds = max(len(group.curves) for group in of_row)
+        window = of_row[0].context_tokens
+        own[0].set_ylabel(f"×{factor:g}, window {window}\n{seeds} seed{'s' * (seeds > 1)}")
     for axes, rate in zip(grid[0], rates, strict=False):
         mantissa, _, exponent = f"{rate:.0e}".partition("e")
         axes.set_title(rf"peak rate ${mantissa}\times 10^{{{int(exponent)}}}$")
@@ -65,10 +57,19 @@ def grid_of_runs(
     return figure, grid
 
 
+def _curve(axes: Axes, group: runs.Group, value: Callable[[dict[str, Any], int], float]) -> None:
+    values = np.array([[value(entry, group.context_tokens) for entry in group.at(step)] for step in group.steps])
+    axes.plot(group.steps, values.mean(1), label=LABELS[group.method], **style(group.method))
+    if values.shape[1] > 1:
+        color = style(group.method)["color"]
+        axes.fill_between(group.steps, values.min(1), values.max(1), color=color, alpha=0.2, lw=0)
+    steps_axis(axes, group.steps)
+
+
 def steps_axis(axes: Axes, steps: list[int]) -> None:
-    """Steps on a logarithmic axis that also has 0; every second one is named, counted from the last."""
+    """Steps on a logarithmic axis that also has 0; of many, every second one is named, counted from the last."""
     first = next(step for step in steps if step)
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
-    named = {0, *steps[::-2]}
+    named = {0, *steps[:: -2 if len(steps) > 4 else -1]}
     axes.set_xticks(steps, [str(step) if step in named else "" for step in steps])
     axes.xaxis.set_minor_locator(NullLocator())

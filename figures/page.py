@@ -51,6 +51,7 @@ summary { cursor: pointer; padding: .2rem 0; }
 Stale = dict[str, list[str]]  # record -> modules that changed since
 
 _SECTIONS = ("experiments", "claims", "tables", "figures", "records")
+_MOST_CHECKS = 4  # shown without unfolding
 _KIND = {
     "holds": "good", "reproduced": "good", "refuted": "bad",
     "partly": "mixed", "undecided": "mixed", "not tested": "none",
@@ -69,8 +70,15 @@ class Shown:
     outcome: Outcome | None = None
 
 
-def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome]) -> str:
-    """The whole page, with the record of the claims."""
+def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome], awaiting: dict[str, str]) -> str:
+    """The whole page.
+
+    Args:
+        shown: figures and tables, in their order.
+        settled: the record of the claims.
+        outcomes: of the paper's experiments.
+        awaiting: figures and tables whose record has not been made yet, and the command that makes it, in words.
+    """
     claims = settled["metrics"]["claims"]
     records = {"claims": settled} | {name: record for one in shown for name, record in one.records.items()}
     figures = [one for one in shown if isinstance(one.content, bytes)]
@@ -89,17 +97,14 @@ def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome]) -
         "became of it here.</p>",
         f"<p>{counts}</p>",
         "<nav aria-label='Contents'><ul>",
-        *(
-            f'<li><a href="#{id}">{id.title()}</a></li>'
-            for id in ("experiments", "claims", "tables", "figures", "records")
-        ),
+        *(f'<li><a href="#{id}">{id.title()}</a></li>' for id in _SECTIONS),
         "</ul></nav></header><main>",
         _section("experiments", "The paper's experiments", _list(_outcome(one, records, stale) for one in outcomes)),
         _section(
             "claims", "Claims about attention scores", _sources(["claims"], records, stale) + _list(map(_claim, claims))
         ),
         _section("tables", "Tables", "".join(_table(one, stale) for one in tables)),
-        _section("figures", "Figures", "".join(_figure(one, stale, verdicts) for one in figures)),
+        _section("figures", "Figures", "".join(_figure(one, stale, verdicts) for one in figures) + _awaiting(awaiting)),
         _section("records", "Records", "".join(_record(n, r, stale.get(n)) for n, r in sorted(records.items()))),
         "</main>",
     ]
@@ -130,15 +135,22 @@ def _verdict(verdict: str) -> str:
 
 def _outcome(outcome: Outcome, records: dict[str, Record], stale: Stale) -> str:
     one = outcome.experiment
-    checks = "".join(
-        f"<li>{_held(check.holds)}: {_text(check.says)} <small>({_text(check.evidence)})</small></li>"
-        for check in outcome.checks
-    )
-    found = f"<ul>{checks}</ul>{_soft(f'Tested on: {outcome.scale}')}" if checks else _soft(outcome.reason)
+    found = _checks(outcome) + _soft(f"Tested on: {outcome.scale}") if outcome.checks else _soft(outcome.reason)
     return (
         f'<li id="experiment-{one.name}">{_verdict(outcome.verdict)} <small>{_text(one.source)}</small>'
         f"<p>{_text(one.says)}</p>{found}{_sources([one.study], records, stale)}</li>"
     )
+
+
+def _checks(outcome: Outcome) -> str:
+    """All of them; many are folded under their count."""
+    checks = "".join(
+        f"<li>{_held(check.holds)}: {_text(check.says)} <small>({_text(check.evidence)})</small></li>"
+        for check in outcome.checks
+    )
+    if len(outcome.checks) <= _MOST_CHECKS:
+        return f"<ul>{checks}</ul>"
+    return f"<details><summary>{outcome.count}</summary><ul>{checks}</ul></details>"
 
 
 def _held(holds: bool) -> str:
@@ -175,6 +187,11 @@ def _figure(one: Shown, stale: Stale, verdicts: dict[str, str]) -> str:
         f"<figcaption><p>{_text(one.says)}</p></figcaption></figure>{f'<ul>{claims}</ul>' if claims else ''}"
         f"{_sources(one.records, one.records, stale)}</article>\n"
     )
+
+
+def _awaiting(awaiting: dict[str, str]) -> str:
+    lines = "".join(f"<li>{name}: {_text(why)}</li>" for name, why in awaiting.items())
+    return f"<h3>Figures and tables whose record has not been made yet</h3><ul>{lines}</ul>" if lines else ""
 
 
 def _sources(names: Iterable[str], records: dict[str, Record], stale: Stale) -> str:

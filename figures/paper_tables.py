@@ -1,41 +1,42 @@
-"""The paper's Tables 1 to 5 beside ours, and scaling methods beside PI: from records, into tables."""
+"""The paper's tables beside ours, and all tables by name: from records, into tables."""
 
-import json
-import math
 from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
-from experiments.record import ROOT, Record, read
-from figures import runs
+from experiments.record import Record, read
+from figures import runs, study_tables
+from figures.cells import k_max, multiple, named, paper_numbers, shown
 from figures.reproduction import EXPERIMENTS
+from figures.smollm2_tables import finetune_smollm2
 from figures.table import Block, Table
-
-Cells = tuple[str, ...]
-PAPER = ROOT / "experiments" / "paper_tables.json"
-_METHODS = {"none": "none", "linear": "linear (PI)", "ntk": "NTK-aware", "dynamic": "dynamic NTK", "yarn": "YaRN"}
-_WAYS = {"None": "untouched", "FT": "direct", "PI": "PI"}
 
 
 def table1_books() -> Table:
-    return _by_window("table1_books", "Perplexity by evaluation window, books", "books", "table1_pg19", "PG-19")
+    return _by_window("table1_books", "Perplexity by evaluation window, books", "books")
 
 
 def table2_code() -> Table:
-    return _by_window("table2_code", "Perplexity by evaluation window, code", "code", "table2_proofpile", "Proof-pile")
+    return _by_window("table2_code", "Perplexity by evaluation window, code", "code")
+
+
+def longer_books() -> Table:
+    return _by_window("longer_books", "Perplexity by evaluation window after longer tuning, books", "books")
+
+
+def longer_code() -> Table:
+    return _by_window("longer_code", "Perplexity by evaluation window after longer tuning, code", "code")
 
 
 def table3_steps() -> Table:
-    paper, record = _paper()["table3_pg19_by_step_7B_PI"], read("tiny_tables")
-    theirs = tuple((f"7B, PI to {n}", *map(_cell, paper[n])) for n in ("8192", "16384"))
+    paper, record = paper_numbers()["table3_pg19_by_step_7B_PI"], read("tiny_tables")
+    theirs = tuple((f"7B, PI to {n}", *map(shown, paper[n])) for n in ("8192", "16384"))
     found = [group for group in runs.groups(record) if group.method == "linear"]
     steps = sorted({step for group in found for step in group.steps})
     ours = tuple(
         (
-            f"{group.name} to {group.context_tokens}",
-            *(
-                _cell(runs.value(group.at(s), "books", group.context_tokens) if s in group.steps else None)
-                for s in steps
-            ),
+            runs.label(group, record),
+            *(shown(runs.value(group.at(step), "books", group.context_tokens)) for step in steps),
         )
         for group in found
     )
@@ -47,28 +48,27 @@ def table3_steps() -> Table:
 
 
 def table4_kmax() -> Table:
-    paper, record = _paper()["table4_kmax"], read("tiny_tables")
-    theirs = tuple((_named(key), *map(_cell, row)) for key, row in paper.items() if key != "steps")
-    found = runs.groups(record)
+    paper, record = paper_numbers()["table4_kmax"], read("tiny_tables")
+    theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
+    found = runs.groups(record, best="k_max")
     steps = sorted({step for group in found for step in group.steps})
-    ours = tuple(
-        (f"{group.name} to {group.context_tokens}", *(_k_max(group, step) for step in steps)) for group in found
-    )
-    base = ("untouched", _cell(record["metrics"]["base"]["k_max"]), *["–"] * (len(steps) - 1))
+    ours = tuple((runs.label(group, record), *(k_max(group, step) for step in steps)) for group in found)
+    base = ("untouched", shown(record["metrics"]["base"]["k_max"]), *["–"] * (len(steps) - 1))
     blocks = (
         Block("Paper, by steps", ("k_max", *map(str, paper["steps"])), theirs),
         Block("Here, by steps", ("k_max", *map(str, steps)), (base, *ours)),
     )
-    return Table("Effective context k_max (tokens) by fine-tuning steps", _caption("table4_kmax", record), blocks)
+    caption = _caption("table4_kmax", record, best="k_max")
+    return Table("Effective context k_max (tokens) by fine-tuning steps", caption, blocks)
 
 
 def table5_original_window() -> Table:
-    paper, record = _paper()["table5_zero_shot"], read("tiny_tables")
+    paper, record = paper_numbers()["table5_zero_shot"], read("tiny_tables")
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     theirs = tuple(
         (
             f"{size}, {'untouched' if data == 'None' else f'PI to {context}, {data}'}",
-            *(_cell(share, 1) for share in row),
+            *(shown(share, 1) for share in row),
         )
         for key, row in paper.items()
         if key != "cols"
@@ -82,106 +82,89 @@ def table5_original_window() -> Table:
             for group in runs.groups(record)
             for when, entries in (("before", group.at(group.steps[0])), ("after", group.last()))
         )
-        title = (
-            f"Here, {corpus}: change of loss in nats against the untouched model, by window, before and after tuning"
-        )
+        title = f"Here, {corpus}: loss in nats above the untouched model's, by window"
         blocks.append(Block(title, ("run", *map(str, windows)), rows))
     return Table("Quality inside the original window", _caption("table5_original_window", record), tuple(blocks))
 
 
-def methods() -> Table:
-    record = read("tiny_methods")
-    rows = record["metrics"]["methods"]
-    blocks = []
-    for corpus in next(iter(rows.values()))["zero_shot"]["perplexity"]:
-        windows = runs.windows([row["zero_shot"] for row in rows.values()], corpus)
-        for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
-            body = tuple(
-                (
-                    _METHODS.get(name, name),
-                    *(_cell(runs.value([row[when]], corpus, n)) for n in windows),
-                    _cell(row[when].get("k_max")),
-                )
-                for name, row in rows.items()
-            )
-            blocks.append(Block(f"{corpus}, {says}", ("perplexity at", *map(str, windows), "k_max"), body))
-    any_row = next(iter(rows.values()))
-    caption = (
-        f"All extended by {any_row['factor']:g}, {any_row['steps']} steps, seed {record['config'].get('seed', 0)}; "
-        f"the paper has no such table. {runs.scale(record)}."
+def table6_summaries() -> Table:
+    paper, record = paper_numbers()["table6_govreport"], read("summaries")
+    scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
+    theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
+    ours = tuple(
+        (
+            case["model"],
+            *(f"{case['rouge'][key]['mean']:.1f} ± {case['rouge'][key]['stderr']:.1f}" for key in scores.values()),
+        )
+        for case in record["metrics"]["cases"]
     )
-    return Table("Scaling methods at equal steps", caption, tuple(blocks))
+    config, outcome = record["config"], EXPERIMENTS["table6_summaries"].outcome()
+    settings = dict(setting.split("=", 1) for setting in config["overrides"])
+    caption = (
+        f"{record['says']}: {len(record['metrics']['documents'])} documents. Fine-tuning: {settings['steps']} steps of "
+        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; {record['device']}. "
+        f"± is the standard error over documents. {outcome.sentence}"
+    )
+    blocks = (
+        Block("Paper, GovReport", ("ROUGE F1", *paper["cols"]), theirs),
+        Block("Here, docstrings of Python modules", ("ROUGE F1", *scores), ours),
+    )
+    return Table("Summaries", caption, blocks)
 
 
-# in the order of the paper
+# in the order of the paper, then ours
 TABLES: dict[str, Callable[[], Table]] = {
     "table1_books": table1_books,
     "table2_code": table2_code,
     "table3_steps": table3_steps,
     "table4_kmax": table4_kmax,
     "table5_original_window": table5_original_window,
-    "methods": methods,
+    "table6_summaries": table6_summaries,
+    "longer_books": longer_books,
+    "longer_code": longer_code,
+    **study_tables.TABLES,
+    "finetune_smollm2": finetune_smollm2,
 }
 
 
-def _by_window(name: str, title: str, corpus: str, key: str, theirs: str) -> Table:
+def _by_window(name: str, title: str, corpus: str) -> Table:
     """Both with windows as multiples of L, so that the same column asks the same of both."""
-    paper, record = _paper(), read("tiny_tables")
+    paper, record = paper_numbers(), read(EXPERIMENTS[name].study)
+    key, theirs = {"books": ("table1_pg19", "PG-19"), "code": ("table2_proofpile", "Proof-pile")}[corpus]
     base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
     found = runs.groups(record)
     measured = [base, *(entry for group in found for entry in group.last())]
     multiples = sorted({n / window for n in runs.windows(measured, corpus)})
-    entries = {"untouched": [base]} | {f"{group.name} to {group.context_tokens}": group.last() for group in found}
+    entries = {"untouched": [base]} | {runs.label(group, record): group.last() for group in found}
     rows = [
-        (name, *(_cell(runs.value(measured, corpus, round(m * window))) for m in multiples))
+        (name, *(shown(runs.value(measured, corpus, round(m * window))) for m in multiples))
         for name, measured in entries.items()
     ]
     theirs_at = [n / 2048 for n in paper["columns_ppl"]]
     blocks = (
         Block(
             f"Paper, {theirs}, windows in multiples of L = 2048",
-            ("perplexity at", *map(_multiple, theirs_at)),
-            tuple((_named(row), *map(_cell, values)) for row, values in paper[key].items()),
+            ("perplexity at", *map(multiple, theirs_at)),
+            tuple((named(row), *map(shown, values)) for row, values in paper[key].items()),
         ),
         Block(
             f"Here, {corpus}, windows in multiples of L = {window}",
-            ("perplexity at", *map(_multiple, multiples)),
+            ("perplexity at", *map(multiple, multiples)),
             tuple(rows),
         ),
     )
     return Table(title, _caption(name, record), blocks)
 
 
-def _caption(name: str, record: Record) -> str:
+def _caption(name: str, record: Record, *, best: runs.Best = "perplexity") -> str:
     """Scale and verdict; what differs from the paper is said in full."""
     outcome = EXPERIMENTS[name].outcome()
-    several = any(len(group.curves) > 1 for group in runs.groups(record))
-    spread = "± is the standard deviation over seeds. " if several else ""
-    return f"{runs.scale(record)}. {spread}Verdict: {outcome.verdict}. {outcome.evidence()}."
-
-
-def _k_max(group: runs.Group, step: int) -> str:
-    found = sorted({entry["k_max"] for entry in group.at(step) if entry.get("k_max") is not None})
-    return "–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"{runs.scale(record)}. {runs.how(record, best)}{outcome.sentence}"
 
 
 def _change(entries: list[dict[str, Any]], base: dict[str, Any], corpus: str, window: int) -> str:
-    after, before = runs.value(entries, corpus, window), runs.value([base], corpus, window)
-    return "–" if after is None or before is None else f"{math.log(after.perplexity / before.perplexity):+.3f}"
-
-
-def _named(key: str) -> str:
-    size, context, way = key.split("/")
-    return f"{size}, {_WAYS[way]}" + ("" if way == "None" else f" to {context}")
-
-
-def _cell(value: Any, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-
-
-def _multiple(multiple: float) -> str:
-    return {0.25: "¼ L", 0.5: "½ L", 1: "L"}.get(multiple, f"{multiple:g} L")
-
-
-def _paper() -> dict[str, Any]:
-    return json.loads(PAPER.read_text())
+    after, before = runs.losses(entries, corpus, window), runs.losses([base], corpus, window)
+    if not after or not before:
+        return "–"
+    changes = [loss - before[0] for loss in after]
+    return runs.over_seeds(fmean(changes), runs.deviation(changes), "+.3f")

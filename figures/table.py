@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 _LATEX = {
-    "±": r"$\pm$", "×": r"$\times$", "–": "--", "<": "$<$", ">": "$>$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "|": "$|$", "<": "$<$", ">": "$>$", "≤": r"$\leq$", "≥": r"$\geq$",
     "½": "1/2", "¼": "1/4", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }  # fmt: skip
@@ -46,7 +46,7 @@ class Table:
         for number, block in enumerate(self.blocks):
             if number:
                 lines.append(r"\midrule")
-            lines += [rf"\multicolumn{{{width}}}{{l}}{{\textit{{{latex(block.title)}}}}} \\", _cells(block.columns)]
+            lines += [rf"\rlap{{\textit{{{latex(block.title)}}}}} \\", _cells(block.columns)]
             lines += [r"\midrule", *map(_cells, block.rows)]
         lines += [r"\bottomrule", r"\end{tabular}"]
         return "\n".join([*lines, rf"\caption{{{latex(f'{self.title}. {self.caption}')}}}", r"\end{table*}", ""])
@@ -57,7 +57,7 @@ class Table:
 
 def latex(text: str) -> str:
     """Plain text with what is special to LaTeX escaped."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in text).replace(r"k\_max", r"$k_{\max}$")
 
 
 def cell(text: str) -> str:

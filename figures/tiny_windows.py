@@ -1,11 +1,15 @@
 """Perplexity of the tiny LLaMA by window: as trained, and fine-tuned to each longer one by PI and directly."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullLocator
 
 from experiments.record import Record, read
+from figures import runs
 from figures.fine_tuning import LABELS, style
 from figures.style import BLACK, PAGE, panel
 
@@ -25,7 +29,7 @@ def draw() -> Figure:
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axes.set_xlabel("window (tokens)")
-        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, peak rate {config['peak_lr']:g}")
+        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, rate {config['peak_lr']:g}, {runs.seeds(record)}")
     grid[0][0].set_ylabel("perplexity")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -33,19 +37,18 @@ def draw() -> Figure:
 
 
 def _curves(axes: Axes, record: Record, corpus: str) -> None:
-    base = record["metrics"]["base"]["perplexity"][corpus]
-    axes.loglog(*_points(base), color=BLACK, marker="v", label="as trained")
-    seed = record["config"]["seeds"][0]
-    for method, label in LABELS.items():
-        for factor in sorted(record["config"]["factors"]):
-            (curve,) = [
-                run["curve"]
-                for run in record["metrics"]["runs"]
-                if (run["method"], run["factor"], run["seed"]) == (method, factor, seed)
-            ]
-            look = style(method) | {"ls": _LINES.get(factor, "-.")}
-            axes.loglog(*_points(curve[-1]["perplexity"][corpus]), label=f"{label} ×{factor}", **look)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _curve(axes, [record["metrics"]["base"]], corpus, color=BLACK, marker="v", label="as trained")
+    for group in runs.groups(record):
+        look = style(group.method) | {"ls": _LINES.get(round(group.factor), "-.")}
+        _curve(axes, group.last(), corpus, label=f"{LABELS[group.method]} ×{group.factor:g}", **look)
 
 
-def _points(by_window: dict[str, dict[str, float]]) -> tuple[list[int], list[float]]:
-    return [int(window) for window in by_window], [row["perplexity"] for row in by_window.values()]
+def _curve(axes: Axes, entries: Sequence[dict[str, Any]], corpus: str, **look: Any) -> None:
+    """The mean over seeds, and their standard deviation as bars."""
+    windows = runs.windows(entries, corpus)
+    found = [value for window in windows if (value := runs.value(entries, corpus, window)) is not None]
+    axes.errorbar(
+        windows, [one.perplexity for one in found], [one.spread or 0 for one in found], elinewidth=0.6, **look
+    )

@@ -14,7 +14,9 @@ _TEX = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m paper", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m paper", description=__doc__, epilog="example: python -m paper --check"
+    )
     parser.add_argument("--check", action="store_true", help="only check the text and the tools")
     checking = parser.parse_args().check
     text = (FOLDER / "main.tex").read_text()

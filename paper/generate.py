@@ -123,6 +123,7 @@ def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
 
 
 def numbers_tex(read: Callable[[str], record.Record]) -> str:
+    """A macro for each number of `paper.numbers`."""
     lines = [f"\\newcommand{{\\{number.macro}}}{{{value_of(number, read)}}}" for number in NUMBERS]
     lines += [f"\\newcommand{{\\{macro}}}{{{value}}} % {place}" for macro, (value, place) in QUOTED.items()]
     return "\n".join(lines) + "\n"
@@ -131,11 +132,22 @@ def numbers_tex(read: Callable[[str], record.Record]) -> str:
 def claims_tex(read: Callable[[str], record.Record]) -> str:
     """Rows: verdict, statement with its domain, evidence."""
     rows = [
-        rf"\textsc{{{claim['verdict']}}} & ${claim['statement']}$\newline {escaped(claim['domain'])}"
-        rf" & {escaped(claim['evidence'])} \\"
+        rf"\textsc{{{claim['verdict']}}} & ${claim['statement']}$\newline {_with_powers(claim['domain'])}"
+        rf" & {_with_powers(claim['evidence'])} \\"
         for claim in look_up(read("claims"), "metrics/claims")
     ]
     return "\n\\addlinespace[1pt]\n".join(rows) + "\n"
+
+
+def _with_powers(text: str) -> str:
+    """Plain text as TeX, with what it writes as 10^4, 5x10^5, 1e+06 or e^-t set as such."""
+    text = re.sub(r"(?<=\d)e([+-]\d+)", lambda found: f"x10^{int(found[1])}", text)
+    between, end = [], 0
+    for found in re.finditer(r"(?:([\d.]+)x)?(\w+)\^(-?\w+)", text):
+        times = "" if found[1] in (None, "1") else rf"{found[1]}\times"
+        between += [escaped(text[end : found.start()]), f"${times}{found[2]}^{{{found[3]}}}$"]
+        end = found.end()
+    return "".join([*between, escaped(text[end:])])
 
 
 def models_tex(read: Callable[[str], record.Record]) -> str:
@@ -240,6 +252,11 @@ def generate() -> dict[str, str]:
 
 
 def write(folder: Path = FOLDER) -> None:
+    """Writes every generated file into ``folder``; one that would be empty is removed.
+
+    Raises:
+        RecordError: as `generate`; nothing is written.
+    """
     made = generate()
     folder.mkdir(exist_ok=True)
     for name, text in made.items():
@@ -262,7 +279,9 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m paper.generate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m paper.generate", description=__doc__, epilog="example: python -m paper.generate --check"
+    )
     parser.add_argument("--check", action="store_true", help="compare what is there with the records; write nothing")
     try:
         if not parser.parse_args().check:

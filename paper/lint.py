@@ -1,8 +1,10 @@
 r"""What main.tex may not say by itself: a number that a record could hold.
 
 Outside mathematics no digit may be typed, except where it names something: a theorem, figure or section of the paper
-under study, a model, a data type. Inside, small integers and fractions are the mathematics itself; a decimal
-fraction, an integer of three digits or more, and a formula that is nothing but a number of two digits are not.
+under study, a model, a data type. Nor may a number be spelled out next to a unit, or from ten on anywhere. Inside,
+small integers and fractions are the mathematics itself; what can only have been measured or chosen is not: a decimal
+fraction, an integer of three digits or more, a power of ten, a percentage or multiple, a value given to a parameter of
+a study, a formula that is nothing but a number above two, and any number with a unit after it.
 """
 
 import re
@@ -14,15 +16,38 @@ from paper.numbers import NUMBERS, QUOTED
 _NAMES = re.compile(
     r"(?:Theorem|Section|Figs?\.|Table|Eq\.)~\(?[\d.]*\d|Theorem 2\.1|SmolLM2|Llama~3|float(?:32|64)|SHA-256"
 )
+_BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _UNREAD = re.compile(
-    r"\\(?:cite[tp]?|ref|eqref|label|input|rows|madetable|includegraphics|script|texttt|IfFileExists|setlength)"
-    r"(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?|\\begin\{(?:minipage|longtable|tabular)\}.*"
+    r"\\(?:cite[tp]?|ref|eqref|label|input|rows|madetable|awaitedtable|includegraphics|script|IfFileExists|setlength)"
+    r"(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?"
+    rf"|\\begin\{{(?:minipage|longtable|tabular)\}}(?:\[[^]]*\])?{_BRACES}|p\{{0\.\d+\\linewidth\}}"
 )
 _MATH = re.compile(
     r"(?:\$|\\\[|\\begin\{(?P<name>equation|align)\})(?P<it>.+?)(?:\$|\\\]|\\end\{(?P=name)\})", re.DOTALL
 )
-_LONG = r"\d+\.\d+|\d{3,}"
-_MEASURED_IN_MATH = re.compile(rf"{_LONG}|^\s*\d{{2,}}\s*$")
+_UNIT = (
+    r"(?:\\?%|per\s?cent|times|tokens?|heads?|layers?|seeds?|steps?|trials?|documents?|books|windows?|parameters?|models?"
+    r"|nats?|bits?|digits|seconds?|minutes?|hours?|days?|[KMGT]i?B|GPUs?|cores|processors?|machines?)\b"
+)
+_BETWEEN = r"(?:\s|~|\\[,;: ]|-|of\s|the\s|all\s|its\s|more\s)*"
+_SMALL = r"(?:two|three|four|five|six|seven|eight|nine)"
+_SPELLED = re.compile(
+    rf"\b(?:{_SMALL}{_BETWEEN}{_UNIT}|(?:ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:-\w+)?"
+    rf"|dozens?|hundreds?|thousand|millions?|billions?|(?!mani)\w+fold|(?:half|halves|thirds?|quarters?|tenths?)\s+of"
+    rf"|(?:half|twice|thrice|double)\s+(?:the|as|its|that))\b|per\s?cent\b)",
+    re.IGNORECASE,
+)
+_LONG = r"\d*\.\d+|\d{3,}"
+_RELATION = r"(?:[=<>]|\\(?:approx|sim|[lg]eq?(?![a-z])))"
+_MEASURED_IN_MATH = re.compile(
+    rf"{_LONG}|10\^|\d+\s*\\(?:%|times)|^\W*(?:\d{{2,}}|[3-9])\s*$"
+    rf"|(?<![A-Za-z\\])(?:[HLdc]'?|\\kappa|\\rho)\s*=\s*[1-9]\d*(?!\d*\s*[\\A-Za-z(^/])"
+    rf"|{_RELATION}\s*\d{{2,}}(?!\d*\s*[\\A-Za-z(^/])"
+)
+_MEASURED_WITH_UNIT = re.compile(rf"(?<![A-Za-z_^{{])\d+\s*(?:\$|\\\]|\\\)){_BETWEEN}{_UNIT}")
+_TEXT_IN_MATH = re.compile(r"\\(?:text|mbox|mathrm|textrm)\{([^{}]*\d[^{}]*)\}")
+_LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|arraystretch)\}\{\.\d+\}")
+_DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
 _OF_TEX = {"DeclareMathOperator", "IfFileExists", "FloatBarrier", "Phi", "Bigl", "Bigr", "H"}
@@ -55,16 +80,32 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
             if f"{picture}.py" not in scripts or not (ROOT / f"{picture}.py").exists():
                 yield _line(text, figure), f"the figure does not name its script {picture}.py"
 
-    preamble, _, _ = text.partition(r"\begin{document}")
-    for number in re.finditer(_LONG, preamble):
-        yield _line(text, number), f"{number[0]} is typed by hand; make it a macro in paper/numbers.py"
+    preamble, _, _ = _blank(_LAYOUT, text).partition(r"\begin{document}")
+    for number in re.finditer(_LONG, _blank(_DEFINITION, preamble)):
+        yield _typed(_line(text, number), number[0])
+    for definition in _DEFINITION.finditer(preamble):
+        for number in re.finditer(r"[\d.]*\d", re.sub(r"#\d|\[\d\]|\\[dt]?frac\d\d", "", definition[0])):
+            yield _typed(_line(text, definition), number[0])
     body = _blank(_UNREAD, _blank(re.compile(r"^.*?\\begin\{document\}", re.DOTALL), text))
     for formula in _MATH.finditer(body):
-        for number in _MEASURED_IN_MATH.finditer(re.sub(r"\\[dt]?frac\d\d|\\[A-Za-z]+", " ", formula["it"])):
-            yield _line(text, formula), f"{number[0].strip()} is typed by hand; make it a macro in paper/numbers.py"
+        for number in _measured(formula["it"]):
+            yield _typed(_line(text, formula), number)
+    for found in _MEASURED_WITH_UNIT.finditer(body):
+        yield _typed(_line(text, found), found[0])
     prose = _blank(_NAMES, _blank(_MATH, body))
-    for number in re.finditer(r"(?<!#)\d[\d.,]*", prose):
-        yield _line(text, number), f"{number[0]} is typed by hand; make it a macro in paper/numbers.py"
+    for found in re.finditer(rf"(?<!#)\d[\d.,]*|{_SPELLED.pattern}", prose, re.IGNORECASE):
+        yield _typed(_line(text, found), found[0])
+
+
+def _measured(formula: str) -> Iterator[str]:
+    """The numbers of a formula that are no mathematics."""
+    yield from _TEXT_IN_MATH.findall(formula)
+    plain = re.sub(r"\\[dt]?frac\d\d", " ", _blank(_TEXT_IN_MATH, formula))
+    yield from (number[0] for number in _MEASURED_IN_MATH.finditer(plain))
+
+
+def _typed(line: int, number: str) -> tuple[int, str]:
+    return line, f"{' '.join(number.split())} is typed by hand; make it a macro in paper/numbers.py"
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Number:
+    """One number of the prose, and where it comes from."""
+
     macro: str  # letters only, as TeX wants it
     study: str  # whose record
     path: str
@@ -76,6 +78,7 @@ NUMBERS = (
     Number("FitDoubleMost", "least_squares", f"{FITS}/name=float64 normal equations/max_beyond/max()", "0 scientific"),
     Number("FitSvdLeast", "least_squares", f"{FITS}/name=float64 SVD/max_beyond/min()", "0 scientific"),
     Number("FitSvdMost", "least_squares", f"{FITS}/name=float64 SVD/max_beyond/max()", "0 scientific"),
+    Number("RidgePenalty", "least_squares", "config/ridges/max()", "0 near"),
     Number("RidgeMost", "least_squares", f"{FITS}/name=ridge 1/max_beyond/max()", "1 near"),
     Number("RidgeBound", "least_squares", f"{FITS}/name=ridge 1/ridge_bound/max()", "0 up"),
     # worst heads
@@ -84,6 +87,7 @@ NUMBERS = (
     Number("WorstBase", "amplification", "config/base", "power"),
     Number("WorstWindow", "amplification", "config/window", "integer"),
     Number("WorstFactor", "amplification", "config/factor", "0 near"),
+    Number("WorstBoxLeast", "amplification", "config/hmax/min()", "0 near"),
     Number("WorstBoxMost", "amplification", "config/hmax/max()", "0 near"),
     Number("WorstLinear", "amplification", "metrics/curves/method=linear/upper_bound/max()", "4 up"),
     Number("WorstNone", "amplification", "metrics/curves/method=none&hmax=1.0/attained/max()", "1 down"),
@@ -99,6 +103,8 @@ NUMBERS = (
     Number("BeyondUnit", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 1\)"),
     Number("BeyondTen", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 10\)"),
     Number("BeyondHundred", "claims", _evidence("extrapolation.thousandfold"), "text", r"([\d.]+) \(H = 100\)"),
+    Number("BeyondBoxUnit", "claims", _evidence("extrapolation.thousandfold"), "text", r"\(H = (\d+)\)"),
+    Number("BeyondBoxTen", "claims", _evidence("extrapolation.thousandfold"), "text", r"\), .*\(H = (\d+)\), "),
     Number("BeyondBox", "claims", _evidence("extrapolation.thousandfold"), "text", r"\(H = (\d+)\)$"),
     Number("BeyondAt", "claims", _evidence("extrapolation.thousandfold"), "text", r"a\((\d+)\)"),
     # a real checkpoint, not fine-tuned

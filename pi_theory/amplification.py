@@ -13,11 +13,13 @@ Proof, in three steps; step 1 is checked algebraically by `pi_theory.symbolic`.
    For f = exp(i w x) this is the Fourier series, on |w| <= t, of a continuous function; integrate over mu.
    The coefficients' absolute values sum to t (partial fractions of 1/sin^2), so with M = sup |f| and the best alpha
    f'^2 + t^2 f^2 <= t^2 M^2 (the Bernstein-Szego inequality).
-2. Hence arccos(f/M) has slope at most t wherever |f| < M, and is t-Lipschitz on the whole line.
+2. Hence arccos(f/M) has slope at most t wherever |f| < M. Unless f is constant, where there is nothing to prove, the
+   points with |f| = M are isolated, because f is entire; so arccos(f/M), continuous there, is t-Lipschitz on the line.
 3. Given e > 0 take x with |f(x)| >= M - e, say f(x) > 0, and the integer n nearest to it: arccos(f(n)/M) <=
    arccos(1 - e/M) + t/2 < pi. So sup|f(n)| >= M cos(t/2 + arccos(1 - e/M)); let e -> 0. QED
 
-Step 2 with a maximum at x is M. Riesz's comparison with a cosine; Duffin and Schaeffer 1937 give such sampling bounds.
+Sources: step 1, M. Riesz 1914, Duffin and Schaeffer 1938; step 2 with a maximum at x, M. Riesz's comparison with a
+cosine; a bound of this kind, Cartwright's theorem (Boas 1954, chapter 10).
 
 **Finite windows.** A model has seen n = 0 .. L only. If |a(n)| <= 1 there and sum_j |h_j| <= S with S >= e, then at
 distance D = min(s, L - s) + 1 from the nearest unseen integer (`window_bound`)

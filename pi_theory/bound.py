@@ -15,6 +15,8 @@ from pi_theory.symbolic import Proof
 
 
 class Verdict(Enum):
+    """What was found of a claim. UNDECIDED never passes for one of the others."""
+
     HOLDS = "holds"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
@@ -47,6 +49,7 @@ def refuted(says: str, *, proofs: Sequence[Proof] = (), certificates: Sequence[C
 
 
 def undecided(says: str) -> Evidence:
+    """UNDECIDED, and why."""
     return Evidence(Verdict.UNDECIDED, says)
 
 
@@ -90,12 +93,15 @@ class Bound:
 
 @dataclass(frozen=True)
 class Settled:
+    """A claim with the evidence that its settling produced and the seconds it took."""
+
     bound: Bound
     evidence: Evidence
     seconds: float
 
     @property
     def verdict(self) -> Verdict:
+        """The evidence's verdict."""
         return self.evidence.verdict
 
     def row(self) -> dict[str, str | float]:

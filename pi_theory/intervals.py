@@ -30,10 +30,12 @@ class Enclosure:
 
     @property
     def width(self) -> float:
+        """upper - lower, in the unit of the number."""
         return self.upper - self.lower
 
 
 def enclosure(ball: arb) -> Enclosure:
+    """A float64 interval that holds the ball, its ends rounded outwards."""
     return Enclosure(
         math.nextafter(float(ball.lower()), -math.inf),
         math.nextafter(float(ball.upper()), math.inf),

@@ -16,6 +16,8 @@ from pi_theory.rope import Reals, frequencies, score
 
 
 class Arithmetic(StrEnum):
+    """How a least-squares problem is solved in floating point."""
+
     FLOAT32_NORMAL = "float32 normal equations"  # the paper's way
     FLOAT64_NORMAL = "float64 normal equations"
     FLOAT64_SVD = "float64 SVD"

@@ -28,11 +28,14 @@ class Step:
     check: Callable[[], bool] = field(repr=False)
 
     def verify(self) -> bool:
+        """True when the formula checks."""
         return bool(self.check())
 
 
 @dataclass(frozen=True)
 class Proof:
+    """A theorem and the steps that carry it."""
+
     id: str
     theorem: str  # LaTeX
     steps: tuple[Step, ...]
@@ -75,6 +78,7 @@ def _vanishing_start(says: str, function: sp.Expr, order: int, derivative: sp.Ex
 
 @cache
 def taylor() -> Proof:
+    """Lemma and sum behind the Taylor repair of Theorem 2.1."""
     kernel_left, kernel_right = u * (1 - lam), lam * (1 - u)
     defect = exp(I * lam * x) - (1 - lam) - lam * exp(I * x)
     second = sp.diff(exp(I * x * u), u, 2)
@@ -113,6 +117,7 @@ def taylor() -> Proof:
 
 @cache
 def eq14_is_reversed() -> Proof:
+    """Eq. 14 points the wrong way: c^x lies above its tangent at 0."""
     return Proof(
         id="eq14_is_reversed",
         theorem=r"c^x \ge 1 + x \ln c \text{ for every real } x,\text{ strictly for } x \ne 0",
@@ -151,6 +156,7 @@ def eq14_is_reversed() -> Proof:
 
 @cache
 def midpoint() -> Proof:
+    """On a unit interval the ratio to the published bound is largest at the midpoint."""
     squared = (
         1 + (1 - lam) ** 2 + lam**2
         - 2 * (1 - lam) * cos(lam * x) - 2 * lam * cos((1 - lam) * x) + 2 * lam * (1 - lam) * cos(x)
@@ -234,6 +240,7 @@ def midpoint() -> Proof:
 
 @cache
 def monotonicity() -> Proof:
+    """F(d, c) falls in d and grows in c, so Theorem 2.1 holds from one head dimension on."""
     g = sin(x / 4) ** 2
     frequency = exp(-a * u)
     curve = g.subs(x, frequency)
@@ -309,6 +316,7 @@ def monotonicity() -> Proof:
 
 @cache
 def abel() -> Proof:
+    """Eq. 8: summation by parts."""
     before, here = sp.symbols("A_n A_{n+1}")
     h_last, h_next = sp.symbols("h_{n-1} h_n")
     e = sp.symbols("e_0:5")
@@ -335,6 +343,7 @@ def abel() -> Proof:
 
 @cache
 def sharp() -> Proof:
+    """The sharp interpolation bound, by the triangle inequality and the head that attains it."""
     return Proof(
         id="sharp",
         theorem=r"\max_{|h_j|\le1}|a - a_{\rm lin}| = \sum_j |e^{is\theta_j} - (1-\lambda)e^{is_1\theta_j} "
@@ -355,6 +364,7 @@ def _aligned(says: str) -> Step:
 
 @cache
 def pairs() -> Proof:
+    """B(s) >= d/4, so the last form of Eq. 8 is never better than the trivial bound."""
     return Proof(
         id="pairs",
         theorem=r"B(s) \ge d/4 \text{ for every real } s,\text{ so } 2\max|h|\,B(s) \ge \tfrac d2 \max|h|",
@@ -380,6 +390,7 @@ def pairs() -> Proof:
 
 @cache
 def stability() -> Proof:
+    """The algebra of the stability theorem: interpolation formula, inequality, comparison with a cosine."""
     beta = sp.Symbol("beta", real=True, nonzero=True)
     cosine = sp.Integral(exp(I * u * beta), (u, -1, 1)) / 2
     first_moment = sp.Integral(u * exp(I * u * beta), (u, -1, 1)) / 2
@@ -441,6 +452,7 @@ def stability() -> Proof:
 
 @cache
 def ridge() -> Proof:
+    """A ridge fit is bounded on the whole line."""
     return Proof(
         id="ridge",
         theorem=r"|a(s)| \le \sqrt{d/2}\,\|y\| / (2\sqrt\rho) \text{ for every real } s",

@@ -1,6 +1,9 @@
 """Records of the shape that studies of training write, with made-up numbers: nothing was trained."""
 
+import math
+
 from experiments import record
+from experiments.adaptation import adaptation
 
 WINDOW = 256
 WINDOWS = (64, 128, 256, 512, 1024, 2048)
@@ -9,7 +12,13 @@ WINDOWS = (64, 128, 256, 512, 1024, 2048)
 def entry(step, perplexity, k_max):
     """A measurement with the same perplexities, by window, on both corpora."""
     measured = {
-        str(window): {"loss_nats": loss, "perplexity": 0.0, "tokens": 100, "documents": 5, "loss_nats_stderr": 0.1}
+        str(window): {
+            "loss_nats": loss,
+            "perplexity": math.exp(loss),
+            "tokens": 100,
+            "documents": 5,
+            "loss_nats_stderr": 0.1,
+        }
         for window, loss in perplexity.items()
     }
     return {"step": step, "perplexity": {"books": measured, "code": measured}, "k_max": k_max, "accuracy": {}}
@@ -20,14 +29,14 @@ def losses(*, up_to, own=3.0, slope=0.0):
     return {w: own + slope * max(0, (w // WINDOW).bit_length() - 1) for w in WINDOWS if w <= up_to}
 
 
-def run(method, factor, seed, *, start, end, k_max, steps=(0, 10, 50)):
+def run(method, factor, seed, *, start, end, k_max, steps=(0, 10, 50), peak_lr=1e-4):
     """A curve from `start` to `end`, (own, slope) of `losses`."""
     curve = []
     for number, step in enumerate(steps):
         share = number / (len(steps) - 1)
         own, slope = (a + share * (b - a) for a, b in zip(start, end, strict=True))
         curve.append(entry(step, losses(up_to=factor * WINDOW, own=own + 0.001 * seed, slope=slope), k_max))
-    return {"method": method, "factor": factor, "peak_lr": 1e-4, "seed": seed, "curve": curve}
+    return {"method": method, "factor": factor, "peak_lr": peak_lr, "seed": seed, "curve": curve}
 
 
 def tables(*, seeds=2, base_k_max=256, pi_end=(2.99, -0.1), direct_end=(3.1, 0.3)):
@@ -54,12 +63,89 @@ def tables(*, seeds=2, base_k_max=256, pi_end=(2.99, -0.1), direct_end=(3.1, 0.3
     }
 
 
+def sweep():
+    """Metrics of ``tiny_sweep``, three seeds at factor 4: the high rate reads farther, the low one predicts better."""
+    made = tables(seeds=3)
+    runs = []
+    for one in made["runs"]:
+        if one["factor"] == 4 or one["seed"] == 0:
+            far = run(
+                one["method"],
+                one["factor"],
+                one["seed"],
+                start=(3.6, 0.1),
+                end=(4.0, 0.1),
+                k_max=one["curve"][-1]["k_max"],
+                peak_lr=1e-3,
+            )
+            for low, high in zip(one["curve"], far["curve"], strict=True):
+                low["k_max"] = high["k_max"] // 2
+            runs += [one, far]
+    return made | {"runs": runs, "adaptation": adaptation(runs, made["base"], WINDOW, corpus="books")}
+
+
 def methods():
     """Metrics of ``tiny_methods``."""
     made = tables()
     entries = {name: entry(0, losses(up_to=1024), 256) for name in ("none", "linear", "ntk", "dynamic", "yarn")}
     rows = {name: {"factor": 4, "zero_shot": e, "fine_tuned": e, "steps": 30} for name, e in entries.items()}
     return {key: made[key] for key in ("model", "steps_tokens", "base")} | {"methods": rows}
+
+
+# config of a fine-tuning study like that of SmolLM2: what its figure and table read
+FINETUNED = {"seed": 0, "factors": [2, 4], "steps": [10, 50], "last_tokens": 32, "positions": 4, "trials": 2}
+
+
+def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_end=4.0, seconds=1.0):
+    """Metrics of ``smollm2_finetune`` in which the paper's picture holds, unless told otherwise.
+
+    A run is measured up to `stop_after` steps; of `methods` that are not there it says so.
+    """
+
+    def measured(step, by_window, k_max):
+        one = entry(step, by_window, k_max)
+        for rows in one["perplexity"].values():
+            for row in rows.values():
+                row["perplexity"] = math.exp(row["loss_nats"])
+        return one | {
+            "last": one["perplexity"],
+            "accuracy": {str(k_max): 1.0},
+            "seconds": dict.fromkeys(("training", "perplexity", "passkey"), seconds),
+        }
+
+    windows = [w for w in WINDOWS if w <= 4 * WINDOW]
+    alone = {w: 3.0 if w <= WINDOW else 6.0 for w in windows}
+    ends = {"linear": (4.0, pi_end), "none": (6.0, direct_end)}
+    runs, zero_shot, not_measured = [], [], []
+    for factor in FINETUNED["factors"]:
+        reached = [w for w in windows if w <= factor * WINDOW]
+        for method in methods:
+            start, end = ends[method]
+            curve = []
+            for step in (0, *FINETUNED["steps"]):
+                level = start + step / FINETUNED["steps"][-1] * (end - start)
+                k_max = factor * WINDOW if method == "linear" and step else WINDOW
+                if step <= stop_after:
+                    curve.append(measured(step, dict.fromkeys(reached, level) | {WINDOW: min(level, 3.01)}, k_max))
+            runs.append({"method": method, "factor": factor, "peak_lr": 1e-4, "seed": 0, "curve": curve})
+        for method in ("linear", "none", "ntk", "yarn"):
+            by_window = alone if method == "none" else dict.fromkeys(reached, 4.0 if method == "linear" else 3.5)
+            zero_shot.append({"method": method, "factor": factor, **measured(0, by_window, WINDOW)})
+        for method in ("linear", "none"):
+            if steps := [s for s in FINETUNED["steps"] if method not in methods or s > stop_after]:
+                not_measured.append({"method": method, "factor": factor, "steps": steps})
+    documents = {corpus: {"documents": [f"a {corpus}"], "sha256": "0"} for corpus in ("books", "code")}
+    return {
+        "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
+        "steps_tokens": 4096,
+        "base": measured(0, alone, WINDOW),
+        "runs": runs,
+        "zero_shot": zero_shot,
+        "measured_on": documents,
+        "not_measured": not_measured,
+        "stopped_early": stop_after < FINETUNED["steps"][-1],
+        "resumed": False,
+    }
 
 
 def write(study, metrics, *, label="", live=True, **more):

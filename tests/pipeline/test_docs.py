@@ -1,7 +1,51 @@
+import argparse
+import importlib
+import re
+import shlex
 import subprocess
 import sys
 
+import pytest
+
 from experiments.record import ROOT
+
+# Whatever reads a command line besides pi-theory and pi-model, which test_cli.py and test_commands.py hold.
+PROGRAMS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("experiments", "figures", "paper")
+    for path in (ROOT / package).glob("*.py")
+    if "ArgumentParser(" in path.read_text()
+}
+
+
+class Parsed(Exception):
+    """What a program's arguments were; nothing of it has run."""
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_every_program_shows_help_with_examples_that_parse(program, monkeypatch, capsys):
+    name = program.removesuffix(".__main__")
+    main = importlib.import_module(program).main
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setenv("COLUMNS", "500")  # every example on one line
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    examples = re.findall(r"^(?:example:| ) *(python -m .*)", capsys.readouterr().out, re.MULTILINE)
+    assert examples
+
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_only(parser, *arguments):
+        raise Parsed(parse(parser, *arguments))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    for example in examples:
+        words = shlex.split(example, comments=True)
+        assert words[:3] == ["python", "-m", name]
+        monkeypatch.setattr(sys, "argv", words[2:])
+        with pytest.raises(Parsed):
+            main()
 
 
 def test_the_reference_has_every_module_and_says_what_it_does(tmp_path):

@@ -11,7 +11,6 @@ from figures import FIGURES
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
 from figures.page import Shown
-from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS
 from tests.pipeline import synthetic
 
@@ -37,7 +36,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def make(folder):
-    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
+    awaiting = {"tiny_steps": "no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep"}
+    write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder, awaiting=awaiting)
     return (folder / "index.html").read_text()
 
 
@@ -71,6 +71,18 @@ def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
     assert "python -m experiments tiny_tables" in page
     assert "positions, recorded (code changed since)" in page
     assert "tiny_tables, live" in page
+    assert "tiny_steps: no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep" in page
+
+
+def test_a_long_list_of_checks_is_folded_under_its_count_and_a_short_one_is_not(folder):
+    folded = {}
+    for item in (e for e in elements(make(folder)) if (e.get("id") or "").startswith("experiment-")):
+        summary = item.find("details/summary")
+        folded[item.get("id").removeprefix("experiment-")] = None if summary is None else summary.text
+    for name, one in EXPERIMENTS.items():
+        outcome = one.outcome()
+        assert folded[name] == (outcome.count if len(outcome.checks) > 4 else None)
+    assert any(folded.values())
 
 
 def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(folder):
@@ -85,22 +97,56 @@ def test_the_same_records_give_the_same_bytes(folder):
     assert make(folder) == make(folder)
 
 
-def test_what_has_its_record_is_drawn_although_something_else_has_not(monkeypatch, capsys):
-    def drawn(name):
-        if name == "tiny_windows":
-            raise record.RecordError(
-                "no record of study 'tiny_tables'; make it with: python -m experiments tiny_tables"
-            )
-        return [Shown(name, "", b"", {})]
+@pytest.fixture
+def all_but(monkeypatch):
+    """Draws everything, or the given names, when there is an error in one: exit code, and what the page was given."""
 
-    pages = []
-    monkeypatch.setattr(figures, "drawn", drawn)
-    monkeypatch.setattr(figures, "write_page", pages.append)
-    monkeypatch.setattr(figures, "update_readme", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["figures"])
-    assert figures.main() == 1
-    assert "tiny_windows: no record" in capsys.readouterr().err
-    assert {one.name for one in pages[0]} == {*FIGURES, *TABLES} - {"tiny_windows"}
+    def go(one, error, *names):
+        def drawn(name):
+            if name == one:
+                raise error
+            return [Shown(name, "", b"", {})]
+
+        pages = []
+        monkeypatch.setattr(figures, "drawn", drawn)
+        monkeypatch.setattr(figures, "write_page", lambda shown, *, awaiting: pages.append((shown, awaiting)))
+        monkeypatch.setattr(figures, "update_readme", lambda: None)
+        monkeypatch.setattr(sys, "argv", ["figures", *names])
+        return figures.main(), pages
+
+    return go
+
+
+def everything_but(name):
+    return {*FIGURES, *figures.TABLES} - {name}
+
+
+@pytest.mark.parametrize("error", [record.NoRecord("tiny_tables"), record.RecordError("tiny_tables.json was changed")])
+def test_what_has_its_record_is_drawn_although_something_else_has_not(all_but, error, capsys):
+    status, ((shown, awaiting),) = all_but("tiny_windows", error)
+    assert status == 1
+    assert f"tiny_windows: {error}" in capsys.readouterr().err
+    assert {one.name for one in shown} == everything_but("tiny_windows")
+    assert awaiting == {}
+
+
+def test_what_awaits_its_record_is_named_with_its_command_and_no_error_unless_it_was_asked_for(all_but, capsys):
+    missing = record.NoRecord("smollm2_finetune")
+    status, ((shown, awaiting),) = all_but("smollm2_finetune", missing)
+    said = capsys.readouterr()
+    assert status == 0
+    assert "awaiting smollm2_finetune: no record" in said.out
+    assert "python -m experiments smollm2_finetune" in said.out
+    assert "no record" not in said.err
+    assert {one.name for one in shown} == everything_but("smollm2_finetune")
+    assert awaiting == {"smollm2_finetune": str(missing)}
+    assert all_but("smollm2_finetune", missing, "smollm2_finetune") == (1, [])
+    assert "python -m experiments smollm2_finetune" in capsys.readouterr().err
+
+
+def test_a_tampered_record_is_an_error_even_where_one_is_awaited(all_but):
+    status, _ = all_but("smollm2_finetune", record.RecordError("smollm2_finetune.json was changed"))
+    assert status == 1
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):

@@ -16,6 +16,7 @@ SHORTER: dict[str, dict[str, str]] = {
     # the studies and figures are run at toy size by test_figures.py; this suite is what `make test` runs
     "make figures": {"make": "make --dry-run"},
     "make test": {"make": "make --dry-run"},
+    "make bench": {"make": "make --dry-run"},  # minutes of timing
     "make notebooks": {"make": "make --dry-run"},  # test_notebooks.py runs them
     "make verify-results": {"make": "make --dry-run"},  # test_verify.py runs it on records of its own
     "make": {},

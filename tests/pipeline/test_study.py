@@ -81,6 +81,16 @@ def test_a_damaged_record_is_not_current(project):
     assert demo(runs).current() is None
 
 
+def test_a_study_that_stopped_before_its_end_goes_on_and_what_it_has_may_be_kept(project):
+    made = Study(name="demo", says="", config={}, run=lambda _: {"stopped_early": True})
+    made.measure()
+    assert made.current() is None
+    assert made.current(partial=True)["metrics"] == {"stopped_early": True}
+    whole = Study(name="demo", says="", config={}, run=lambda _: {"stopped_early": False})
+    whole.measure()
+    assert whole.current()["metrics"] == {"stopped_early": False}
+
+
 def test_a_live_study_is_not_current_by_its_committed_record(project):
     made = demo([]).measure()
     record.path_of("demo", live=False).parent.mkdir()

@@ -1,9 +1,10 @@
+import math
 import re
 
 import pytest
 
 from experiments import record
-from figures import paper_tables, readme_table, runs
+from figures import paper_tables, readme_table, runs, speed
 from figures.__main__ import drawn, tabulate
 from figures.paper_tables import TABLES
 from figures.reproduction import EXPERIMENTS, Check, Experiment
@@ -34,7 +35,7 @@ def test_a_table_is_the_same_cells_in_all_three_forms():
 
 
 def test_what_is_special_to_a_form_is_escaped():
-    assert r"a \& b. 100 \% of a\_b, x $>$ y | z." in TABLE.latex()
+    assert r"a \& b. 100 \% of a\_b, x $>$ y $|$ z." in TABLE.latex()
     assert "x &gt; y" in TABLE.html()
     assert "a\\|b" in Table("t", "", (Block("b", ("a|b",), (("c",),)),)).markdown()
 
@@ -46,25 +47,81 @@ def test_a_row_of_another_length_is_refused():
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_its_record_names_the_command_and_writes_nothing(results, name):
-    with pytest.raises(record.RecordError, match="python -m experiments tiny_"):
+    with pytest.raises(record.NoRecord, match=r"python -m experiments (tiny_|smollm2_|summaries)"):
         tabulate(name, results)
     assert list(results.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_is_written_as_markdown_and_latex_with_scale_and_verdict(results, name):
-    synthetic.write("tiny_tables", synthetic.tables())
-    synthetic.write("tiny_methods", synthetic.methods())
+def whole(text):
+    """Markdown or LaTeX without anything that a missing number leaves behind."""
+    return text.count("{") == text.count("}") and re.search(r"\b(nan|inf|None)\b", text) is None
+
+
+MADE_UP = {"tiny_tables": synthetic.tables, "tiny_sweep": synthetic.sweep}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in TABLES if name in EXPERIMENTS and EXPERIMENTS[name].study in MADE_UP]
+)
+def test_a_table_of_runs_is_written_as_markdown_and_latex_with_its_verdict(results, name):
+    study = EXPERIMENTS[name].study
+    synthetic.write(study, MADE_UP[study]())
     shown = tabulate(name, results)
     markdown, latex = ((results / "tables" / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
-    for said in ("2.2M parameters", "window 256"):
-        assert said in markdown
-    if shown.outcome is not None:
-        assert f"Verdict: {shown.outcome.verdict}" in markdown
-        assert "2 seeds" in markdown
-    assert latex.count("{") == latex.count("}")
-    assert re.search(r"nan|inf\b|None", markdown) is None
-    assert list(shown.records) == ["tiny_methods" if name == "methods" else "tiny_tables"]
+    assert whole(markdown)
+    assert whole(latex)
+    assert shown.outcome.verdict in markdown
+    assert list(shown.records) == [study]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_says_model_tokens_seeds_or_documents_and_hardware(name):
+    with record.reading(committed=True) as seen:
+        try:
+            table = TABLES[name]()
+        except record.NoRecord as missing:
+            pytest.skip(str(missing))
+    (found,) = seen.values()
+    caption = table.caption
+    assert re.search(r"tiny-llama|smollm2-135m|SmolLM2-135M", caption)
+    assert found["device"] in caption
+    if "steps" in str(found["config"]):  # it trains
+        assert re.search(r"\d+ steps of .*\btokens", caption)
+        assert re.search(r"\d seed", caption)
+    assert re.search(r"\d documents?\b", caption)
+    assert whole(table.markdown())
+    assert whole(table.latex())
+
+
+def test_several_seeds_show_their_mean_and_spread_and_one_seed_shows_none(results):
+    synthetic.write("tiny_sweep", synthetic.sweep())
+    table = TABLES["longer_steps"]()
+    (four,) = [row for row in table.blocks[0].rows if row[0] == "PI ×4 to 1024, rate 0.0001"]
+    (two,) = [row for row in table.blocks[0].rows if row[0] == "PI ×2 to 512, rate 0.0001"]
+    mean, spread = four[-1].split(" ± ")
+    loss = 2.99 + 0.004 - 0.1 * 2 + 0.001  # of the middle one of three seeds, 0.001 apart
+    assert float(mean) == pytest.approx(math.exp(loss), abs=0.01)
+    assert float(spread) == pytest.approx(0.001 * math.exp(loss), abs=0.01)
+    assert all("±" not in cell for cell in two)
+    assert "3 seeds at ×4, 1 at ×2, ×8" in table.caption
+    assert "± is their standard deviation" in table.caption
+
+
+def test_perplexity_takes_the_rate_that_predicts_best_and_k_max_the_one_that_reads_farthest_and_both_say_so(results):
+    synthetic.write("tiny_tables", synthetic.sweep())
+    assert {cells[0].rpartition(" ")[2] for cells in TABLES["table1_books"]().blocks[1].rows[1:]} == {"0.0001"}
+    kmax = TABLES["table4_kmax"]()
+    assert {cells[0].rpartition(" ")[2] for cells in kmax.blocks[1].rows[1:]} == {"0.001"}
+    assert "lowest perplexity" in TABLES["table1_books"]().caption
+    assert "longest k_max, not with the lowest perplexity" in kmax.caption
+
+
+def test_where_pi_adapts_at_once_and_direct_tuning_lags_is_said_by_factor_and_rate(results):
+    synthetic.write("tiny_sweep", synthetic.sweep())
+    perplexity, retrieval = TABLES["adaptation"]().blocks
+    assert len(perplexity.rows) == len(retrieval.rows) == 6
+    assert perplexity.rows[2] == ("×4, rate 0.0001", "50, 50, 50", "never, never, never", "partly")
+    assert EXPERIMENTS["adaptation"].outcome().verdict == "partly"
 
 
 def test_the_papers_numbers_stand_in_the_tables_as_it_prints_them(results):
@@ -131,3 +188,9 @@ def test_the_readme_shows_what_the_committed_records_say():
     text = readme_table.README.read_text()
     start, end = readme_table.EXPERIMENTS
     assert text.split(start)[1].split(end)[0] == readme_table.experiments_table(), "make figures writes it"
+
+
+def test_the_readme_shows_the_committed_benchmarks():
+    text = readme_table.README.read_text()
+    start, end = readme_table.BENCHMARKS
+    assert text.split(start)[1].split(end)[0] == speed.markdown(speed.table()), "make bench writes it"

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import smollm2_finetune, tiny_methods, tiny_sweep, tiny_tables, tuning
+from experiments import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables, tuning
 from experiments.adaptation import adaptation
 from pi_model.errors import RunError
+from pi_model.model import load_checkpoint
+from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
 
@@ -36,8 +38,8 @@ def toy(tmp_path_factory):
     }
 
 
-def losses(entry, window):
-    (rows,) = entry["perplexity"].values()
+def losses(entry, window, part="perplexity"):
+    (rows,) = entry[part].values()
     return rows[str(window)]["loss_nats"]
 
 
@@ -122,6 +124,17 @@ def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
     assert list(made["base"]["accuracy"]) == ["64", "128", "192", "256"]
     assert list(curves["linear"][-1]["accuracy"]) == ["128", "256", "384", "512"]
     json.dumps(made, allow_nan=False)
+    assert shape(made) == shape(synthetic.finetuned())
+
+
+def shape(value):
+    """What is called how, whatever the numbers, names of documents and lengths of lists."""
+    if isinstance(value, dict):
+        named = {"by name" if any(c.isdigit() or c == "/" for c in key) else key: one for key, one in value.items()}
+        if "books" in named or "code" in named:
+            named = {"by name": named["books"]}
+        return {key: shape(one) for key, one in named.items()}
+    return [shape(value[0])] if value and isinstance(value, list) else type(value).__name__
 
 
 def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
@@ -227,3 +240,68 @@ def test_whoever_has_the_lowest_perplexity_gets_there_and_swapping_the_methods_s
     one, other = steps(ours, theirs)
     assert (one if min(ours) <= min(theirs) else other) is not None
     assert steps(theirs, ours) == (other, one)
+
+
+@pytest.fixture
+def pretrain_toy(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiny_pretrain, "CANDIDATE", tmp_path / "build" / "candidate")
+    names = ("model", "mixture", "corpora", "windows", "document_tokens", "positions", "trials")
+    config = tiny_pretrain.CPU | {name: toy[name] for name in names}
+    config |= {"global_batch": 1, "micro_batch": 1, "checkpoint_every": 1, "warmup_steps": 1}
+    return config | {"tokens": [WINDOW, 3 * WINDOW]}
+
+
+def test_the_pretraining_study_leaves_a_candidate_that_loads_and_says_whether_it_is_better(pretrain_toy):
+    made = tiny_pretrain.run(pretrain_toy)
+    assert [(one["tokens"], one["steps"]) for one in made["candidates"]] == [(256, 1), (768, 3)]
+    assert made["not_measured"] == []
+    # The toy copies by design; three steps from nothing do not get there.
+    assert not made["better"]
+    assert "the shipped model stays" in tiny_pretrain.says(made)
+    left = load_checkpoint(tiny_pretrain.CANDIDATE)
+    assert left.model.num_parameters() == made["model"]["parameters"]
+    assert left.tokenizer.get_vocab() == load_checkpoint(pretrain_toy["model"]).tokenizer.get_vocab()
+    assert json.loads((left.folder / "training.json").read_text())["tokens"] == made["chosen"]
+    again = tiny_pretrain.run(pretrain_toy | {"model": str(left.folder), "tokens": [WINDOW]})
+    assert losses(again["shipped"], WINDOW, "test") == losses(
+        next(one for one in made["candidates"] if one["tokens"] == made["chosen"]), WINDOW, "test"
+    )
+    json.dumps(made, allow_nan=False)
+
+
+def test_a_model_is_better_only_where_it_is_on_every_corpus_and_finds_the_passkey_as_far():
+    def model(books, code, k_max):
+        rows = {name: {"256": {"loss_nats": loss}} for name, loss in {"books": books, "code": code}.items()}
+        return {"test": rows, "k_max": k_max}
+
+    shipped = model(3.0, 2.0, 256)
+    assert tiny_pretrain.better(model(2.9, 1.9, 256), shipped, 256)
+    assert not tiny_pretrain.better(model(2.9, 2.1, 256), shipped, 256)
+    assert not tiny_pretrain.better(model(2.9, 1.9, 224), shipped, 256)
+    assert not tiny_pretrain.better(shipped, shipped, 256)
+
+
+@pytest.mark.parametrize(("moment", "call"), [("perplexities", 1), ("train", 1), ("train", 2), ("retrieval", 3)])
+def test_the_pretraining_study_stops_when_its_time_is_over_and_goes_on_from_there(
+    pretrain_toy, monkeypatch, moment, call
+):
+    whole = tiny_pretrain.run(pretrain_toy)
+    called, function = [], getattr(tiny_pretrain, moment)
+
+    def interrupted(*arguments, **options):
+        called.append(moment)
+        if len(called) == call:
+            signal.raise_signal(signal.SIGALRM)
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(tiny_pretrain, moment, interrupted)
+    if (moment, call) in (("perplexities", 1), ("train", 1)):
+        with pytest.raises(RunError, match="the same again to go on"):
+            tiny_pretrain.run(pretrain_toy, minutes=60)
+    else:
+        stopped = tiny_pretrain.run(pretrain_toy, minutes=60)
+        assert (stopped["stopped_early"], stopped["not_measured"]) == (True, [768])
+    made = tiny_pretrain.run(pretrain_toy, minutes=60)
+    assert (made["resumed"], made["stopped_early"]) == (True, False)
+    for one, other in zip(made["candidates"], whole["candidates"], strict=True):
+        assert one | {"training_seconds": 0} == other | {"training_seconds": 0}

@@ -1,16 +1,26 @@
 """The figures of fine-tuning, from records made up here."""
 
+import importlib
+import math
+
+import matplotlib.pyplot as plt
 import pytest
 
 from experiments import record, tiny_sweep, tiny_tables
 from figures.__main__ import save
+from figures.style import shared_style
+from tests.pipeline.test_axes import outside
 
 
 def entry(step, factor, method, *, scale=1.0):
     """A measurement in which PI starts high and falls at once, and direct fine-tuning falls slowly."""
     height = {"linear": 90 / (1 + step), "none": 60 * 0.99**step}[method] * scale
     windows = [window for window in (64, 256, 512, 1024, 2048) if window <= 256 * factor]
-    rows = {str(window): {"perplexity": 40 + height * window / 2048} for window in windows}
+    perplexities = {str(window): 40 + height * window / 2048 for window in windows}
+    rows = {
+        window: {"perplexity": perplexity, "loss_nats": math.log(perplexity), "documents": 2}
+        for window, perplexity in perplexities.items()
+    }
     return {
         "step": step,
         "perplexity": {"books": rows, "code": rows},
@@ -56,3 +66,23 @@ def test_a_figure_of_fine_tuning_is_drawn_from_its_record(name, tmp_path):
     save(name, folder=tmp_path)
     assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("name", ["tiny_windows", "tiny_steps", "tiny_kmax"])
+def test_no_factor_rate_or_seed_of_a_figure_of_fine_tuning_is_cut_off(name):
+    with shared_style():
+        figure = importlib.import_module(f"figures.{name}").draw()
+        figure.canvas.draw()
+    assert list(outside(figure)) == []
+    plt.close(figure)
+
+
+@pytest.mark.usefixtures("results")
+def test_a_row_a_factor_says_how_many_seeds_it_has():
+    with shared_style():
+        figure = importlib.import_module("figures.tiny_steps").draw()
+    said = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+    assert [label.splitlines()[-1] for label in said] == ["1 seed", "3 seeds", "1 seed"]
+    assert len({axes.get_ylim() for axes in figure.axes[:3]}) == 1
+    plt.close(figure)

@@ -73,6 +73,12 @@ def test_a_record_that_todays_project_would_not_make_is_a_warning(monkeypatch):
     assert inputs_line == "its inputs changed since"
 
 
+def test_a_record_of_a_study_that_stopped_before_its_end_is_a_warning_that_names_the_command():
+    path, study = recorded({"stopped_early": True})
+    (warning,) = verify.verify(path, {"positions": study}, rerun=True)["warnings"]
+    assert warning == "its study stopped before its end; it goes on with: python -m experiments positions"
+
+
 def test_a_config_that_is_not_what_was_hashed_fails(results):
     synthetic.write("positions", {}, live=False, config={"other": 1})
     (error,) = verify.verify(record.path_of("positions", live=False), {}, rerun=False)["errors"]
