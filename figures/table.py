@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 _LATEX = {
-    "±": r"$\pm$", "×": r"$\times$", "–": "--", "<": "$<$", ">": "$>$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "±": r"$\pm$", "×": r"$\times$", "–": "--", "|": "$|$", "<": "$<$", ">": "$>$", "≤": r"$\leq$", "≥": r"$\geq$",
     "½": "1/2", "¼": "1/4", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }  # fmt: skip

@@ -18,7 +18,7 @@ _NAMES = re.compile(
 )
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _UNREAD = re.compile(
-    r"\\(?:cite[tp]?|ref|eqref|label|input|rows|madetable|includegraphics|script|IfFileExists|setlength)"
+    r"\\(?:cite[tp]?|ref|eqref|label|input|rows|madetable|awaitedtable|includegraphics|script|IfFileExists|setlength)"
     r"(?:\[[^]]*\])?\{[^{}]*\}(?:\{[^{}]*\})?"
     rf"|\\begin\{{(?:minipage|longtable|tabular)\}}(?:\[[^]]*\])?{_BRACES}|p\{{0\.\d+\\linewidth\}}"
 )
