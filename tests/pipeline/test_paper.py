@@ -138,6 +138,13 @@ two hundred words
 a hundredfold
 three quarters of the loss
 half of it
+one third less
+a five-fold gain
+$\frac34$ of the heads
+$r=7$
+$x_0 = 12$
+$3\cdot10^5$ tokens
+$7$\,nats
 twice the loss
 one in ten
 \caption{Over eight seeds.}
