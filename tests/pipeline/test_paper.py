@@ -14,6 +14,7 @@ import pi_theory.claims  # noqa: F401  fills the registry
 from experiments import record
 from experiments.record import RecordError
 from experiments.study import load
+from figures.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
@@ -138,6 +139,13 @@ two hundred words
 a hundredfold
 three quarters of the loss
 half of it
+one third less
+a five-fold gain
+$\frac34$ of the heads
+$r=7$
+$x_0 = 12$
+$3\cdot10^5$ tokens
+$7$\,nats
 twice the loss
 one in ten
 \caption{Over eight seeds.}
@@ -201,6 +209,10 @@ def test_every_reference_is_cited_and_every_citation_has_its_reference():
     cited = {key.strip() for keys in re.findall(r"\\cite[tp]?\{(.+?)\}", TEXT) for key in keys.split(",")}
     entries = re.findall(r"^@\w+\{(\w+),", (FOLDER / "refs.bib").read_text(), re.MULTILINE)
     assert sorted(cited) == sorted(entries)
+
+
+def test_every_table_is_in_the_report():
+    assert sorted(re.findall(r"\\(?:made|awaited)table\{(\w+)\}", TEXT.split(r"\begin{document}")[1])) == sorted(TABLES)
 
 
 def test_what_is_generated_agrees_with_the_records(generated):
