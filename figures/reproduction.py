@@ -100,7 +100,7 @@ def _perplexity(corpus: str, study: str) -> Decide:
             long, short = _at(group.last(), corpus, group.context_tokens), _at(group.last(), corpus, window)
             says = f"{group.name}: a window of {group.context_tokens} gives lower perplexity than one of {window}"
             checks.append(_less(says, long, short))
-            says = f"{group.name}: and lower than the untouched model at {window}"
+            says = f"{group.name}: at {group.context_tokens} lower than the untouched model at {window}"
             checks.append(_less(says, long, _at(base, corpus, window)))
         for direct in _of(found, "none"):
             for group in _of(found, "linear"):
@@ -207,9 +207,9 @@ def _zero_shot() -> tuple[str, list[Check]]:
         alone, own, interpolated = at["none", longest], at["none", window], at["linear", longest]
         says = f"{corpus}: extrapolated to {longest}, perplexity more than doubles"
         checks.append(Check(says, alone > 2 * own, f"{own:.3g} to {alone:.3g}"))
-        says = f"{corpus}: PI is below that at once"
+        says = f"{corpus}: PI, untrained, is below extrapolation"
         checks.append(Check(says, interpolated < alone, f"{interpolated:.3g}"))
-        says = f"{corpus}: and at most {AT_ONCE:.1f} times that of the untouched model at {window}"
+        says = f"{corpus}: PI, untrained, is at most {AT_ONCE:.1f} times the untouched model at {window}"
         checks.append(Check(says, interpolated <= AT_ONCE * own, f"{interpolated / own:.1f} times"))
     documents = runs.documents(config["corpora"])
     return f"{config['model']}, window {window}, no fine-tuning; {documents}; {record['device']}", checks
