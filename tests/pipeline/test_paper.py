@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+import experiments
 import pi_theory.claims  # noqa: F401  fills the registry
 from experiments import record
 from experiments.record import RecordError
@@ -251,6 +252,13 @@ def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_whe
             record.path_of(name, live=live).unlink(missing_ok=True)
     generate.write(generated)
     assert not (generated / "heads.tex").exists()
+
+
+def test_every_record_that_a_figure_or_table_may_read_is_listed(generated, results):
+    rows = (generated / "records.tex").read_text()
+    for path in results.glob("*/*.json"):
+        if (study := path.stem) in experiments.STUDIES:
+            assert rf"\texttt{{{generate.escaped(study)}}} &" in rows
 
 
 def test_without_a_record_the_command_that_makes_it_is_named(tmp_path, monkeypatch):
