@@ -268,7 +268,11 @@ def _with_steps(record: Record) -> list[Group]:
 
 
 def _finetuned_passkey(study: str) -> tuple[str, list[Check]]:
-    _with_steps(read(study))
+    record = read(study)
+    found = _with_steps(record)
+    trained, asked = record["config"].get("sequence_tokens"), min(group.context_tokens for group in found)
+    if trained and trained < asked:
+        raise NotTested(f"fine-tuned on windows of {trained} tokens, where the claim is of windows of L' = {asked}")
     return _passkey(study)
 
 

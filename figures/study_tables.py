@@ -87,7 +87,7 @@ def adaptation() -> Table:
     )
     outcome = EXPERIMENTS["adaptation"].outcome()
     caption = f"{runs.scale(record)}. {rule}Verdict on all of it: {outcome.verdict}, {outcome.count}."
-    return Table("Who adapts at once", caption, blocks)
+    return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
 
 
 def methods() -> Table:

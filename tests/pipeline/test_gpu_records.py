@@ -88,6 +88,14 @@ def test_where_it_does_not_the_verdict_says_so(folder, changes, expected):
     assert verdict(**changes).verdict == expected
 
 
+def test_fine_tuning_on_windows_shorter_than_those_searched_does_not_test_the_passkey_claim(folder):
+    config = synthetic.FINETUNED | {"sequence_tokens": 128}
+    synthetic.write("smollm2_finetune", synthetic.finetuned(), config=config)
+    outcome = EXPERIMENTS["finetune_smollm2_kmax"].outcome()
+    assert (outcome.verdict, "windows of 128 tokens" in outcome.reason) == ("not tested", True)
+    assert EXPERIMENTS["finetune_smollm2"].outcome().verdict == "reproduced"
+
+
 def test_runs_that_got_unequally_far_are_compared_at_equal_steps(folder):
     made = synthetic.finetuned(direct_end=2.5)
     for run in made["runs"]:
