@@ -214,6 +214,7 @@ def main() -> None:
         prog="python -m experiments.tiny_pretrain",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m experiments.tiny_pretrain --profile gpu --minutes 8",
     )
     parser.add_argument("--profile", choices=STUDY.profiles, default="", help="settings and device")
     parser.add_argument("--minutes", type=float, help="stop before this long (default: no limit)")

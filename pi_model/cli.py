@@ -231,7 +231,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     )
     fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
     text = script(arguments.script, name, changes, planned) if arguments.script else None
-    report = {"recipe": name, "overrides": changes, **planning.report(planned, fewest), "script": text}
+    paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
+    report = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper), "script": text}
     _print(report, text or planning.table(report, explain=arguments.explain), arguments.json)
     if not (planned.fits or arguments.json):
         _warn(planning.shortfall(planned, fewest))
@@ -247,11 +248,11 @@ def _gguf(arguments: argparse.Namespace) -> None:
 
 
 def _benchmark(arguments: argparse.Namespace) -> None:
-    from pi_model.evaluation.benchmarks import Scores, benchmark, check_tasks, compare
+    from pi_model.evaluation.benchmarks import Scores, benchmark, check, compare
 
     tasks = list(dict.fromkeys(arguments.tasks))
     models = list(dict.fromkeys(arguments.model))
-    check_tasks(tasks, arguments.data_dir)
+    check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size)
     scores: dict[str, dict[str, Scores]] = {}
     folders = []
     for name in models:
@@ -269,6 +270,7 @@ def _benchmark(arguments: argparse.Namespace) -> None:
             progress_folder=folders[-1],
             progress=sys.stderr.isatty() and not arguments.quiet,
         )
+        del checkpoint  # or there would be two in memory while the next is loaded
         if not arguments.quiet:
             print(f"{name}: done", file=sys.stderr)
     report = {
@@ -295,7 +297,7 @@ def _percent(share: float, error: float | None, sign: str = "") -> str:
 
 def _summarize(arguments: argparse.Namespace) -> None:
     from pi_model.data import Source
-    from pi_model.evaluation.summarization import Sampling, as_rows, mean_rouge, rouge_scorer, rouge_settings, summarize
+    from pi_model.evaluation.summarization import Sampling, mean_rouge, rouge_scorer, rouge_settings, summarize
     from pi_model.files import write_text
     from pi_model.summaries import SummaryPrompts, read_pairs
 
@@ -330,7 +332,7 @@ def _summarize(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet,
     )
     if arguments.out:
-        write_text(arguments.out, "".join(json.dumps(row) + "\n" for row in as_rows(summaries)))
+        write_text(arguments.out, "".join(json.dumps(asdict(summary)) + "\n" for summary in summaries))
     report = {
         "model": str(arguments.model),
         "data": arguments.data,

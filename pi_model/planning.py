@@ -5,7 +5,7 @@ evaluated. Memory is that of one rank under FSDP2 as `pi_model.parallel` sets it
 loss. Tests hold it against the allocations of real steps, and the arithmetic against torch's own count.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pi_model.config import CHECKPOINTING, Config
+from pi_model.config import CHECKPOINTING, Config, Lora
 from pi_model.errors import UsageError
-from pi_model.gpus import Gpu
+from pi_model.gpus import GPUS, Gpu
 from pi_model.loss import BLOCK_TOKENS
 from pi_model.model import SHIPPED, read_config
 from pi_model.recipes import LLAMA
@@ -31,6 +31,16 @@ _KNOWN = {
     "smollm2-135m": (576, 1536, 30, 9, 3, 49152, 8192, True),
 }
 _PAPER_CONTEXTS = (8192, 16384, 32768)
+# The longest of these in Tables 1, 2 and 4 of Chen et al. 2023, by size and method.
+_PAPER_LONGEST = {
+    ("7b", "linear"): 32768,
+    ("13b", "linear"): 32768,
+    ("33b", "linear"): 16384,
+    ("65b", "linear"): 8192,
+    ("7b", "none"): 8192,
+    ("13b", "none"): 8192,
+    ("33b", "none"): 8192,
+}
 
 # Share of a GPU's memory that tensors may take. The rest is for the CUDA context, NCCL's buffers and fragmentation:
 # an assumption, measured on no GPU here.
@@ -59,31 +69,51 @@ class Quantity:
     meaning: str
 
 
-# name, unit, formula, meaning. Memory is one rank's; `width` is the bytes of a number in the forward pass.
+# name, unit, formula, meaning. Memory is one rank's; `width` is the bytes of a number in the forward pass; `adapted`
+# names the weights that have LoRA adapters, which then are all that is trained.
 _SHEET = [
     ("parameters", "", "layers * layer_parameters + root_parameters", "weights"),
+    ("trained_layer", "", "layer_adapters if adapted else layer_parameters", "weights of a layer that are trained"),
+    ("trained_root", "", "0 if adapted else root_parameters", "of embedding, head and last norm"),
+    ("trained", "", "layers * trained_layer + trained_root", "weights that are trained"),
     ("micro_tokens", "", "micro_batch * sequence", "tokens in a forward pass"),
     ("accumulation", "", "global_batch / (gpus * micro_batch)", "forward passes for a step"),
-    ("weights", "bytes", "4 * parameters / gpus", "float32 master weights"),
-    ("optimizer_state", "bytes", "8 * parameters / gpus", "AdamW's two moments, float32"),
-    ("gradients", "bytes", "4 * parameters / gpus", "float32, in shards"),
-    ("gathered_layer", "bytes", "width * layer_parameters", "one layer put together"),
+    (
+        "weights",
+        "bytes",
+        "(4 * trained + (width * parameters if adapted else 0)) / gpus",
+        "trained ones in float32, frozen ones as the forward pass has them",
+    ),
+    ("optimizer_state", "bytes", "8 * trained / gpus", "AdamW's two moments, float32"),
+    ("gradients", "bytes", "4 * trained / gpus", "float32, in shards"),
+    ("gathered_layer", "bytes", "width * (layer_parameters + layer_adapters)", "one layer put together"),
     ("gathered_root", "bytes", "width * root_parameters", "embedding, head and last norm put together"),
-    # Two norms (float32 input, its normalised form, the output), queries, keys, values and attention's output, the
-    # log-sum-exp of each head, and the MLP's gate, silu, up and product.
+    # What a weight is multiplied by is saved for its gradient: two norms' normalised form and output, and the MLP's
+    # product; of adapters, what A takes, which those of one input share unless each drops other numbers, and gives.
+    (
+        "weight_inputs",
+        "",
+        "4 * hidden + intermediate if not adapted else rank * adapters + ((1 + 1 / width) * adapter_inputs if dropout"
+        " else hidden * ('q_proj' in adapted or 'k_proj' in adapted or 'v_proj' in adapted)"
+        " + hidden * ('gate_proj' in adapted or 'up_proj' in adapted) + intermediate * ('down_proj' in adapted))",
+        "numbers a token that a layer saves for the gradients of weights alone",
+    ),
+    # Besides, two norms' float32 input, queries, keys, values and attention's output, which is o_proj's input too, the
+    # log-sum-exp of each head, and the MLP's gate, silu and up.
     (
         "layer_activations",
         "bytes",
-        "micro_tokens * (2 * hidden * (4 + 2 * width) + 4 * heads"
-        " + width * (2 * queries + 2 * keys + 4 * intermediate))",
+        "micro_tokens * (8 * hidden + 4 * heads"
+        " + width * (2 * queries + 2 * keys + 3 * intermediate + weight_inputs))",
         "what one layer saves for its backward pass",
     ),
     ("layer_input", "bytes", "micro_tokens * width * hidden", "kept for each layer with checkpointing"),
     (
         "layer_products",
         "bytes",
-        "micro_tokens * (4 * heads + width * (2 * queries + 2 * keys + 2 * hidden + 2 * intermediate))",
-        "what its seven matrix products and attention give, kept with selective checkpointing",
+        "micro_tokens * (4 * heads + width * (2 * queries + 2 * keys + 2 * hidden + 2 * intermediate"
+        " + rank * adapters + adapter_outputs))",
+        "what its matrix products and attention give, kept with selective checkpointing",
     ),
     (
         "layer_kept",
@@ -101,7 +131,19 @@ _SHEET = [
         "of one layer at a time, in its backward pass",
     ),
     ("activations", "bytes", "layers * layer_kept + layer_recomputed", "as the run is set"),
-    ("final_activations", "bytes", "micro_tokens * hidden * (4 + 3 * width)", "last norm, and the loss's gradient"),
+    ("activations_unchecked", "bytes", "layers * layer_activations", "for comparison: no checkpointing"),
+    (
+        "activations_checked",
+        "bytes",
+        "layers * layer_input + layer_activations",
+        "for comparison: full checkpointing",
+    ),
+    (
+        "final_activations",
+        "bytes",
+        "micro_tokens * hidden * (4 + (2 if adapted else 3) * width)",
+        "last norm, and the loss's gradient",
+    ),
     (
         "logits",
         "bytes",
@@ -112,7 +154,7 @@ _SHEET = [
     (
         "head_product",
         "bytes",
-        "0 if width == 4 else (2 if cuda else 6) * vocabulary * hidden",
+        "0 if width == 4 or adapted else (2 if cuda else 6) * vocabulary * hidden",
         "a block's share of the head's gradient",
     ),
     ("whole_logits", "bytes", "8 * micro_tokens * vocabulary", "for comparison: float32, and their gradient"),
@@ -121,15 +163,15 @@ _SHEET = [
     (
         "peak_at_loss",
         "bytes",
-        "held + gathered_root + gathered_layer + 4 * vocabulary * hidden + final_activations"
+        "held + gathered_root + gathered_layer + (0 if adapted else 4 * vocabulary * hidden) + final_activations"
         " + max(logits, 6 * min(block, micro_tokens) * vocabulary + head_product)"
         " + layers * layer_kept",
-        "with the head's gradient",
+        "with the head's gradient, if it has one",
     ),
     (
         "backward_buffers",
         "bytes",
-        "gathered_root + width * vocabulary * hidden + 3 * gathered_layer",
+        "gathered_root + (0 if adapted else width * vocabulary * hidden) + 2 * gathered_layer + width * trained_layer",
         "a layer, its gradients, the layer before it, and the head with its gradient",
     ),
     (
@@ -144,31 +186,25 @@ _SHEET = [
         "held + activations + backward_values + backward_buffers",
         "where the backward pass begins",
     ),
-    ("gradients_behind", "bytes", "4 * max(layers - 2, 0) * layer_parameters / gpus", "of the layers done by then"),
+    ("gradients_behind", "bytes", "4 * max(layers - 2, 0) * trained_layer / gpus", "of the layers done by then"),
     (
         "peak_at_second_layer",
         "bytes",
         "held + (0 if accumulation > 1 else gradients_behind) + backward_values + backward_buffers"
-        " + (4 * layer_parameters if layers > 2 else 0)"
+        " + (4 * trained_layer if layers > 2 else 0)"
         " + 2 * layer_kept + layer_recomputed",
         "where it nears its end, with the float32 gradients of the layer after it on their way",
     ),
     (
         "peak_at_root",
         "bytes",
-        "weights + optimizer_state + gradients + gathered_root + 4 * root_parameters",
+        "weights + optimizer_state + gradients + gathered_root + 4 * trained_root",
         "where embedding and head have their gradients reduced",
-    ),
-    (
-        "peak_at_update",
-        "bytes",
-        "weights + optimizer_state + gradients + (4 * parameters if cuda else 8 * vocabulary * hidden) / gpus",
-        "with AdamW's temporaries, on a GPU for all weights at once",
     ),
     (
         "peak",
         "bytes",
-        "max(peak_at_loss, peak_at_last_layer, peak_at_second_layer, peak_at_root, peak_at_update)",
+        "max(peak_at_loss, peak_at_last_layer, peak_at_second_layer, peak_at_root)",
         "the largest of these",
     ),
     ("room", "bytes", "usable * memory", "what tensors may take on this GPU"),
@@ -182,15 +218,17 @@ _SHEET = [
     (
         "model_flops",
         "FLOP",
-        "tokens * (6 * (layers * layer_matrix + vocabulary * hidden) + 6 * layers * queries * sequence)",
-        "a step's, attention over the causal half, recomputation left out",
+        "tokens * ((4 if adapted else 6) * (layers * layer_matrix + vocabulary * hidden)"
+        " + 6 * layers * queries * sequence)",
+        "a step's, attention over the causal half, recomputation and adapters left out",
     ),
     # Attention: two products forward, five backward (the scores once more), each 2 queries sequence / 2 a token. Torch
     # recomputes a layer as far as its last saved tensor, which leaves the MLP's last product out.
     (
         "executed_flops",
         "FLOP",
-        "tokens * (6 * (layers * layer_matrix + vocabulary * hidden) + 7 * layers * queries * sequence"
+        "tokens * ((4 if adapted else 6) * (layers * layer_matrix + vocabulary * hidden)"
+        " + 6 * layers * layer_adapters + 7 * layers * queries * sequence"
         " + (layers * 2 * (layer_matrix - hidden * intermediate + queries * sequence)"
         " if checkpointing == 'full' else 0))",
         "a step's, recomputation counted",
@@ -199,7 +237,7 @@ _SHEET = [
         "traffic",
         "bytes",
         "accumulation * (gpus - 1) / gpus"
-        " * (width * (2 * layers * layer_parameters + root_parameters) + 4 * parameters)",
+        " * (width * (2 * layers * (layer_parameters + layer_adapters) + root_parameters) + 4 * trained)",
         "a rank receives in a step: weights twice, gradients once",
     ),
     ("compute_time", "s", "executed_flops / (gpus * peak_flops * utilisation)", "of a step"),
@@ -308,6 +346,32 @@ def settings(model: str, context_tokens: int | None = None) -> tuple[str, list[s
     return f"llama_{size if known else '7b'}_{named}_pi", changes
 
 
+def _adapters(shape: Shape, lora: Lora | None) -> dict[str, Any]:
+    """Of one layer: the weights that adapters have in all, and the numbers a token that they take and give."""
+    hidden, intermediate = shape.hidden, shape.intermediate
+    sizes = {
+        "q_proj": (hidden, shape.queries),
+        "k_proj": (hidden, shape.keys),
+        "v_proj": (hidden, shape.keys),
+        "o_proj": (shape.queries, hidden),
+        "gate_proj": (hidden, intermediate),
+        "up_proj": (hidden, intermediate),
+        "down_proj": (intermediate, hidden),
+    }
+    adapted = list(dict.fromkeys(lora.targets)) if lora else []
+    takes, gives = (sum(sizes[target][side] for target in adapted) for side in (0, 1))
+    rank = lora.rank if lora else 0
+    return {
+        "adapted": adapted,
+        "adapters": len(adapted),
+        "rank": rank,
+        "dropout": lora.dropout if lora else 0.0,
+        "adapter_inputs": takes,
+        "adapter_outputs": gives,
+        "layer_adapters": rank * (takes + gives),
+    }
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run takes on so many GPUs."""
@@ -356,6 +420,7 @@ def plan(
         "width": 2 if config.dtype == "bfloat16" else 4,
         "checkpointing": config.activation_checkpointing,
         "cuda": config.device == "cuda",
+        **_adapters(shape, config.lora),
         "block": BLOCK_TOKENS[config.device],
         "memory": gpu.memory,
         "usable": usable,
@@ -465,17 +530,36 @@ def advise(
 
 
 def paper_gpus(config: Config) -> int | None:
-    """A100s that Chen et al. 2023 (Section 3.1) used for this model and window; None where they have no such run."""
-    if config.model not in LLAMA.values() or config.context_tokens not in _PAPER_CONTEXTS:
+    """A100s that Chen et al. 2023 (Section 3.1) used for this extension; None where their tables have no such run."""
+    size = next((size for size, model in LLAMA.items() if model == config.model), "")
+    longest = _PAPER_LONGEST.get((size, config.method), 0)
+    if config.lora is not None or config.context_tokens not in _PAPER_CONTEXTS or config.context_tokens > longest:
         return None
-    return 32 if config.context_tokens == 8192 and config.model != LLAMA["65b"] else 128
+    return 32 if config.context_tokens == 8192 and size != "65b" else 128
 
 
-def report(planned: Plan, fewest: int | None) -> dict[str, Any]:
+def beside_paper(config: Config, shape: Shape, *, utilisation: float, usable: float) -> list[Plan]:
+    """The run on what the paper used for it, A100s of either size, set as `advise` sets it; empty where it has no such.
+
+    The paper does not say which of the two sizes it had.
+    """
+    gpus = paper_gpus(config)
+    if gpus is None or config.global_batch % gpus:
+        return []
+    config = replace(config, micro_batch=1)
+    return [
+        advise(config, shape, gpu, gpus, utilisation=utilisation, usable=usable)
+        for gpu in GPUS.values()
+        if gpu.chip == "A100"
+    ]
+
+
+def report(planned: Plan, fewest: int | None, paper: Sequence[Plan]) -> dict[str, Any]:
     """A plan as JSON values.
 
     Args:
         fewest: of `fewest_gpus`, for the run at its leanest.
+        paper: of `beside_paper`.
     """
     config = planned.config
     return {
@@ -492,7 +576,18 @@ def report(planned: Plan, fewest: int | None) -> dict[str, Any]:
         "micro_batch": config.micro_batch,
         "accumulation": config.accumulation(planned.gpus),
         "activation_checkpointing": config.activation_checkpointing,
-        "paper_a100s": paper_gpus(config),
+        "paper": [
+            {
+                "gpus": one.gpus,
+                "gpu": one.gpu.name,
+                "fits": one.fits,
+                "peak": one["peak"],
+                "room": one["room"],
+                "run_time": one["run_time"],
+                "gpu_hours": one["gpu_hours"],
+            }
+            for one in paper
+        ],
         "givens": planned.givens,
         "quantities": {
             name: {"value": one.value, "unit": one.unit, "formula": one.formula, "meaning": one.meaning}
@@ -514,14 +609,17 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
         if explain:
             lines.append(f"{'':>26} = {one['formula']}")
     if explain:
-        lines += [f"{name:>26} {value:>12}" for name, value in content["givens"].items()]
+        lines += [f"{name:>26} {value!s:>12}" for name, value in content["givens"].items()]
         lines.append(f"peak_flops, memory and link: {content['gpu_facts']['source']}; utilisation and usable: assumed")
     fewest = content["fewest_gpus"]
     lines.append(
         f"fits: {'yes' if content['fits'] else 'no'}; fewest GPUs with room, at the leanest: {fewest or 'none'}"
     )
-    if content["paper_a100s"]:
-        lines.append(f"the paper used {content['paper_a100s']} A100")
+    lines += [
+        f"the paper used {one['gpus']} A100; planned on {one['gpu']}: {one['peak'] / 2**30:.1f} GiB each of "
+        f"{one['room'] / 2**30:.1f}, {one['run_time']:.1f} h, {one['gpu_hours']:.0f} GPU-hours"
+        for one in content["paper"]
+    ]
     return "\n".join(lines)
 
 

@@ -100,13 +100,16 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
     return float(values.mean()), error
 
 
-def check_tasks(tasks: Sequence[str], data_dir: Path | None) -> None:
-    """Find what would stop a run before any model is loaded.
+def check(tasks: Sequence[str], data_dir: Path | None = None, limit: int | None = None, batch_size: int = 8) -> None:
+    """Find what would stop `benchmark` before any model is loaded, and fetch what comes from the hub.
 
     Raises:
-        UsageError: an unknown task, or no such folder.
-        RunError: the harness is not installed, or a local file is missing or not of its schema.
+        UsageError: an unknown task, no such folder, or a number below 1.
+        RunError: the harness is not installed, a dataset cannot be had, or a local file is not of its schema.
     """
+    for name, number in (("limit", limit), ("batch_size", batch_size)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name}: must be at least 1, got {number}")
     if unknown := sorted(set(tasks) - TASKS.keys()):
         raise UsageError(f"tasks: unknown {', '.join(unknown)}, choose from {', '.join(TASKS)}")
     if data_dir is not None:
@@ -118,6 +121,9 @@ def check_tasks(tasks: Sequence[str], data_dir: Path | None) -> None:
         import lm_eval  # noqa: F401
     except ImportError as error:
         raise RunError("benchmarks need a package: pip install 'position-interpolation[benchmarks]'") from error
+    if data_dir is None:
+        for task in tasks:
+            harness_task(task)
 
 
 def _check_file(task: str, path: Path) -> None:
@@ -171,11 +177,8 @@ def benchmark(
         progress: show the harness's bars.
 
     Raises:
-        UsageError: a limit or batch size below 1. RunError: a dataset cannot be had.
+        UsageError, RunError: as `check`, which also finds local files that are not of their schema.
     """
-    for name, number in (("limit", limit), ("batch_size", batch_size)):
-        if number is not None and number < 1:
-            raise UsageError(f"{name}: must be at least 1, got {number}")
     out = {}
     for task in dict.fromkeys(tasks):
         file = data_dir / f"{task}.jsonl" if data_dir else None

@@ -9,7 +9,7 @@ Shape suffixes: B documents in a batch, T tokens, V vocabulary.
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,8 @@ def summarize(
     names = [name for name, _, _ in pairs]
     if len(set(names)) < len(names):
         raise RunError(f"{max(names, key=names.count)}: two documents of this name")
-    journal = LineJournal(progress_folder, f"summaries {sampling} {maker.document_tokens}")
+    # The prompt about nothing says whether there is a BOS token.
+    journal = LineJournal(progress_folder, f"summaries {sampling} {maker.document_tokens} {maker.prompt('')}")
     ends = _end_ids(model, maker)
     with tqdm(total=len(pairs), unit="doc", leave=False, disable=None if progress else True) as bar:
         bar.update(len(journal.done))
@@ -244,8 +245,15 @@ def rouge_scorer() -> Any:
 
 def rouge_settings() -> dict[str, Any]:
     """What a ROUGE figure depends on besides the texts."""
-    version = importlib.metadata.version("rouge-score")
-    return {"package": f"rouge-score {version}", "stemming": True, "split_summaries": False, "score": "F1 x 100"}
+    version = importlib.metadata.version
+    return {
+        "package": f"rouge-score {version('rouge-score')}",
+        "tokenizer": "rouge-score's own: lower case, runs of a-z and 0-9",
+        "stemming": True,
+        "stemmer": f"Porter's, of words longer than 3, nltk {version('nltk')}",
+        "split_summaries": False,
+        "score": "F1 x 100",
+    }
 
 
 def mean_rouge(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None]]:
@@ -256,8 +264,3 @@ def mean_rouge(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None
         error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
         out[kind] = {"mean": float(values.mean()), "stderr": error}
     return out
-
-
-def as_rows(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
-    """Summaries as JSON values."""
-    return [asdict(summary) for summary in summaries]

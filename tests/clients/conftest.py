@@ -1,4 +1,4 @@
-"""A tiny LLaMA with a trained tokenizer, extended by each method: what the clients are given."""
+"""A tiny LLaMA with a trained tokenizer, extended by each method, and fine-tuned: what the clients are given."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,10 @@ from pi_model.extension import extend_checkpoint
 from pi_model.model import random_llama
 from pi_model.tokenizer import train_tokenizer
 from pi_theory.scaling import scaling_by_name
+from tests.model.training import small_config, trained
 
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
+FOLDERS = ("none", *METHODS, "finetuned")
 WINDOW = 64
 TEXT = "The grass is green. The sky is blue. The sun is yellow. Here we go: 12 times there, and 345 times back again! "
 
@@ -35,14 +37,22 @@ def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders by method, of four times the window; "none" is the model they came from."""
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By the names in `FOLDERS`, of four times the window; "none" is the model they came from.
+
+    Those of `METHODS` are as `pi-model extend` leaves them, "finetuned" is what `pi-model finetune` exports.
+    """
     root = tmp_path_factory.mktemp("clients")
-    (root / "text.txt").write_text(TEXT * 4)
+    (root / "text.txt").write_text(TEXT * 40)
     folders = {"none": root / "none"}
     random_llama(vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW).save_pretrained(folders["none"])
     train_tokenizer([Corpus(name=str(root / "text.txt"))], 300).save_pretrained(folders["none"])
     for method in METHODS:
         folders[method] = root / method
         extend_checkpoint(folders["none"], scaling_by_name(method, 4.0), folders[method])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PI_MODEL_CACHE", str(root / "cache"))
+        config = small_config(folders["none"], root / "text.txt", factor=4.0, steps=3)
+        trained(config, root / "run")
+    folders["finetuned"] = root / "run" / "model"
     return folders

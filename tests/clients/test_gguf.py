@@ -2,11 +2,11 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,8 @@ from pi_model.model import load_checkpoint
 from pi_model.rope import read_extension
 from tests.clients.conftest import WINDOW
 from tests.model.conftest import byte_tokenizer
+
+GGUFReader = pytest.importorskip("gguf", reason="GGUF: gguf is not installed").GGUFReader
 
 
 @given(heads=st.integers(1, 4), half=st.integers(1, 8), position=st.integers(0, 10**5), seed=st.integers(0, 99))
@@ -36,9 +38,9 @@ def fields(path):
 
 
 @pytest.mark.parametrize("method", ["none", "linear", "ntk", "yarn", "llama3"])
-def test_the_metadata_say_how_positions_are_scaled(method, extended, tmp_path):
+def test_the_metadata_say_how_positions_are_scaled(method, folders, tmp_path):
     file = tmp_path / "model.gguf"
-    assert cli.main(["gguf", str(extended[method]), "--out", str(file), "--json"]) == 0
+    assert cli.main(["gguf", str(folders[method]), "--out", str(file), "--json"]) == 0
     said = fields(file)
     assert said["llama.context_length"] == (WINDOW if method == "none" else 4 * WINDOW)
     assert said.get("llama.rope.scaling.type") == {"linear": "linear", "yarn": "yarn"}.get(method)
@@ -51,14 +53,14 @@ def test_the_metadata_say_how_positions_are_scaled(method, extended, tmp_path):
     assert (method == "llama3") == bool((divisors != 1).any())
     if method != "yarn":
         factor = 4.0 if method == "linear" else 1.0
-        extension = read_extension(load_checkpoint(extended[method]).model.config)
+        extension = read_extension(load_checkpoint(folders[method]).model.config)
         np.testing.assert_allclose(theta / divisors / factor, extension.frequencies(), rtol=1e-5)
 
 
-def test_weights_keep_the_dtype_they_are_stored_in(extended, tmp_path):
+def test_weights_keep_the_dtype_they_are_stored_in(folders, tmp_path):
     folder = tmp_path / "bfloat16"
-    model = load_checkpoint(extended["linear"], dtype="bfloat16").model
-    shutil.copytree(extended["linear"], folder)
+    model = load_checkpoint(folders["linear"], dtype="bfloat16").model
+    shutil.copytree(folders["linear"], folder)
     model.save_pretrained(folder)
     assert cli.main(["gguf", str(folder), "--out", str(tmp_path / "model.gguf")]) == 0
     kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(tmp_path / "model.gguf").tensors}
@@ -87,9 +89,9 @@ def ends_in_one_line(capsys, code, *words):
     return err
 
 
-def test_what_cannot_be_written_is_one_line_and_leaves_nothing(extended, tmp_path, capsys):
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(folders, tmp_path, capsys):
     out = tmp_path / "model.gguf"
-    assert "no dynamic NTK" in ends_in_one_line(capsys, 2, extended["dynamic"], "--out", out)
+    assert "no dynamic NTK" in ends_in_one_line(capsys, 2, folders["dynamic"], "--out", out)
     ends_in_one_line(capsys, 2, tmp_path / "nothing", "--out", out)
     for name, damage in {
         "no merges": lambda folder: byte_tokenizer().save_pretrained(folder),
@@ -99,10 +101,17 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(extended, tmp_pat
         ),
     }.items():
         folder = tmp_path / name
-        shutil.copytree(extended["none"], folder)
+        shutil.copytree(folders["none"], folder)
         damage(folder)
         ends_in_one_line(capsys, 1, folder, "--out", out)
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
     out.write_text("mine")
-    assert "already exists" in ends_in_one_line(capsys, 1, extended["none"], "--out", out)
+    assert "already exists" in ends_in_one_line(capsys, 1, folders["none"], "--out", out)
     assert out.read_text() == "mine"
+
+
+def test_a_gguf_package_that_is_not_installed_is_said(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    out = tmp_path / "model.gguf"
+    assert "pip install gguf" in ends_in_one_line(capsys, 1, folders["none"], "--out", out)
+    assert not out.exists()

@@ -6,6 +6,7 @@ npm install --prefix tests/clients --no-save --ignore-scripts node-llama-cpp@3.2
 import json
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import torch
 
 from pi_model import cli
 from pi_model.model import load_checkpoint, random_llama
-from tests.clients.conftest import TEXT, WINDOW, sentencepiece_like
+from tests.clients.conftest import FOLDERS, TEXT, WINDOW, sentencepiece_like
 
 HERE = Path(__file__).parent
-METHODS = ("none", "linear", "ntk", "yarn", "llama3")
+# All but dynamic scaling, which llama.cpp does not have.
+NAMES = tuple(name for name in FOLDERS if name != "dynamic")
 
-installed = shutil.which("node") and (HERE / "node_modules" / "node-llama-cpp").is_dir()
+installed = shutil.which("node") and (HERE / "node_modules" / "node-llama-cpp").is_dir() and find_spec("gguf")
 needs_llama_cpp = pytest.mark.skipif(not installed, reason="llama.cpp: node-llama-cpp is not installed")
 
 
@@ -39,21 +41,21 @@ def our_losses(folder: Path, ids: list[int]) -> torch.Tensor:
 
 
 @needs_llama_cpp
-def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(extended, tmp_path):
-    """Far beyond the trained window, by each method that it has; its KV cache is float16, hence the tolerance."""
+def test_llama_cpp_gives_every_token_the_loss_that_we_give_it(folders, tmp_path):
+    """Far beyond the trained window. Its KV cache is float16, hence the tolerance."""
     ids = torch.randint(0, 300, (3 * WINDOW,), generator=torch.Generator().manual_seed(0)).tolist()
     jobs = []
-    for method in METHODS:
-        file = tmp_path / f"{method}.gguf"
-        assert cli.main(["gguf", str(extended[method]), "--out", str(file)]) == 0
+    for name in NAMES:
+        file = tmp_path / f"{name}.gguf"
+        assert cli.main(["gguf", str(folders[name]), "--out", str(file)]) == 0
         jobs.append({"model": str(file), "tokens": ids, "text": TEXT})
-    theirs = dict(zip(METHODS, in_llama_cpp(jobs), strict=True))
-    ours = {method: our_losses(extended[method], ids) for method in METHODS}
-    for method in METHODS:
-        torch.testing.assert_close(torch.tensor(theirs[method]["losses"]), ours[method], atol=0.03, rtol=0)
-        assert theirs[method]["tokens"] == load_checkpoint(extended[method]).tokenizer(TEXT)["input_ids"]
-        # The tolerance tells the methods apart.
-        assert method == "none" or (ours[method] - ours["none"]).abs().max() > 0.3
+    theirs = dict(zip(NAMES, in_llama_cpp(jobs), strict=True))
+    ours = {name: our_losses(folders[name], ids) for name in NAMES}
+    for name in NAMES:
+        torch.testing.assert_close(torch.tensor(theirs[name]["losses"]), ours[name], atol=0.03, rtol=0)
+        assert theirs[name]["tokens"] == load_checkpoint(folders[name]).tokenizer(TEXT)["input_ids"]
+        # The tolerance tells them apart.
+        assert name == "none" or (ours[name] - ours["none"]).abs().max() > 0.3
 
 
 @needs_llama_cpp

@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from pi_model.rope import read_extension
 from pi_theory.scaling import attention_factor
-from tests.clients.conftest import METHODS, TEXT
+from tests.clients.conftest import FOLDERS, TEXT
 
 LENGTH = 140  # beyond the trained window of 64, within the extended one
 
@@ -44,11 +44,11 @@ def logits(weights: dict[str, Tensor], config: LlamaConfig, ids: list[int]) -> T
     return norm(x, "model.norm.weight")[-1] @ weights["lm_head.weight"].T
 
 
-@pytest.mark.parametrize("method", ["none", *METHODS])
-def test_plain_transformers_generates_what_the_theorys_frequencies_generate(method, extended):
+@pytest.mark.parametrize("name", FOLDERS)
+def test_plain_transformers_generates_what_the_theorys_frequencies_generate(name, folders):
     """Token by token, greedily, across the end of the trained window."""
-    model = AutoModelForCausalLM.from_pretrained(extended[method], dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(extended[method])
+    model = AutoModelForCausalLM.from_pretrained(folders[name], dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folders[name])
     prompt = tokenizer(TEXT, return_tensors="pt")["input_ids"]
     # Without a cache under dynamic scaling, whose old keys would keep the frequencies of a shorter text.
     theirs = model.generate(
@@ -56,7 +56,7 @@ def test_plain_transformers_generates_what_the_theorys_frequencies_generate(meth
         attention_mask=torch.ones_like(prompt),
         max_length=LENGTH,
         do_sample=False,
-        use_cache=method != "dynamic",
+        use_cache=name != "dynamic",
         eos_token_id=None,
         pad_token_id=0,
     )[0].tolist()

@@ -12,7 +12,7 @@ import torch
 
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import benchmarks
-from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check_tasks, harness_task
+from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check, harness_task
 from pi_model.model import random_llama
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
@@ -274,16 +274,19 @@ def test_wrong_usage_is_said_in_one_line(words, message, tiny_folder, capsys):
 def test_a_harness_that_is_not_installed_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(RunError, match=r"pip install 'position-interpolation\[benchmarks\]'"):
-        check_tasks(["piqa"], None)
+        check(["piqa"])
 
 
-def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out(monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
     def unreachable(*_, **__):
         raise ConnectionError("no route to the hub\nand more lines")
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
-    with pytest.raises(RunError, match=r"^piqa: its data cannot be loaded: no route to the hub; --data-dir takes it"):
-        harness_task("piqa")
+    code, out, errors = ends(capsys, "benchmark", "--model", "/no/such/model", "--tasks", "piqa")
+    assert (code, out) == (1, "")
+    assert errors == (
+        "pi-model: error: piqa: its data cannot be loaded: no route to the hub; --data-dir takes it from local files\n"
+    )
 
 
 def test_the_tasks_offered_by_the_command_are_all():
@@ -291,4 +294,4 @@ def test_the_tasks_offered_by_the_command_are_all():
 
     assert set(BENCHMARKS) == TASKS.keys()
     with pytest.raises(UsageError):
-        check_tasks(["race"], None)
+        check(["race"])

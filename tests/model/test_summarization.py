@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tokenizers import decoders, normalizers, pre_tokenizers
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
 from experiments import summaries
-from pi_model import corpora
+from pi_model import cli, corpora
 from pi_model.config import Summaries, override
 from pi_model.data import Documents, Source
 from pi_model.errors import RunError, UsageError
@@ -253,6 +254,9 @@ def test_the_paper_recipe_has_the_papers_numbers():
     assert isinstance(data, Summaries)
     assert (config.context_tokens, data.document_tokens, data.summary_tokens) == (16384, 15000, 1000)
     assert 10 * 17457 <= config.steps * config.global_batch < 10 * 17457 + config.global_batch
+    asked = cli._parse(["summarize", "--model", "m", "--data", "d"])
+    assert (asked.document_tokens, asked.max_tokens, asked.temperature, asked.top_p) == (15000, 1000, 0.5, 0.95)
+    assert Sampling() == Sampling(asked.temperature, asked.top_p, asked.max_tokens, asked.seed)
 
 
 # How it writes.
@@ -338,6 +342,10 @@ def test_an_interrupted_run_writes_only_what_is_missing_and_ends_the_same(tiny_m
         half.write('["d5", {"text": "cut sho')  # as a kill in the middle of a line leaves it
     assert run() == whole
     assert len(calls) == 3 + 4
+    # Prompts with a BOS are other prompts: nothing of what is there is theirs.
+    maker = SummaryPrompts(byte_tokenizer(), 256, summary_tokens=12, bos_id=0)
+    summarize(tiny_model, maker, sky_pairs(), sampling, batch_tokens=1, progress_folder=tmp_path / "progress")
+    assert len(calls) == 3 + 4 + 6
 
 
 # How it is scored.
@@ -381,6 +389,7 @@ def test_the_command_reports_rouge_with_its_settings_and_writes_the_summaries(ti
     assert "window 200 is beyond the model's 64 tokens: this is extrapolation" in errors
     assert "documents are cut to 98 tokens" in errors
     assert report["rouge_settings"]["stemming"] is True
+    assert report["rouge_settings"]["package"] == f"rouge-score {version('rouge-score')}"
     assert report["documents"] == 2
     assert set(report["rouge"]) == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
     rows = [json.loads(line) for line in out.read_text().splitlines()]

@@ -35,7 +35,7 @@ def test_a_table_is_the_same_cells_in_all_three_forms():
 
 
 def test_what_is_special_to_a_form_is_escaped():
-    assert r"a \& b. 100 \% of a\_b, x $>$ y | z." in TABLE.latex()
+    assert r"a \& b. 100 \% of a\_b, x $>$ y $|$ z." in TABLE.latex()
     assert "x &gt; y" in TABLE.html()
     assert "a\\|b" in Table("t", "", (Block("b", ("a|b",), (("c",),)),)).markdown()
 
