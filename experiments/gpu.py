@@ -41,9 +41,6 @@ SHORTEST = 60.0  # seconds that are worth a start
 STARTING = 15.0  # seconds until a job's own clock runs
 LARGEST = 16 * 2**20  # bytes of the archive
 
-# where a record is, and the archive's name for it
-Recorded = Callable[[], Path]
-
 
 @dataclass(frozen=True)
 class Job:
@@ -64,7 +61,7 @@ class Job:
 
 
 def jobs() -> list[Job]:
-    """In the order of their value."""
+    """In the order of their value, with shares that come to three starts of ten minutes."""
 
     def module(name: str, *options: str) -> tuple[str, ...]:
         return (sys.executable, "-m", f"experiments.{name}", *options)
@@ -75,7 +72,7 @@ def jobs() -> list[Job]:
         Job(
             "smollm2_finetune",
             finetune.says,
-            16,
+            14,
             module("smollm2_finetune", "--profile", "gpu"),
             lambda: _state(finetune),
             finetune.path,
@@ -83,7 +80,7 @@ def jobs() -> list[Job]:
         Job(
             "tiny_pretrain",
             pretrain.says,
-            6,
+            5,
             module("tiny_pretrain", "--profile", "gpu"),
             lambda: _state(pretrain),
             pretrain.path,
@@ -91,7 +88,7 @@ def jobs() -> list[Job]:
         Job(
             "tiny_candidate",
             "PI and direct fine-tuning of the new tiny LLaMA, three seeds, if it is the better one",
-            6,
+            5,
             module("tiny_candidate"),
             lambda: _state_of_candidate(pretrain),
             candidate,
@@ -99,7 +96,7 @@ def jobs() -> list[Job]:
         Job(
             "bench_gpu",
             "Training and perplexity beside what people would otherwise run: tokens a second, utilisation, memory",
-            6,
+            5,
             module("bench_gpu"),
             lambda: _state_of_bench(bench),
             bench,

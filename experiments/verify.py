@@ -55,11 +55,14 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
     errors = [] if record.digest(found["config"]) == found["config_sha256"] else ["its config is not what it hashed"]
     study = studies.get(found["study"])
     committed = path.parent.name == record.path_of("", live=False).parent.name
-    if study is None or found.get("label"):
+    label = found.get("label", "")
+    if study is not None and label in study.profiles:
+        study = study.variant(profile=label)
+    elif study is None or label:  # no study, or one's own model
         script = record.ROOT / "experiments" / f"{found['study']}.py"  # a benchmark is no study
         gone = ["no study makes it any more"] if study is None and committed and not script.exists() else []
         return {"record": where, "rerun": False, "errors": errors, "warnings": gone}
-    if rerun and committed and study.tolerances and not errors:
+    if rerun and committed and study.tolerances and not errors and not label:
         return {"record": where, "rerun": True, "errors": differences(study, found), "warnings": []}
     return {"record": where, "rerun": False, "errors": errors, "warnings": outdated(study, found)}
 

@@ -7,6 +7,7 @@ from typing import Any
 from experiments.record import Record, read
 from figures import runs, study_tables
 from figures.cells import k_max, multiple, named, paper_numbers, shown
+from figures.pretrain_table import tiny_pretrain
 from figures.reproduction import EXPERIMENTS
 from figures.smollm2_tables import finetune_smollm2
 from figures.table import Block, Table
@@ -124,6 +125,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "longer_code": longer_code,
     **study_tables.TABLES,
     "finetune_smollm2": finetune_smollm2,
+    "tiny_pretrain": tiny_pretrain,
 }
 
 

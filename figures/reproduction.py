@@ -23,6 +23,8 @@ AT_ONCE = 16.10 / 7.20
 
 @dataclass(frozen=True)
 class Check:
+    """One statement that a record decides, and the numbers that decided it."""
+
     says: str
     holds: bool
     evidence: str
@@ -39,6 +41,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
+        """ "reproduced" when every check holds, "partly" when some do, else "refuted"; or "not tested"."""
         if not self.checks:
             return "not tested"
         held = sum(check.holds for check in self.checks)
@@ -46,10 +49,12 @@ class Outcome:
 
     @property
     def count(self) -> str:
+        """As in "7 of 10 checks hold"."""
         return f"{sum(check.holds for check in self.checks)} of {len(self.checks)} checks hold"
 
     @property
     def sentence(self) -> str:
+        """The verdict with its evidence, for a caption."""
         return f"Verdict: {self.verdict}: {self.evidence()}."
 
     def evidence(self, failures: int | None = None) -> str:
@@ -79,6 +84,7 @@ class Experiment:
     decide: Decide
 
     def outcome(self) -> Outcome:
+        """What its record says; not tested where there is none or it cannot decide."""
         try:
             scale, checks = self.decide()
         except (RecordError, NotTested) as error:
@@ -87,6 +93,7 @@ class Experiment:
 
 
 def outcomes() -> list[Outcome]:
+    """Every experiment's, in the order of the paper."""
     return [experiment.outcome() for experiment in EXPERIMENTS.values()]
 
 
@@ -100,7 +107,7 @@ def _perplexity(corpus: str, study: str) -> Decide:
             long, short = _at(group.last(), corpus, group.context_tokens), _at(group.last(), corpus, window)
             says = f"{group.name}: a window of {group.context_tokens} gives lower perplexity than one of {window}"
             checks.append(_less(says, long, short))
-            says = f"{group.name}: and lower than the untouched model at {window}"
+            says = f"{group.name}: at {group.context_tokens} lower than the untouched model at {window}"
             checks.append(_less(says, long, _at(base, corpus, window)))
         for direct in _of(found, "none"):
             for group in _of(found, "linear"):
@@ -207,9 +214,9 @@ def _zero_shot() -> tuple[str, list[Check]]:
         alone, own, interpolated = at["none", longest], at["none", window], at["linear", longest]
         says = f"{corpus}: extrapolated to {longest}, perplexity more than doubles"
         checks.append(Check(says, alone > 2 * own, f"{own:.3g} to {alone:.3g}"))
-        says = f"{corpus}: PI is below that at once"
+        says = f"{corpus}: PI, untrained, is below extrapolation"
         checks.append(Check(says, interpolated < alone, f"{interpolated:.3g}"))
-        says = f"{corpus}: and at most {AT_ONCE:.1f} times that of the untouched model at {window}"
+        says = f"{corpus}: PI, untrained, is at most {AT_ONCE:.1f} times the untouched model at {window}"
         checks.append(Check(says, interpolated <= AT_ONCE * own, f"{interpolated / own:.1f} times"))
     documents = runs.documents(config["corpora"])
     return f"{config['model']}, window {window}, no fine-tuning; {documents}; {record['device']}", checks
@@ -261,7 +268,11 @@ def _with_steps(record: Record) -> list[Group]:
 
 
 def _finetuned_passkey(study: str) -> tuple[str, list[Check]]:
-    _with_steps(read(study))
+    record = read(study)
+    found = _with_steps(record)
+    trained, asked = record["config"].get("sequence_tokens"), min(group.context_tokens for group in found)
+    if trained and trained < asked:
+        raise NotTested(f"fine-tuned on windows of {trained} tokens, where the claim is of windows of L' = {asked}")
     return _passkey(study)
 
 

@@ -61,7 +61,8 @@ def _by_window(record: Record, corpus: str, part: str, title: str) -> Block:
     measured = {"untouched": base}
     for entry in metrics["zero_shot"]:
         if entry["method"] != "none":
-            measured[f"{METHODS[entry['method']]} ×{entry['factor']:g}, not tuned"] = entry
+            name = _WAYS.get(entry["method"]) or METHODS[entry["method"]]
+            measured[f"{name} ×{entry['factor']:g}, not tuned"] = entry
     for run in metrics["runs"]:
         if (end := run["curve"][-1])["step"]:
             measured[f"{_WAYS[run['method']]} ×{run['factor']:g}, {end['step']} steps"] = end

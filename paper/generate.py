@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments import record
+from experiments import STUDIES, record
 from experiments.record import RecordError, write_atomically
 from paper.numbers import NUMBERS, QUOTED, Number
 
@@ -217,9 +217,9 @@ def _exists(study: str) -> bool:
 
 
 def records_tex(read: Callable[[str], record.Record]) -> str:
-    """Rows: study, day, commit, seconds and memory it took, where, hash."""
+    """Rows, of every study there is a record of: study, day, commit, seconds and memory it took, where, hash."""
     rows = []
-    for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, _HEADS))):
+    for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, STUDIES))):
         made = read(study)
         commit = (made["commit"] or "unknown")[:7] + ("+" if made["dirty"] else "")
         rows.append(

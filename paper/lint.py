@@ -4,7 +4,8 @@ Outside mathematics no digit may be typed, except where it names something: a th
 under study, a model, a data type. Nor may a number be spelled out next to a unit, or from ten on anywhere. Inside,
 small integers and fractions are the mathematics itself; what can only have been measured or chosen is not: a decimal
 fraction, an integer of three digits or more, a power of ten, a percentage or multiple, a value given to a parameter of
-a study, a formula that is nothing but a number above two, and any number with a unit after it.
+a study, a formula that is nothing but a number above two or gives one to a symbol other than an index, and any number
+with a unit after it.
 """
 
 import re
@@ -33,18 +34,19 @@ _BETWEEN = r"(?:\s|~|\\[,;: ]|-|of\s|the\s|all\s|its\s|more\s)*"
 _SMALL = r"(?:two|three|four|five|six|seven|eight|nine)"
 _SPELLED = re.compile(
     rf"\b(?:{_SMALL}{_BETWEEN}{_UNIT}|(?:ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty(?:-\w+)?"
-    rf"|dozens?|hundreds?|thousand|millions?|billions?|(?!mani)\w+fold|(?:half|halves|thirds?|quarters?|tenths?)\s+of"
+    rf"|dozens?|hundreds?|thousand|millions?|billions?|(?!mani)\w+-?fold|(?:half|halves|thirds?|quarters?|fifths?|tenths?)\s+of"
+    rf"|(?:one|{_SMALL})[\s~-](?:half|halves|thirds?|quarters?|fifths?|tenths?)"
     rf"|(?:half|twice|thrice|double)\s+(?:the|as|its|that))\b|per\s?cent\b)",
     re.IGNORECASE,
 )
 _LONG = r"\d*\.\d+|\d{3,}"
 _RELATION = r"(?:[=<>]|\\(?:approx|sim|[lg]eq?(?![a-z])))"
 _MEASURED_IN_MATH = re.compile(
-    rf"{_LONG}|10\^|\d+\s*\\(?:%|times)|^\W*(?:\d{{2,}}|[3-9])\s*$"
+    rf"{_LONG}|10\^|\d+\s*\\(?:%|times)|^\W*(?:(?![ijkmn]\s*=)\\?[A-Za-z]+[_'*\w{{}}]*\s*=\s*)?(?:\d{{2,}}|[3-9])\s*$"
     rf"|(?<![A-Za-z\\])(?:[HLdc]'?|\\kappa|\\rho)\s*=\s*[1-9]\d*(?!\d*\s*[\\A-Za-z(^/])"
     rf"|{_RELATION}\s*\d{{2,}}(?!\d*\s*[\\A-Za-z(^/])"
 )
-_MEASURED_WITH_UNIT = re.compile(rf"(?<![A-Za-z_^{{])\d+\s*(?:\$|\\\]|\\\)){_BETWEEN}{_UNIT}")
+_MEASURED_WITH_UNIT = re.compile(rf"(?:(?<=frac)|(?<![A-Za-z_^{{\d]))\d+\s*(?:\$|\\\]|\\\)){_BETWEEN}{_UNIT}")
 _TEXT_IN_MATH = re.compile(r"\\(?:text|mbox|mathrm|textrm)\{([^{}]*\d[^{}]*)\}")
 _LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|arraystretch)\}\{\.\d+\}")
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
@@ -88,8 +90,8 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
             yield _typed(_line(text, definition), number[0])
     body = _blank(_UNREAD, _blank(re.compile(r"^.*?\\begin\{document\}", re.DOTALL), text))
     for formula in _MATH.finditer(body):
-        for number in _measured(formula["it"]):
-            yield _typed(_line(text, formula), number)
+        for measured in _measured(formula["it"]):
+            yield _typed(_line(text, formula), measured)
     for found in _MEASURED_WITH_UNIT.finditer(body):
         yield _typed(_line(text, found), found[0])
     prose = _blank(_NAMES, _blank(_MATH, body))

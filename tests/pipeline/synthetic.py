@@ -148,6 +148,35 @@ def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_e
     }
 
 
+def pretrained(*, candidate=2.9, not_measured=()):
+    """Metrics of ``tiny_pretrain`` with two candidates, of which the second is chosen."""
+
+    def measured(loss):
+        one = entry(0, dict.fromkeys((128, WINDOW), loss), WINDOW)
+        test, validation = (
+            one["perplexity"],
+            {name: {str(WINDOW): rows["256"]} for name, rows in one["perplexity"].items()},
+        )
+        return {"validation": validation, "test": test, "k_max": WINDOW, "accuracy": {str(WINDOW): 1.0}}
+
+    def trained(tokens, loss):
+        about = {"tokens": tokens, "steps": tokens // 8192, "training_seconds": 1.0, "device": "no device"}
+        return about | measured(loss)
+
+    return {
+        "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
+        "shipped": measured(3.0),
+        "candidates": [trained(24_576_000, candidate + 0.1), trained(49_152_000, candidate)],
+        "chosen": 49_152_000,
+        "sha256": "0",
+        "better": candidate < 3.0,
+        "rule": "made up",
+        "not_measured": list(not_measured),
+        "stopped_early": bool(not_measured),
+        "resumed": False,
+    }
+
+
 def write(study, metrics, *, label="", live=True, **more):
     """A whole record around such metrics, where `record.RESULTS` is."""
     name = f"{study}@{label}" if label else study

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from experiments import record, study
+from experiments import STUDIES, record, study
 from experiments.study import load
 from figures import FIGURES
 from figures.__main__ import save
@@ -59,10 +59,13 @@ def test_the_toy_studies_show_what_they_exist_to_show():
         assert part["minimum"]["value"]["lower"] <= min(part["samples"])
 
 
-def test_a_figure_without_its_record_names_the_command_and_fails(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_without_its_record_names_the_command_and_fails(name, tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
-    with pytest.raises(record.RecordError, match="python -m experiments amplification"):
-        save("amplification", tmp_path)
+    with pytest.raises(record.NoRecord) as failed:
+        save(name, tmp_path)
+    assert f"python -m experiments {failed.value.study}" in str(failed.value)
+    assert failed.value.study in STUDIES
     assert list(tmp_path.iterdir()) == []
 
 

@@ -267,11 +267,13 @@ def test_the_toy_studies_show_what_they_exist_to_show(toy_records):
     assert {row["order"] for row in clamp} == {"excess", "amplification", "displaced", "random 0"}
 
 
-def test_a_model_whose_heads_look_back_too_far_is_found_out_and_cured(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["tiny_jump", "smollm2_jump"])
+def test_a_model_whose_heads_look_back_too_far_is_found_out_and_cured(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
     text = runs_of_letters(tmp_path / "letters.jsonl", documents=4)
     change = {"model": str(breaking_model(tmp_path / "model")), "corpora": {str(text): 4}, "counts": [2], "draws": 0}
-    made = load("tiny_jump").run({**load("tiny_jump").config, **change})
+    change |= {"tokens": 512, "last_tokens": 128, "short_tokens": 256}
+    made = load(name).run({**load(name).config, **change})
     assert made["losses"]["none"]["over_within"] > 0.5
     assert made["verdicts"][0]["verdict"] == "reproduced"
     for row in made["heads"]:
@@ -292,7 +294,7 @@ def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothin
 
 
 @pytest.mark.usefixtures("toy_records")
-@pytest.mark.parametrize("name", ["heads_bounds", "heads_beyond", "heads_jump"])
+@pytest.mark.parametrize("name", ["heads_bounds", "heads_beyond", "heads_jump", "heads_moved"])
 def test_the_figures_of_heads_are_drawn_twice_alike(name, tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+import experiments
 import pi_theory.claims  # noqa: F401  fills the registry
 from experiments import record
 from experiments.record import RecordError
 from experiments.study import load
+from figures.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
@@ -138,6 +140,13 @@ two hundred words
 a hundredfold
 three quarters of the loss
 half of it
+one third less
+a five-fold gain
+$\frac34$ of the heads
+$r=7$
+$x_0 = 12$
+$3\cdot10^5$ tokens
+$7$\,nats
 twice the loss
 one in ten
 \caption{Over eight seeds.}
@@ -203,6 +212,10 @@ def test_every_reference_is_cited_and_every_citation_has_its_reference():
     assert sorted(cited) == sorted(entries)
 
 
+def test_every_table_is_in_the_report():
+    assert sorted(re.findall(r"\\(?:made|awaited)table\{(\w+)\}", TEXT.split(r"\begin{document}")[1])) == sorted(TABLES)
+
+
 def test_what_is_generated_agrees_with_the_records(generated):
     assert generate.stale(generated) == []
 
@@ -239,6 +252,13 @@ def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_whe
             record.path_of(name, live=live).unlink(missing_ok=True)
     generate.write(generated)
     assert not (generated / "heads.tex").exists()
+
+
+def test_every_record_that_a_figure_or_table_may_read_is_listed(generated, results):
+    rows = (generated / "records.tex").read_text()
+    for path in results.glob("*/*.json"):
+        if (study := path.stem) in experiments.STUDIES:
+            assert rf"\texttt{{{generate.escaped(study)}}} &" in rows
 
 
 def test_without_a_record_the_command_that_makes_it_is_named(tmp_path, monkeypatch):

@@ -58,6 +58,7 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model gguf smollm2-16k --out smollm2-16k.gguf": {},
     "python -m experiments NAME --model DIR": {"NAME": "tiny_heads --list", "DIR": "tiny-llama"},
     "python -m experiments --list": {},
+    "python -m experiments.gpu --minutes 10": {"10": "10 --dry-run"},
 }
 
 _PROGRAMS = ("make", "pi-theory", "pi-model", "python")

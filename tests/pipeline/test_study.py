@@ -73,6 +73,63 @@ def test_a_study_is_redone_exactly_when_config_code_or_inputs_changed(project, w
     assert code.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
 
 
+# what may change -> the studies that depend on it
+GRAPH = {
+    "experiments/one.py": {"one"},
+    "experiments/two.py": {"two"},
+    "pi_theory/near.py": {"one"},
+    "pi_theory/far.py": {"one", "two"},
+    "pi_theory/other.py": set(),
+    "config of one": {"one"},
+    "config of two": {"two"},
+    "input of two": {"two"},
+    "record of one": {"one"},
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(st.sets(st.sampled_from(sorted(GRAPH))), st.integers())
+def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_else(
+    project, monkeypatch, changes, salt
+):
+    (project / "experiments/one.py").write_text("from pi_theory.near import f\n")
+    (project / "experiments/two.py").write_text("from pi_theory import far\n")
+    configs, inputs, ran = {"one": {"x": salt}, "two": {"x": salt}}, {"data": "a"}, []
+
+    def load(name):
+        own = {"inputs": lambda: dict(inputs)} if name == "two" else {}
+        return Study(name=name, says="", config=configs[name], run=lambda _: {"ran": ran.append(name)}, **own)
+
+    def run_steps(steps):
+        for step in steps:
+            load(step.name).measure()
+        return 0
+
+    monkeypatch.setattr(main, "STUDIES", ("one", "two"))
+    monkeypatch.setattr(main, "load", load)
+    monkeypatch.setattr(main, "run_steps", run_steps)
+    monkeypatch.setattr(sys, "argv", ["experiments"])
+    assert main.main() == 0
+    ran.clear()
+    for name in changes:
+        what, _, study = name.partition(" of ")
+        if what == "config":
+            configs[study] = {"x": salt + 1}
+        elif what == "input":
+            inputs["data"] = "b"
+        elif what == "record":
+            record.path_of(study, live=True).unlink()
+        else:
+            with (project / name).open("a") as file:
+                file.write(f"# {salt}\n")
+    assert main.main() == 0
+    assert set(ran) == {study for name in changes for study in GRAPH[name]}
+    assert len(ran) == len(set(ran))
+    ran.clear()
+    assert main.main() == 0
+    assert ran == []
+
+
 def test_a_damaged_record_is_not_current(project):
     runs = []
     demo(runs).measure()

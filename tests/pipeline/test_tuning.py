@@ -267,6 +267,7 @@ def test_the_pretraining_study_leaves_a_candidate_that_loads_and_says_whether_it
         next(one for one in made["candidates"] if one["tokens"] == made["chosen"]), WINDOW, "test"
     )
     json.dumps(made, allow_nan=False)
+    assert shape(made) == shape(synthetic.pretrained())
 
 
 def test_a_model_is_better_only_where_it_is_on_every_corpus_and_finds_the_passkey_as_far():

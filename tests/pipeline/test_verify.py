@@ -79,6 +79,21 @@ def test_a_record_of_a_study_that_stopped_before_its_end_is_a_warning_that_names
     assert warning == "its study stopped before its end; it goes on with: python -m experiments positions"
 
 
+def test_a_profiles_record_is_held_against_that_profile_and_one_of_a_model_of_ones_own_against_nothing_but_itself():
+    study = Study(
+        name="positions", says="", config={"model": "m", "x": 1}, run=lambda _: {}, profiles={"gpu": {"x": 2}}
+    )
+    study.variant(profile="gpu").measure()
+    now = Study(**{**vars(study), "profiles": {"gpu": {"x": 3}}, "tolerances": {"": 0.0}})
+    path = record.path_of("positions@gpu", live=True)
+    assert verify.verify(path, {"positions": study}, rerun=True)["warnings"] == []
+    assert verify.verify(path, {"positions": now}, rerun=True)["warnings"] == ["its config changed since: x"]
+    own = study.variant(model="another")
+    own.measure()
+    row = verify.verify(own.path, {"positions": now}, rerun=True)
+    assert (row["errors"], row["warnings"], row["rerun"]) == ([], [], False)
+
+
 def test_a_config_that_is_not_what_was_hashed_fails(results):
     synthetic.write("positions", {}, live=False, config={"other": 1})
     (error,) = verify.verify(record.path_of("positions", live=False), {}, rerun=False)["errors"]

@@ -1,11 +1,15 @@
-"""The record of the SmolLM2 fine-tuning lands in table, figure, page and verdicts with no hand edits."""
+"""The records that a GPU makes land in tables, figures, page and verdicts with no hand edits."""
 
+import json
+import math
 import re
 
 import pytest
 
+from experiments import __main__ as main
 from experiments import record
-from figures import AWAITED
+from experiments.study import load
+from figures import AWAITED, runs
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
 from figures.reproduction import EXPERIMENTS
@@ -84,6 +88,14 @@ def test_where_it_does_not_the_verdict_says_so(folder, changes, expected):
     assert verdict(**changes).verdict == expected
 
 
+def test_fine_tuning_on_windows_shorter_than_those_searched_does_not_test_the_passkey_claim(folder):
+    config = synthetic.FINETUNED | {"sequence_tokens": 128}
+    synthetic.write("smollm2_finetune", synthetic.finetuned(), config=config)
+    outcome = EXPERIMENTS["finetune_smollm2_kmax"].outcome()
+    assert (outcome.verdict, "windows of 128 tokens" in outcome.reason) == ("not tested", True)
+    assert EXPERIMENTS["finetune_smollm2"].outcome().verdict == "reproduced"
+
+
 def test_runs_that_got_unequally_far_are_compared_at_equal_steps(folder):
     made = synthetic.finetuned(direct_end=2.5)
     for run in made["runs"]:
@@ -140,3 +152,32 @@ def test_without_its_record_it_is_awaited_and_not_missed_but_a_changed_record_is
     monkeypatch.setattr("sys.argv", ["figures"])
     assert figures.main() == 1
     assert "changed after it was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("loss", "says"), [(2.9, "The candidate is the better one"), (3.1, "The shipped model is")])
+def test_the_pretraining_table_says_which_model_is_better_and_what_was_not_measured(folder, loss, says):
+    made = synthetic.pretrained(candidate=loss, not_measured=[98_304_000])
+    synthetic.write("tiny_pretrain", made, label="gpu")
+    assert [one.name for one in drawn("tiny_pretrain", folder)] == ["tiny_pretrain@gpu"]
+    text = (folder / "tables" / "tiny_pretrain@gpu.md").read_text()
+    assert says in text
+    assert f"| 49.2M tokens, chosen | {runs.Value(math.exp(loss), None)} |" in text
+    assert "| 98.3M tokens | not measured |" in text
+
+
+def test_the_list_of_studies_shows_them_and_whether_their_records_are_current(folder, monkeypatch, capsys):
+    names = ["smollm2_finetune", "tiny_pretrain"]
+    monkeypatch.setattr("sys.argv", ["experiments", *names, "--profile", "gpu", "--list", "--json"])
+    assert main.main() == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["record"], row["current"]) for row in rows] == [(f"{name}@gpu", False) for name in names]
+    assert [row["command"] for row in rows] == [f"python -m experiments {name} --profile gpu" for name in names]
+    study = load("smollm2_finetune").variant(profile="gpu")
+    made = study.fingerprint() | {"config": study.config}
+    synthetic.write("smollm2_finetune", synthetic.finetuned(), label="gpu", **made)
+    assert main.main() == 0
+    assert [row["current"] for row in json.loads(capsys.readouterr().out)] == [True, False]
+    monkeypatch.setattr("sys.argv", ["experiments", "--list"])
+    assert main.main() == 0
+    listed = capsys.readouterr().out
+    assert all(re.search(rf"^{name} +recorded +to run ", listed, re.MULTILINE) for name in names)
