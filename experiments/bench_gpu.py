@@ -10,13 +10,11 @@ import argparse
 import copy
 import gc
 import json
-import math
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -27,20 +25,20 @@ import torch
 from transformers import LlamaForCausalLM
 
 from experiments import bench, bench_perplexity, bench_theory, code, record
-from experiments.bench_training import TRAINER, Job, ours, theirs
+from experiments.bench_training import TRAINER, Job, Steps, ours, theirs
 from experiments.limit import time_limit
-from experiments.timing import Call, Different, Row, faster, leaner, measured, race
+from experiments.timing import Different, Row, faster, leaner, measured, race, same
 from experiments.tuning import kept
 from pi_model.config import Architecture, Config, Corpus
 from pi_model.files import cache_dir
 from pi_model.gpus import GPUS
 from pi_model.log import flops_per_token
 from pi_model.model import random_llama
-from pi_model.parallel import process_group
 from pi_theory.extrapolation import B_on_grid
 
 NAME = "bench_gpu"
 COMMAND = f"python -m experiments.{NAME}"
+WARM_UP = 2  # steps that do not count
 RESERVE_SECONDS = 20  # for what cannot be interrupted, and the record
 # 1.3 times Trainer at 16k is asked for; nowhere slower
 FASTER_AIMS = {16384: 1.3}
@@ -60,7 +58,7 @@ class Settings:
         }
     )
     lengths: tuple[int, ...] = (16384, 8192, 32768)  # the one with an aim first
-    steps: int = 4  # measured, after two that are not
+    steps: int = 4  # measured
     side: int = 8192  # of the matrices whose product is timed
     copied: int = 2**31  # bytes
     windows: tuple[int, ...] = (8192,)
@@ -106,34 +104,30 @@ def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[
     job = _job(settings, model, tokens, way)
     what = f"training step, LLaMA of {model} parameters, {tokens} tokens, {settings.dtype}"
     what += "" if way == "none" else f", {way} activation checkpointing"
-    runs = {who: _run(job, who) for who in ("ours", "theirs")}
+    names = {"ours": what, "theirs": f"{what}: {TRAINER}"}
+    runs = {who: _run(job, who) for who in names}
     own, other = runs["ours"], runs["theirs"]
-    for who, run in runs.items():
-        if run is None:
-            named = "ours" if who == "ours" else TRAINER
-            yield measured(f"{what}: {named}", "runs (0: out of memory)", [0.0], more=True)
     if own is not None and other is not None:
-        if not all(math.isclose(*each, rel_tol=1e-2) for each in zip(own.losses, other.losses, strict=True)):
-            raise Different(f"losses {own.losses} and {other.losses}")
-        yield faster(what, f"{TRAINER}, SDPA", own.seconds, other.seconds, aim=FASTER_AIMS.get(tokens, 1.0))
-        yield leaner(what, f"{TRAINER}, SDPA", own.peak_gib, other.peak_gib)
+        same({"ours": own[0].losses, "theirs": other[0].losses}, 1e-2)
+        yield faster(what, f"{TRAINER}, SDPA", own[0].seconds, other[0].seconds, aim=FASTER_AIMS.get(tokens, 1.0))
+        yield leaner(what, f"{TRAINER}, SDPA", [own[1]], [other[1]])
+    flops = tokens * flops_per_token(job.architecture, tokens)
     product = _product_rate(settings)
-    for who, run in runs.items():
-        if run is not None:
-            named = what if who == "ours" else f"{what}: {TRAINER}"
-            flops = tokens * flops_per_token(job.architecture, tokens)
-            shares = [flops / each / product for each in run.seconds]
-            tflops = flops / statistics.median(run.seconds) / 1e12
-            yield measured(
-                named,
-                "of the matrix product's FLOP/s",
-                shares,
-                more=True,
-                tflops=tflops,
-                of_data_sheet=_of_data_sheet(tflops),
-                tokens_per_second=tokens / statistics.median(run.seconds),
-                peak_gib=run.peak_gib,
-            )
+    for who, name in names.items():
+        if (found := runs[who]) is None:
+            yield measured(name, "runs (0: out of memory)", [0.0], more=True)
+            continue
+        seconds = statistics.median(found[0].seconds)
+        yield measured(
+            name,
+            "of the matrix product's FLOP/s",
+            [flops / each / product for each in found[0].seconds],
+            more=True,
+            tflops=flops / seconds / 1e12,
+            of_data_sheet=_of_data_sheet(flops / seconds),
+            tokens_per_second=tokens / seconds,
+            peak_gib=found[1],
+        )
 
 
 def perplexity(settings: Settings, model: str, window: int) -> Iterator[Row]:
@@ -169,36 +163,19 @@ def sums(settings: Settings) -> Iterator[Row]:
     yield measured(where, "positions/s", [count / each for each in found["theirs"]], more=True)
 
 
-@dataclass(frozen=True)
-class _Run:
-    seconds: list[float]
-    losses: list[float]
-    peak_gib: float
-
-
-def _run(job: Job, who: str) -> _Run | None:
-    """Steps by one of both, alone on the device; None: it does not fit."""
+def _run(job: Job, who: str) -> tuple[Steps, float] | None:
+    """Steps by one of both, alone on the device, without those that warm it up, and GiB; None: it does not fit."""
+    cuda = job.config.device == "cuda"
     gc.collect()
-    if job.config.device == "cuda":
+    if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        with ExitStack() as stack:
-            if who == "theirs":
-                step: Call = stack.enter_context(theirs(job))
-            else:
-                step = ours(job, stack.enter_context(process_group(job.config.device)))
-            seconds, losses = [], []
-            for _ in job.windows:
-                start = time.perf_counter()
-                losses += step()
-                _wait(job.config.device)
-                seconds.append(time.perf_counter() - start)
+        done = ours(job) if who == "ours" else theirs(job)
     except torch.cuda.OutOfMemoryError:
         return None
-    cuda = job.config.device == "cuda"
     peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else record.peak_memory_gib()
-    return _Run(seconds[2:], losses, peak)
+    return Steps(done.seconds[WARM_UP:], done.losses), peak
 
 
 def _job(settings: Settings, model: str, tokens: int, way: str) -> Job:
@@ -208,7 +185,7 @@ def _job(settings: Settings, model: str, tokens: int, way: str) -> Job:
         architecture=shape,
         window_tokens=tokens,
         data=(Corpus(name="random"),),
-        steps=2 + settings.steps,
+        steps=WARM_UP + settings.steps,
         global_batch=1,
         peak_lr=2e-5,
         warmup_steps=0,
@@ -263,9 +240,9 @@ def _product_rate(settings: Settings) -> float:
     return 1e12 * product["value"]
 
 
-def _of_data_sheet(tflops: float) -> float | None:
+def _of_data_sheet(flops: float) -> float | None:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return next((1e12 * tflops / gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
+    return next((flops / gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
 
 
 def _folder(settings: Settings) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from experiments.timing import Row, measured, seconds_of
 
-REPEATS = 5
+REPEATS = 3
 # what every command of a package needs
 IMPORTS = {"pi_theory": 0.3, "pi_theory.bound": 0.3, "pi_model": 2.0, "pi_model.model": 2.0}
 PROGRAMS = {"pi-theory": "pi_theory.cli", "pi-model": "pi_model.cli"}

@@ -124,7 +124,7 @@ def rows() -> Iterator[Row]:
         found = race({"ours": partial(ours, count), "theirs": partial(pairs, count)}, repeats=REPEATS, relative=None)
         rate = count * HEAD_DIM / 2 / statistics.median(found["theirs"])
         yield faster(what, "its sines and cosines alone, float64 torch", **found, pairs_per_second=rate)
-    peaks = [peak_gib("experiments.bench_theory", who, COUNTS[-1]) for who in ("ours", "recipe")]
+    peaks = [[peak_gib("experiments.bench_theory", who, COUNTS[-1]) for _ in range(3)] for who in ("ours", "recipe")]
     yield leaner(f"B(s), {COUNTS[-1]} positions", "Appendix C.2 recipe, float32 torch", *peaks)
     found = race(
         {"ours": partial(certified, UPTO), "theirs": partial(certified_by_balls, UPTO)}, repeats=3, relative=0.02

@@ -1,15 +1,15 @@
 """Optimiser steps of SmolLM2: ours beside Hugging Face Trainer's, from the same weights on the same windows.
 
-Both in float32, with AdamW, clipping and one window a step; the two take turns step by step and every loss is held
-against the other's. Memory is that of processes of their own, of two steps: the second is the first whose forward pass
-finds the optimiser's state in memory.
+Both in float32, with AdamW, clipping and one window a step; every loss is held against the other's. A turn is a process
+of its own, which gives the time of its steps after the first, and its peak memory: the second step is the first whose
+forward pass finds the optimiser's state there.
 """
 
+import itertools
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.timing import Call, Row, faster, leaner, peak_gib, race
+from experiments.timing import Row, alone, faster, leaner, same
 from pi_model.config import Config, Corpus
 from pi_model.parallel import process_group, sharded_model
 from pi_model.preparation import prepare, weight_reader
@@ -34,8 +34,8 @@ CONFIG = Config(
     warmup_steps=0,
 )
 TRAINER = "Hugging Face Trainer"
-# window -> turns, and the activation checkpointing that ours runs with
-CASES = {1024: (3, ("none",)), 2048: (3, ("none", "selective", "full")), 4096: (2, ("none",))}
+# window -> turns, steps of each with the first that is not counted, and ours' activation checkpointing
+CASES = {1024: (2, 3, ("none",)), 2048: (2, 2, ("none", "selective", "full")), 4096: (2, 2, ("none",))}
 # of speed, at least so many times as fast, and of memory, at most such a share; as fast at 0.8 of the memory is
 # asked of selective checkpointing, 1.35 times the time at 0.6 of full
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
@@ -59,47 +59,61 @@ def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> 
     return Job(config, start.hf_config(), weight_reader(config, start), windows)
 
 
-def ours(job: Job, device: torch.device) -> Call:
-    """Each call makes a step and gives its loss; inside `process_group`."""
-    config = job.config
-    model = sharded_model(
-        job.architecture,
-        job.read,
-        device,
-        dtype=config.dtype,
-        activation_checkpointing=config.activation_checkpointing,
-    )
-    optimizer, windows = adamw(model, config), iter(job.windows)
+@dataclass(frozen=True)
+class Steps:
+    """What each step took, and its loss."""
 
-    def step() -> list[float]:
-        window = next(windows).to(device)
-        return [optimizer_step(model, optimizer, window, 1, config.peak_lr, config.clip_norm)[0]]
-
-    return step
+    seconds: list[float]
+    losses: list[float]
 
 
-class _Stopped(Exception):
-    """Trainer was not asked for all its steps."""
+def ours(job: Job) -> Steps:
+    config, done = job.config, Steps([], [])
+    with process_group(config.device) as device:
+        model = sharded_model(
+            job.architecture,
+            job.read,
+            device,
+            dtype=config.dtype,
+            activation_checkpointing=config.activation_checkpointing,
+        )
+        optimizer = adamw(model, config)
+        for window in job.windows:
+            start = time.perf_counter()
+            loss, _ = optimizer_step(model, optimizer, window.to(device), 1, config.peak_lr, config.clip_norm)
+            _wait(config.device)
+            done.seconds.append(time.perf_counter() - start)
+            done.losses.append(loss)
+    return done
 
 
-class _Turns(TrainerCallback):
-    """Holds Trainer, in a thread of its own, before each step until it is asked for."""
+class _Clock(TrainerCallback):
+    """When each step began, and the last one had ended: between lies all that Trainer does around a step."""
 
-    def __init__(self) -> None:
-        self.asked, self.waits = threading.Semaphore(0), threading.Semaphore(0)
-        self.stopped = False
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.times: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        self.waits.release()
-        self.asked.acquire()
-        if self.stopped:
-            raise _Stopped
+        _wait(self.device)
+        self.times.append(time.perf_counter())
+
+    on_train_end = on_step_begin
 
 
-@contextmanager
-def theirs(job: Job) -> Iterator[Call]:
-    """Each call lets Trainer make a step, with all that it does around one, and gives its loss."""
+def theirs(job: Job) -> Steps:
     config = job.config
+    clock = _Clock(config.device)
+    model = LlamaForCausalLM._from_config(job.architecture, attn_implementation="sdpa", dtype=torch.float32)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(job.read(name))
+    if config.activation_checkpointing != "none":
+        # The name it has in newer transformers, and in older ones.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    # labels are what Trainer counts items by; shift_labels are the targets, one for every input token.
+    items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for (row,) in job.windows]
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -120,68 +134,40 @@ def theirs(job: Job) -> Iterator[Call]:
             train_sampling_strategy="sequential",
             remove_unused_columns=False,
         )
-        model = LlamaForCausalLM._from_config(job.architecture, attn_implementation="sdpa", dtype=torch.float32)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(job.read(name))
-        if config.activation_checkpointing != "none":
-            # The name it has in newer transformers, and in older ones.
-            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
-            enable({"use_reentrant": False})
-        # labels are what Trainer counts items by; shift_labels are the targets, one for every input token.
-        items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for (row,) in job.windows]
-        turns, failures = _Turns(), []
-        trainer = Trainer(model=model, args=arguments, train_dataset=items, callbacks=[turns])
+        trainer = Trainer(model=model, args=arguments, train_dataset=items, callbacks=[clock])
         trainer.remove_callback(PrinterCallback)
-
-        def work() -> None:
-            try:
-                trainer.train()
-            except Exception as error:
-                failures.append(error)
-            turns.waits.release()
-
-        def step() -> list[float]:
-            turns.asked.release()
-            turns.waits.acquire()
-            if failures:
-                raise failures[0]
-            return [line["loss"] for line in trainer.state.log_history if "loss" in line][-1:]
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        turns.waits.acquire()
-        try:
-            yield step
-        finally:
-            turns.stopped = True
-            turns.asked.release()
-            thread.join()
+        trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return Steps([end - start for start, end in itertools.pairwise(clock.times)], losses)
 
 
-def once(who: str, tokens: int, activation_checkpointing: str = "none") -> None:
-    """Two steps, for their memory."""
-    job = smollm2(tokens, 2, activation_checkpointing)
-    with ExitStack() as stack:
-        if who == "theirs":
-            step = stack.enter_context(theirs(job))
-        else:
-            step = ours(job, stack.enter_context(process_group("cpu")))
-        for _ in job.windows:
-            step()
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
+    """The steps of "theirs" or of ours with an activation checkpointing."""
+    way = "none" if who == "theirs" else who
+    job = smollm2(tokens, steps, way)
+    return asdict(theirs(job) if who == "theirs" else ours(job))
 
 
 def rows() -> Iterator[Row]:
-    for tokens, (turns, ways) in CASES.items():
-        what = f"training step, {CONFIG.model}, {tokens} tokens"
-        jobs = {way: smollm2(tokens, 1 + turns, way) for way in ways}
-        with theirs(jobs["none"]) as trainer, process_group("cpu") as device:
-            steps = {way: ours(job, device) for way, job in jobs.items()}
-            seconds = race({"theirs": trainer} | steps, repeats=turns, at_least=0)
-            del steps
-        weighed = peak_gib("experiments.bench_training", "once", "theirs", tokens)
+    for tokens, (turns, steps, ways) in CASES.items():
+        who = ["theirs", *ways]
+        seconds: dict[str, list[float]] = {name: [] for name in who}
+        peaks: dict[str, list[float]] = {name: [] for name in who}
+        for number in range(turns):
+            losses = {}
+            for name in who[:: -1 if number % 2 else 1]:
+                done, peak = alone("experiments.bench_training", "turn", name, tokens, steps)
+                seconds[name] += done["seconds"][1:]
+                peaks[name].append(peak)
+                losses[name] = done["losses"]
+            same(losses)
         for way in ways:
-            named = what if way == "none" else f"{what}, {way} activation checkpointing"
-            yield faster(named, TRAINER, seconds[way], seconds["theirs"], aim=FASTER_AIMS[way])
-            peak = peak_gib("experiments.bench_training", "once", "ours", tokens, way)
-            yield leaner(named, TRAINER, peak, weighed, aim=LEANER_AIMS[way])
+            what = f"training step, {CONFIG.model}, {tokens} tokens"
+            what += "" if way == "none" else f", {way} activation checkpointing"
+            yield faster(what, TRAINER, seconds[way], seconds["theirs"], aim=FASTER_AIMS[way])
+            yield leaner(what, TRAINER, peaks[way], peaks["theirs"], aim=LEANER_AIMS[way])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from experiments.record import ROOT
@@ -51,13 +52,19 @@ class Row:
 
 
 def race(
-    ways: Mapping[str, Call], *, repeats: int, relative: float | None = 1e-4, at_least: float = 0.2
+    ways: Mapping[str, Call],
+    *,
+    repeats: int,
+    relative: float | None = 1e-4,
+    at_least: float = 0.2,
+    warm: bool = False,
 ) -> dict[str, list[float]]:
     """Seconds of one call, by way: `repeats` turns of each, every other turn in the opposite order.
 
     Args:
         ways: to the same numbers.
         repeats: turns, after one that is not counted.
+        warm: the ways have run before, at another size, and are slow: every turn counts, and is one call.
         relative: how far answers may lie apart; None where they are not the same thing.
         at_least: calls are repeated within a turn until one takes so many seconds; 0 for calls that change something,
             as training steps do.
@@ -65,20 +72,20 @@ def race(
     Raises:
         Different: the numbers of some turn lie further apart.
     """
-    calls = {}
-    answers = {}
-    for name, way in ways.items():
+    calls = dict.fromkeys(ways, 1)
+    answers: dict[str, list[float]] = {}
+    for name, way in ways.items() if not warm else ():
         seconds, answers[name] = _timed(way, 1)
         if seconds < 10 * at_least:  # the first call may have imported something
             seconds, answers[name] = _timed(way, 1)
         calls[name] = math.ceil(max(1, at_least / seconds))
-    _check(answers, relative)
+    same(answers, relative)
     turns: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats):
         for name in list(ways)[:: 1 if turn % 2 else -1]:
             seconds, answers[name] = _timed(ways[name], calls[name])
             turns[name].append(seconds)
-        _check(answers, relative)
+        same(answers, relative)
     return turns
 
 
@@ -90,12 +97,13 @@ def _timed(call: Call, times: int) -> tuple[float, list[float]]:
     return (time.perf_counter() - start) / times, list(answer)
 
 
-def _check(answers: dict[str, list[float]], relative: float | None) -> None:
+def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) -> None:
+    """Raises Different unless all gave the first one's numbers; None asks for nothing."""
+    if relative is None or not answers:
+        return
     (first, wanted), *others = answers.items()
-    for name, found in others if relative is not None else []:
-        if len(found) != len(wanted) or not all(
-            math.isclose(a, b, rel_tol=relative or 0) for a, b in zip(found, wanted, strict=True)
-        ):
+    for name, found in others:
+        if len(found) != len(wanted) or not all(map(partial(math.isclose, rel_tol=relative), found, wanted)):
             raise Different(f"{first} and {name} do not give the same numbers: {wanted[:5]} and {found[:5]}")
 
 
@@ -108,20 +116,23 @@ def faster(
         ours, theirs: seconds, of `race`.
         aim: at least so many times.
     """
-    seconds = {"ours_seconds": statistics.median(ours), "theirs_seconds": statistics.median(theirs)}
+    seconds: dict[str, Any] = {"ours_seconds": statistics.median(ours), "theirs_seconds": statistics.median(theirs)}
     ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
     return measured(what, FASTER, ratios, beside=beside, aim=aim, more=True, **seconds, **detail)
 
 
-def leaner(what: str, beside: str, ours: float, theirs: float, *, aim: float | None = None, **detail: Any) -> Row:
-    """What share of their peak memory.
+def leaner(
+    what: str, beside: str, ours: Sequence[float], theirs: Sequence[float], *, aim: float | None = None, **detail: Any
+) -> Row:
+    """What share of their peak memory, process by process.
 
     Args:
         ours, theirs: GiB, of `peak_gib`.
         aim: at most this share.
     """
-    peaks = {"ours_peak_gib": ours, "theirs_peak_gib": theirs}
-    return measured(what, LEANER, [ours / theirs], beside=beside, aim=aim, **peaks, **detail)
+    peaks: dict[str, Any] = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
+    shares = [own / other for own, other in zip(ours, theirs, strict=True)]
+    return measured(what, LEANER, shares, beside=beside, aim=aim, **peaks, **detail)
 
 
 def measured(
@@ -163,8 +174,11 @@ def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
     return seconds[1:]
 
 
-def peak_gib(module: str, function: str, *arguments: object) -> float:
-    """Largest resident size of a new process that calls ``module.function(*arguments)``, everything included.
+def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
+    """What ``module.function(*arguments)`` gives in a new process, as JSON, and that process's largest resident size.
+
+    Returns:
+        The value, and GiB with everything included.
 
     Raises:
         RuntimeError: it failed; with its last words.
@@ -172,12 +186,20 @@ def peak_gib(module: str, function: str, *arguments: object) -> float:
     program = (
         "import sys, json, importlib\n"
         "module, function, arguments = json.loads(sys.argv[1])\n"
-        "getattr(importlib.import_module(module), function)(*arguments)\n"
+        "value = getattr(importlib.import_module(module), function)(*arguments)\n"
         "from experiments.record import peak_memory_gib\n"
-        "print(peak_memory_gib())"
+        "print()\n"
+        "print(json.dumps([value, peak_memory_gib()]))"
     )
     told = json.dumps([module, function, arguments])
     done = subprocess.run([sys.executable, "-c", program, told], capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
-        raise RuntimeError(f"{module}.{function}{arguments} failed: {done.stderr.strip().splitlines()[-1:]}")
-    return float(done.stdout.split()[-1])
+        why = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]  # negative: killed, as for memory
+        raise RuntimeError(f"{module}.{function}{arguments} failed: {why[0]}")
+    value, peak = json.loads(done.stdout.splitlines()[-1])
+    return value, peak
+
+
+def peak_gib(module: str, function: str, *arguments: object) -> float:
+    """The largest resident size alone, of `alone`."""
+    return alone(module, function, *arguments)[1]

@@ -17,6 +17,7 @@ LABELS = {"none": "direct fine-tuning", "linear": "PI"}
 
 
 def style(method: str) -> dict[str, Any]:
+    """Colour, marker and line of a method, as keywords of `Axes.plot`."""
     return METHOD_STYLES[method][1]
 
 

@@ -23,6 +23,8 @@ AT_ONCE = 16.10 / 7.20
 
 @dataclass(frozen=True)
 class Check:
+    """One statement that a record decides, and the numbers that decided it."""
+
     says: str
     holds: bool
     evidence: str
@@ -39,6 +41,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
+        """ "reproduced" when every check holds, "partly" when some do, else "refuted"; or "not tested"."""
         if not self.checks:
             return "not tested"
         held = sum(check.holds for check in self.checks)
@@ -46,10 +49,12 @@ class Outcome:
 
     @property
     def count(self) -> str:
+        """As in "7 of 10 checks hold"."""
         return f"{sum(check.holds for check in self.checks)} of {len(self.checks)} checks hold"
 
     @property
     def sentence(self) -> str:
+        """The verdict with its evidence, for a caption."""
         return f"Verdict: {self.verdict}: {self.evidence()}."
 
     def evidence(self, failures: int | None = None) -> str:
@@ -79,6 +84,7 @@ class Experiment:
     decide: Decide
 
     def outcome(self) -> Outcome:
+        """What its record says; not tested where there is none or it cannot decide."""
         try:
             scale, checks = self.decide()
         except (RecordError, NotTested) as error:
@@ -87,6 +93,7 @@ class Experiment:
 
 
 def outcomes() -> list[Outcome]:
+    """Every experiment's, in the order of the paper."""
     return [experiment.outcome() for experiment in EXPERIMENTS.values()]
 
 

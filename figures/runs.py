@@ -45,10 +45,12 @@ class Group:
 
     @property
     def name(self) -> str:
+        """As in "PI ×2"."""
         return f"{'PI' if self.method == 'linear' else 'direct'} ×{self.factor:g}"
 
     @property
     def steps(self) -> list[int]:
+        """The steps after which every seed was evaluated, rising."""
         return sorted(set.intersection(*({entry["step"] for entry in curve} for curve in self.curves)))
 
     def at(self, step: int) -> list[dict[str, Any]]:
@@ -56,6 +58,7 @@ class Group:
         return [entry for curve in self.curves for entry in curve if step in self.steps and entry["step"] == step]
 
     def last(self) -> list[dict[str, Any]]:
+        """The evaluations after the last of these steps, one a seed."""
         return self.at(self.steps[-1])
 
 
@@ -97,6 +100,7 @@ def groups(record: Record, *, best: Best = "perplexity") -> list[Group]:
 
 
 def rates(record: Record) -> list[float]:
+    """The peak learning rates that were tried, rising."""
     return sorted({run["peak_lr"] for run in record["metrics"]["runs"]})
 
 
@@ -149,6 +153,7 @@ def over_seeds(mean: float, spread: float | None, form: str) -> str:
 
 
 def windows(entries: Sequence[dict[str, Any]], corpus: str) -> list[int]:
+    """The windows in tokens at which any of these evaluations scored a corpus, rising."""
     return sorted({int(window) for entry in entries for window in entry["perplexity"].get(corpus, {})})
 
 
@@ -184,6 +189,7 @@ def scale(record: Record) -> str:
 
 
 def step(found: int | None) -> str:
+    """A step as a cell; None is one that never came."""
     return "never" if found is None else str(found)
 
 

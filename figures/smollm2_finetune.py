@@ -14,6 +14,7 @@ from figures.fine_tuning import LABELS, steps_axis, style
 from figures.style import BLACK, METHOD_STYLES, PAGE, panel
 
 Entry = dict[str, Any]
+EXPERIMENTS = ("finetune_smollm2", "finetune_smollm2_kmax")
 
 
 def draw() -> Figure:

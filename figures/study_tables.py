@@ -1,6 +1,7 @@
 """Tables that the paper does not have: longer tuning, other methods, trained heads; from records, into tables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from statistics import fmean, median
 from typing import Any
 
@@ -34,13 +35,7 @@ def longer_steps() -> Table:
     for corpus in base["perplexity"]:
         own = runs.value([base], corpus, window)
         title = f"{corpus}: perplexity at L' by steps (untouched, at {window}: {own})"
-        blocks.append(
-            _by_step(
-                record,
-                title,
-                lambda group, step, corpus=corpus: runs.value(group.at(step), corpus, group.context_tokens),
-            )
-        )
+        blocks.append(_by_step(record, title, partial(_at_extended, corpus)))
     return Table("Perplexity by fine-tuning steps, factor and rate", _caption("longer_steps", record), tuple(blocks))
 
 
@@ -48,7 +43,7 @@ def longer_kmax() -> Table:
     """k_max by step, at every factor and rate."""
     record = read("tiny_sweep")
     title = f"k_max in tokens by steps (untouched: {record['metrics']['base']['k_max']})"
-    block = _by_step(record, title, lambda group, step: k_max(group, step))
+    block = _by_step(record, title, k_max)
     return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", record), (block,))
 
 
@@ -56,29 +51,23 @@ def adaptation() -> Table:
     """Where PI adapts at once and direct fine-tuning lags."""
     record = read("tiny_sweep")
     rows = record["metrics"]["adaptation"]
+    columns = ("", "PI", "direct", "verdict")
+    methods = ("linear", "none")
     perplexity = tuple(
-        (
-            _where(row),
-            _each(map(runs.step, row["linear"]["steps"])),
-            _each(map(runs.step, row["none"]["steps"])),
-            row["perplexity"]["verdict"],
-        )
+        (_where(row), *(", ".join(map(runs.step, row[way]["steps"])) for way in methods), row["perplexity"]["verdict"])
         for row in rows
     )
     retrieval = tuple(
         (
             _where(row),
-            _each(str(k_max[-1]) for k_max in row["linear"]["k_max"]),
-            _each(str(k_max[-1]) for k_max in row["none"]["k_max"]),
+            *(", ".join(str(reach[-1]) for reach in row[way]["k_max"]) for way in methods),
             row["retrieval"]["verdict"],
         )
         for row in rows
     )
     blocks = (
-        Block(
-            "First step measured within 5% of the lowest perplexity at L'", ("", "PI", "direct", "verdict"), perplexity
-        ),
-        Block("k_max (tokens) at the end", ("", "PI", "direct", "verdict"), retrieval),
+        Block("First step measured within 5% of the lowest perplexity at L'", columns, perplexity),
+        Block("k_max (tokens) at the end", columns, retrieval),
     )
     rule = (
         "One value a seed. Perplexity is reproduced where PI is there in the first fifth of the steps and direct "
@@ -87,7 +76,7 @@ def adaptation() -> Table:
     )
     outcome = EXPERIMENTS["adaptation"].outcome()
     caption = f"{runs.scale(record)}. {rule}Verdict on all of it: {outcome.verdict}, {outcome.count}."
-    return Table("Who adapts at once", caption, blocks)
+    return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
 
 
 def methods() -> Table:
@@ -216,6 +205,10 @@ def _by_step(record: Record, title: str, measured: Callable[[runs.Group, int], o
     return Block(title, ("run", *map(str, cells)), tuple(zip(labels, *cells.values(), strict=True)))
 
 
+def _at_extended(corpus: str, group: runs.Group, step: int) -> runs.Value | None:
+    return runs.value(group.at(step), corpus, group.context_tokens)
+
+
 def _caption(name: str, record: Record) -> str:
     return f"{runs.scale(record)}. {runs.how(record)}{EXPERIMENTS[name].outcome().sentence}"
 
@@ -309,10 +302,16 @@ def _jump(name: str) -> Table:
         )
         for order, curves in orders.items()
     )
-    blocks = (
+    blocks: tuple[Block, ...] = (
         Block("Loss above that within the window", ("", "nats", "of the jump"), tuple(whole)),
         Block(f"The same, the first heads of an order clamped, of {number} (nats)", ("order", *map(str, counts)), some),
     )
+    if ranks := metrics.get("rank_correlation"):
+        correlations = tuple(
+            (_ORDERS.get(rank, "by attention on unseen distances"), shown(value)) for rank, value in ranks.items()
+        )
+        title = "Order of heads, and of the loss that each saves clamped alone: rank correlation (Spearman)"
+        blocks += (Block(title, ("order", "correlation"), correlations),)
     outcome = EXPERIMENTS[name].outcome()
     scored = f"last {config['last_tokens']} of {config['tokens']} tokens of {runs.documents(config['corpora'])}"
     scale = f"{config['model']}, window {metrics['model']['window_tokens']}; {scored}; {record['device']}"
@@ -328,10 +327,6 @@ def _jump(name: str) -> Table:
 
 def _where(row: dict[str, Any]) -> str:
     return f"×{row['factor']}, rate {row['peak_lr']:g}"
-
-
-def _each(values: Iterable[str]) -> str:
-    return ", ".join(values)
 
 
 def _norm(values: list[float]) -> float:

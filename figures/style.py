@@ -46,6 +46,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def shared_style() -> Iterator[None]:
+    """The look of every figure, while the context lasts."""
     with plt.rc_context(_SETTINGS):
         yield
 

@@ -33,6 +33,7 @@ class Table:
     blocks: tuple[Block, ...]
 
     def markdown(self) -> str:
+        """Title, each block as a Markdown table, caption."""
         parts = [f"**{self.title}**"]
         for block in self.blocks:
             head = [_row(block.columns), "|---" + "|---:" * (len(block.columns) - 1) + "|"]
@@ -52,6 +53,7 @@ class Table:
         return "\n".join([*lines, rf"\caption{{{latex(f'{self.title}. {self.caption}')}}}", r"\end{table*}", ""])
 
     def html(self) -> str:
+        """Each block as an HTML table, then the caption; the title is left to the page."""
         return "\n".join(_html(block) for block in self.blocks) + f"\n<p>{html.escape(self.caption)}</p>"
 
 

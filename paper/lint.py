@@ -90,8 +90,8 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
             yield _typed(_line(text, definition), number[0])
     body = _blank(_UNREAD, _blank(re.compile(r"^.*?\\begin\{document\}", re.DOTALL), text))
     for formula in _MATH.finditer(body):
-        for number in _measured(formula["it"]):
-            yield _typed(_line(text, formula), number)
+        for measured in _measured(formula["it"]):
+            yield _typed(_line(text, formula), measured)
     for found in _MEASURED_WITH_UNIT.finditer(body):
         yield _typed(_line(text, found), found[0])
     prose = _blank(_NAMES, _blank(_MATH, body))

@@ -83,6 +83,7 @@ def test_a_row_a_factor_says_how_many_seeds_it_has():
     with shared_style():
         figure = importlib.import_module("figures.tiny_steps").draw()
     said = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
-    assert [label.splitlines()[-1] for label in said] == ["1 seed", "3 seeds", "1 seed"]
+    seeds = [count for _, count in sorted((int(f), n) for f, n in tiny_sweep.STUDY.config["seeds_by_factor"].items())]
+    assert [label.splitlines()[-1] for label in said] == [f"{n} seed{'s' * (n > 1)}" for n in seeds]
     assert len({axes.get_ylim() for axes in figure.axes[:3]}) == 1
     plt.close(figure)
