@@ -91,7 +91,9 @@ def save(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     for kind, written in files.items():
         write_atomically(folder / f"{stem}.{kind}", written)
     says = (script.__doc__ or name).splitlines()[0]
-    return Shown(stem, says, files["png"], dict(seen), claims=getattr(script, "CLAIMS", ()))
+    # the page's outcomes are those of the studies' own records
+    experiments = () if label else getattr(script, "EXPERIMENTS", ())
+    return Shown(stem, says, files["png"], dict(seen), getattr(script, "CLAIMS", ()), experiments)
 
 
 def tabulate(name: str, folder: Path = FOLDER, label: str = "") -> Shown:

@@ -9,6 +9,7 @@ from experiments.record import read
 from figures.style import BLACK, BLUE, ORANGE, PAGE, RED, panel
 
 MODELS = {"tiny_heads": "tiny LLaMA", "smollm2_heads": "SmolLM2-135M"}
+EXPERIMENTS = ("heads_tiny", "heads_smollm2")
 
 
 def draw() -> Figure:

@@ -17,6 +17,7 @@ BOUNDS = {
     "trivial": r"$\frac{d}{2}\max|h|$",
     "sum": r"$\sum|h|$",
 }
+EXPERIMENTS = ("heads_tiny", "heads_smollm2")
 CLAIMS = ("chen2023.thm2_1", "taylor", "chen2023.eq8", "eq8.never_better")
 INTERPOLATION = ("published", "taylor", "sharp")
 

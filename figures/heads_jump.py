@@ -16,6 +16,7 @@ AT_RANDOM = {
     "random 0": ("at random", {"color": "0.7", "lw": 0.7}),
     "others": ("_", {"color": "0.7", "lw": 0.7}),
 }
+EXPERIMENTS = ("jump_tiny",)
 
 
 def draw() -> Figure:

@@ -67,6 +67,7 @@ class Shown:
     content: bytes | Table
     records: dict[str, Record]
     claims: Sequence[str] = ()  # ids of the claims that it illustrates
+    experiments: Sequence[str] = ()  # names of the paper's experiments that it illustrates
     outcome: Outcome | None = None
 
 
@@ -84,7 +85,8 @@ def page(shown: Sequence[Shown], settled: Record, outcomes: Sequence[Outcome], a
     figures = [one for one in shown if isinstance(one.content, bytes)]
     tables = [one for one in shown if isinstance(one.content, Table)]
     stale = {name: changed for name, record in records.items() if (changed := code.changed(record))}
-    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
+    verdicts = {f"claim-{claim['id']}": claim["verdict"] for claim in claims}
+    verdicts |= {f"experiment-{one.experiment.name}": one.verdict for one in outcomes}
     counts = (
         f"{len(claims)} claims about attention scores: {_count(claim['verdict'] for claim in claims)}. "
         f"{len(outcomes)} experiments of the paper: {_count(outcome.verdict for outcome in outcomes)}."
@@ -179,12 +181,15 @@ def _figure(one: Shown, stale: Stale, verdicts: dict[str, str]) -> str:
     width, height = (int.from_bytes(one.content[start : start + 4]) // 2 for start in (16, 20))  # 150 pixels an inch
     kind = ' class="page"' if width > 600 else ""
     picture = base64.b64encode(one.content).decode()
-    claims = "".join(f'<li>{_verdict(verdicts[id])}: <a href="#claim-{id}">{id}</a></li>' for id in one.claims)
+    links = [f"claim-{id}" for id in one.claims] + [f"experiment-{name}" for name in one.experiments]
+    illustrated = "".join(
+        f'<li>{_verdict(verdicts[link])}: <a href="#{link}">{link.partition("-")[2]}</a></li>' for link in links
+    )
     return (
         f'<article id="{one.name}"><figure>'
         f'<div class="wide" role="region" tabindex="0" aria-label="{one.name}"><img{kind} width="{width}" '
         f'height="{height}" alt="{_text(one.says)}" src="data:image/png;base64,{picture}"/></div>'
-        f"<figcaption><p>{_text(one.says)}</p></figcaption></figure>{f'<ul>{claims}</ul>' if claims else ''}"
+        f"<figcaption><p>{_text(one.says)}</p></figcaption></figure>{f'<ul>{illustrated}</ul>' if links else ''}"
         f"{_sources(one.records, one.records, stale)}</article>\n"
     )
 

@@ -7,6 +7,8 @@ from matplotlib.ticker import LogFormatter
 from experiments.record import read
 from figures.style import METHOD_STYLES, PAGE, panel
 
+EXPERIMENTS = ("zero_shot",)
+
 
 def draw() -> Figure:
     record = read("smollm2_perplexity")

@@ -5,6 +5,8 @@ from matplotlib.figure import Figure
 from experiments.record import read
 from figures.fine_tuning import grid_of_runs
 
+EXPERIMENTS = ("longer_kmax", "adaptation")
+
 
 def draw() -> Figure:
     record = read("tiny_sweep")

@@ -14,6 +14,7 @@ from figures.fine_tuning import grid_of_runs, steps_axis, style
 
 PAPER = ROOT / "experiments" / "paper_tables.json"
 WINDOW_7B = 2048
+EXPERIMENTS = ("longer_steps", "adaptation")
 
 
 def draw() -> Figure:

@@ -14,6 +14,7 @@ from figures.fine_tuning import LABELS, style
 from figures.style import BLACK, PAGE, panel
 
 _LINES = {2: ":", 4: "--", 8: "-"}
+EXPERIMENTS = ("table1_books", "table2_code")
 
 
 def draw() -> Figure:

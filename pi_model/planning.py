@@ -93,8 +93,9 @@ _SHEET = [
     (
         "weight_inputs",
         "",
-        "4 * hidden + intermediate if not adapted else rank * adapters + ((1 + 1 / width) * adapter_inputs if dropout"
-        " else hidden * ('q_proj' in adapted or 'k_proj' in adapted or 'v_proj' in adapted)"
+        "4 * hidden + intermediate if not adapted else rank * adapters + ("
+        "(1 + (1 / width if cuda else 1)) * adapter_inputs if dropout else"
+        " hidden * ('q_proj' in adapted or 'k_proj' in adapted or 'v_proj' in adapted)"
         " + hidden * ('gate_proj' in adapted or 'up_proj' in adapted) + intermediate * ('down_proj' in adapted))",
         "numbers a token that a layer saves for the gradients of weights alone",
     ),
@@ -160,6 +161,20 @@ _SHEET = [
     ("whole_logits", "bytes", "8 * micro_tokens * vocabulary", "for comparison: float32, and their gradient"),
     ("kv_cache", "bytes", "2 * layers * keys * width * context", "one sequence of L' tokens, in generation"),
     ("held", "bytes", "weights + optimizer_state + (gradients if accumulation > 1 else 0)", "all through a step"),
+    # A single rank has nothing to gather; others have what arrives beside what it is unpacked into, and in the forward
+    # pass the next layer's arrives while one is at work.
+    (
+        "peak_at_start",
+        "bytes",
+        "held + (2 if gpus > 1 else 1) * (gathered_root + gathered_layer)",
+        "where the first layer is put together",
+    ),
+    (
+        "peak_in_forward",
+        "bytes",
+        "held + gathered_root + (3 if gpus > 1 else 1) * gathered_layer + (layers - 1) * layer_kept",
+        "where the last layer is",
+    ),
     (
         "peak_at_loss",
         "bytes",
@@ -171,19 +186,21 @@ _SHEET = [
     (
         "backward_buffers",
         "bytes",
-        "gathered_root + (0 if adapted else width * vocabulary * hidden) + 2 * gathered_layer + width * trained_layer",
+        "gathered_root + (0 if adapted else width * vocabulary * hidden) + width * trained_layer"
+        " + (1 if adapted and gpus == 1 else 2) * gathered_layer",
         "a layer, its gradients, the layer before it, and the head with its gradient",
     ),
     (
         "backward_values",
         "bytes",
-        "micro_tokens * max(20 * hidden, width * (2 * intermediate + hidden))",
-        "gradients of a norm or an MLP",
+        "micro_tokens * width * (hidden + intermediate * (3 if adapted and 'down_proj' not in adapted else 2))",
+        "gradients of an MLP, with its product where that was not saved",
     ),
     (
         "peak_at_last_layer",
         "bytes",
-        "held + activations + backward_values + backward_buffers",
+        "held + layers * layer_kept + max(20 * micro_tokens * hidden, layer_recomputed + backward_values)"
+        " + backward_buffers",
         "where the backward pass begins",
     ),
     ("gradients_behind", "bytes", "4 * max(layers - 2, 0) * trained_layer / gpus", "of the layers done by then"),
@@ -204,7 +221,7 @@ _SHEET = [
     (
         "peak",
         "bytes",
-        "max(peak_at_loss, peak_at_last_layer, peak_at_second_layer, peak_at_root)",
+        "max(peak_at_start, peak_in_forward, peak_at_loss, peak_at_last_layer, peak_at_second_layer, peak_at_root)",
         "the largest of these",
     ),
     ("room", "bytes", "usable * memory", "what tensors may take on this GPU"),
@@ -223,13 +240,14 @@ _SHEET = [
         "a step's, attention over the causal half, recomputation and adapters left out",
     ),
     # Attention: two products forward, five backward (the scores once more), each 2 queries sequence / 2 a token. Torch
-    # recomputes a layer as far as its last saved tensor, which leaves the MLP's last product out.
+    # recomputes a layer as far as its last saved tensor, which leaves the MLP's last product out, or its adapter's B.
     (
         "executed_flops",
         "FLOP",
         "tokens * ((4 if adapted else 6) * (layers * layer_matrix + vocabulary * hidden)"
         " + 6 * layers * layer_adapters + 7 * layers * queries * sequence"
-        " + (layers * 2 * (layer_matrix - hidden * intermediate + queries * sequence)"
+        " + (layers * 2 * (layer_matrix + layer_adapters + queries * sequence"
+        " - hidden * (rank if 'down_proj' in adapted else intermediate))"
         " if checkpointing == 'full' else 0))",
         "a step's, recomputation counted",
     ),
@@ -403,8 +421,10 @@ def plan(
         usable: share of a GPU's memory that tensors may take.
 
     Raises:
-        UsageError: a share outside (0, 1], or no GPU at all.
+        UsageError: a share outside (0, 1], no GPU at all, or windows that ranks share, which the sheet does not know.
     """
+    if config.context_parallel > 1:
+        raise UsageError("context_parallel: plans know no windows that ranks share; plan with context_parallel=1")
     for name, share in (("utilisation", utilisation), ("usable", usable)):
         if not 0 < share <= 1:
             raise UsageError(f"{name}: must be above 0 and at most 1, got {share}")
@@ -493,7 +513,9 @@ def advise(
         UsageError: the global batch cannot be shared by so many GPUs.
     """
     micro = [config.micro_batch] if "micro_batch" in fixed else usable_counts(replace(config, micro_batch=1))
-    kept = [config.activation_checkpointing] if "activation_checkpointing" in fixed else CHECKPOINTING
+    kept = [config.activation_checkpointing] if "activation_checkpointing" in fixed else list(CHECKPOINTING)
+    if config.compile and "activation_checkpointing" not in fixed:
+        kept.remove("selective")  # a config refuses the two together
     if gpus is not None and gpus < 1:
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     if gpus is None:
