@@ -24,6 +24,7 @@ from experiments import (
     record,
 )
 from experiments.timing import FASTER, LEANER, Different, faster, leaner, measured, peak_gib, race
+from experiments.verify import verify
 from figures import speed
 from pi_model.config import Architecture
 from pi_model.errors import RunError
@@ -196,6 +197,15 @@ def test_a_changed_record_is_refused_and_left_alone(results, monkeypatch, capsys
     assert run(monkeypatch, "--keep", bench_theory=1.0) == 1
     assert "changed after it was written" in capsys.readouterr().err
     assert path.read_text() == changed
+
+
+def test_the_record_is_held_against_its_hashes_and_is_nobodys_leftover(results, monkeypatch):
+    run(monkeypatch, "--keep", bench_theory=1.0)
+    path = record.path_of("bench", live=False)
+    found = verify(path, {}, rerun=True)
+    assert found["errors"] == found["warnings"] == []
+    path.write_text(path.read_text().replace('"value": 1.0', '"value": 9.0'))
+    assert verify(path, {}, rerun=True)["errors"]
 
 
 def test_an_unknown_part_is_a_wrong_usage(monkeypatch, capsys):
