@@ -1,6 +1,7 @@
 """SmolLM2-135M fine-tuned beyond its window: perplexity at the extended window and passkey, by step."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,7 +29,7 @@ def draw() -> Figure:
     for row, factor in zip(grid, factors, strict=True):
         context = factor * trained
         for axes, corpus in zip(row, corpora, strict=False):
-            _curves(axes, record, factor, lambda entry, c=corpus, w=context: _perplexity(entry, c, w))
+            _curves(axes, record, factor, partial(_perplexity, corpus=corpus, window=context))
             axes.axhline(
                 _perplexity(metrics["base"], corpus, trained), color=BLACK, lw=0.6, ls=":", label="untouched, at L"
             )
