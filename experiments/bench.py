@@ -10,8 +10,9 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from experiments import code, record
@@ -22,12 +23,12 @@ from pi_model.errors import RunError, UsageError
 NAME = "bench"
 # part -> minutes on two cores, until the record says how long it took
 PARTS = {
-    "bench_theory": 1.5,
-    "bench_startup": 1.5,
-    "bench_growth": 1.5,
-    "bench_perplexity": 6.0,
+    "bench_theory": 1.0,
+    "bench_startup": 0.5,
+    "bench_growth": 1.0,
+    "bench_perplexity": 6.5,
     "bench_passkey": 4.0,
-    "bench_training": 8.5,
+    "bench_training": 9.5,
 }
 OPT_IN = {"bench_cold": 17.0}
 # Ranges that do not meet are noise still, as long as the values are this near: a machine is not the same every day.
@@ -61,10 +62,9 @@ def main() -> int:
     guess = {name: before[name]["wall_seconds"] if name in before else 60 * parts[name] for name in names}
     failed, said = False, []
     for number, name in enumerate(names):
-        left = sum(guess[later] for later in names[number:])
-        print(f"{number + 1} of {len(names)}: {name}, about {left / 60:.0f} minutes left", file=sys.stderr, flush=True)
+        say = partial(_say_left, f"{number + 1} of {len(names)}: {name}", [guess[later] for later in names[number:]])
         try:
-            part = measure(name, as_json=arguments.json)
+            part = measure(name, say, as_json=arguments.json)
         except (Different, RunError, UsageError, RuntimeError) as error:
             print(f"{name}: not measured: {error}", file=sys.stderr)
             failed = True
@@ -76,19 +76,30 @@ def main() -> int:
     return int(failed)
 
 
-def measure(name: str, *, as_json: bool = False) -> dict[str, Any]:
+def measure(name: str, say: Callable[[float], None], *, as_json: bool = False) -> dict[str, Any]:
     """Runs a part and prints its rows as they come.
+
+    Args:
+        say: is called with the seconds gone by, first and after each row.
 
     Returns:
         ``rows``, and where, when and by what they were measured.
     """
     start, rows = time.perf_counter(), []
+    say(0)
     row: Row
     for row in importlib.import_module(f"experiments.{name}").rows():
         rows.append(asdict(row))
         print(json.dumps(rows[-1]) if as_json else show(rows[-1]), flush=True)
+        say(time.perf_counter() - start)
     gc.collect()
     return part(name, rows, time.perf_counter() - start)
+
+
+def _say_left(what: str, guesses: Sequence[float], gone: float) -> None:
+    """Of the parts from this one on, in seconds; on standard error, where rows are not."""
+    left = max(0.0, guesses[0] - gone) + sum(guesses[1:])
+    print(f"{what}, about {left / 60:.0f} minutes left", file=sys.stderr, flush=True)
 
 
 def part(name: str, rows: Iterable[dict[str, Any]], seconds: float) -> dict[str, Any]:

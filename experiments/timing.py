@@ -116,7 +116,7 @@ def faster(
         ours, theirs: seconds, of `race`.
         aim: at least so many times.
     """
-    seconds = {"ours_seconds": statistics.median(ours), "theirs_seconds": statistics.median(theirs)}
+    seconds: dict[str, Any] = {"ours_seconds": statistics.median(ours), "theirs_seconds": statistics.median(theirs)}
     ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
     return measured(what, FASTER, ratios, beside=beside, aim=aim, more=True, **seconds, **detail)
 
@@ -130,7 +130,7 @@ def leaner(
         ours, theirs: GiB, of `peak_gib`.
         aim: at most this share.
     """
-    peaks = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
+    peaks: dict[str, Any] = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
     shares = [own / other for own, other in zip(ours, theirs, strict=True)]
     return measured(what, LEANER, shares, beside=beside, aim=aim, **peaks, **detail)
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from experiments import tiny_pretrain
-from experiments.study import Study, load
+from experiments import tiny_pretrain, tiny_sweep
+from experiments.study import Study
 from pi_model.errors import RunError
 
 # of tiny_sweep's rates those at which two hundred steps do something
@@ -29,7 +29,7 @@ def study() -> Study:
     """
     if not (tiny_pretrain.CANDIDATE / "model.safetensors").exists():
         raise RunError("there is no candidate; make it with: python -m experiments.tiny_pretrain")
-    return load("tiny_sweep").variant(model=os.path.relpath(tiny_pretrain.CANDIDATE), changes=SETTINGS)
+    return tiny_sweep.STUDY.variant(model=os.path.relpath(tiny_pretrain.CANDIDATE), changes=SETTINGS)
 
 
 def main() -> int:
@@ -46,8 +46,7 @@ def main() -> int:
         signal.signal(signal.SIGALRM, _over)
         signal.setitimer(signal.ITIMER_REAL, max(60 * asked.minutes - 5, 1e-3))
     try:
-        found = study()
-        replace(found, run=partial(found.run, processes=os.cpu_count())).measure()
+        replace(study(), run=partial(tiny_sweep.run, processes=os.cpu_count())).measure()
     except RunError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

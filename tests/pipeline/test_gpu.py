@@ -109,10 +109,10 @@ path = record.path_of("x", live=True)
 gpu.work([gpu.Job("x", "", 60, (sys.executable, "-c", job), lambda: gpu.TO_DO, path)], float("inf"))
 """
     runner = subprocess.Popen([sys.executable, "-c", driver], cwd=record.ROOT)
-    for _ in range(1200):
-        if (place / "pid").exists() and (place / "pid").read_text():
-            break
+    while not ((place / "pid").exists() and (place / "pid").read_text()):
+        assert runner.poll() is None
         time.sleep(0.1)
+    time.sleep(0.5)  # until the runner waits for it
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(60) == 143
     assert gone((place / "pid").read_text())
