@@ -144,10 +144,7 @@ def heads_tuned() -> Table:
     for head in record["metrics"]["heads"]:
         layers.setdefault(head["layer"], []).append(head)
     names = ("all", "fastest quarter", "slowest quarter")
-    rows = {
-        "change of h over h": lambda head, part: _norm(head["moved"][part]) / _norm(head["before"][part]),
-        "size of h, after over before": lambda head, part: _norm(head["after"][part]) / _norm(head["before"][part]),
-    }
+    rows = {"change of h over h": ("moved", "before"), "size of h, after over before": ("after", "before")}
     quarter = len(record["metrics"]["heads"][0]["before"]) // 4
     parts = (slice(None), slice(quarter), slice(-quarter, None))
     blocks = tuple(
@@ -155,11 +152,14 @@ def heads_tuned() -> Table:
             f"{says}, median over heads",
             ("frequencies", *names),
             tuple(
-                (f"layer {layer}", *(f"{median(measure(head, part) for head in heads):.2f}" for part in parts))
+                (
+                    f"layer {layer}",
+                    *(f"{median(_norm(h[over][part]) / _norm(h[under][part]) for h in heads):.2f}" for part in parts),
+                )
                 for layer, heads in sorted(layers.items())
             ),
         )
-        for says, measure in rows.items()
+        for says, (over, under) in rows.items()
     )
     training = f"{config['steps']} steps of {config['batch']} windows of {config['tokens']} tokens"
     caption = (
