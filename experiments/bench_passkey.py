@@ -55,7 +55,7 @@ def rows() -> Iterator[Row]:
         case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
         what = f"passkey, {MODEL}, {positions * trials} trials of {context} tokens"
         found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case, True)}, repeats=turns)
-        yield faster(what, "generate() with cache", **found, aim=1)
+        yield faster(what, "generate() with cache", **found)
         if uncached:
             found = race(
                 {"ours": partial(ours, *case), "theirs": partial(theirs, *case, False)}, repeats=uncached, warm=True
