@@ -236,7 +236,7 @@ CPU: dict[str, Any] = {
     "factors": [2],
     "methods": ["linear"],
     "beside": ["none", "yarn"],  # without fine-tuning only
-    "steps": [10, 30],
+    "steps": [10, 20],
     "steps_tokens": 4096,  # of one optimiser step
     "sequence_tokens": 4096,  # None: L', the paper's way
     "mixture": {corpus.name: corpus.weight for corpus in smollm2(16384).data},  # what is trained on, by weight
