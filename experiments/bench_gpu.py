@@ -109,7 +109,8 @@ def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[
     own, other = runs["ours"], runs["theirs"]
     if own is not None and other is not None:
         same({"ours": own[0].losses, "theirs": other[0].losses}, 1e-2)
-        yield faster(what, f"{TRAINER}, SDPA", own[0].seconds, other[0].seconds, aim=FASTER_AIMS.get(tokens, 1.0))
+        seconds = {"ours": own[0].seconds, "theirs": other[0].seconds}
+        yield faster(what, f"{TRAINER}, SDPA", seconds, aim=FASTER_AIMS.get(tokens, 1.0))
         yield leaner(what, f"{TRAINER}, SDPA", [own[1]], [other[1]])
     flops = tokens * flops_per_token(job.architecture, tokens)
     product = _product_rate(settings)
@@ -117,15 +118,15 @@ def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[
         if (found := runs[who]) is None:
             yield measured(name, "runs (0: out of memory)", [0.0], more=True)
             continue
-        seconds = statistics.median(found[0].seconds)
+        median = statistics.median(found[0].seconds)
         yield measured(
             name,
             "of the matrix product's FLOP/s",
             [flops / each / product for each in found[0].seconds],
             more=True,
-            tflops=flops / seconds / 1e12,
-            of_data_sheet=_of_data_sheet(flops / seconds),
-            tokens_per_second=tokens / seconds,
+            tflops=flops / median / 1e12,
+            of_data_sheet=_of_data_sheet(flops / median),
+            tokens_per_second=tokens / median,
             peak_gib=found[1],
         )
 
@@ -134,14 +135,14 @@ def perplexity(settings: Settings, model: str, window: int) -> Iterator[Row]:
     """Windows a second, ours and the documented loop's, on the same random tokens."""
     llama = copy.deepcopy(_llama(settings.models[model]))
     llama.config.max_position_embeddings = window
-    llama.to(settings.device, getattr(torch, settings.dtype))
+    llama.to(settings.device, getattr(torch, settings.dtype))  # type: ignore[arg-type]  # transformers wraps it
     tokens = window + settings.strides * settings.stride
     ids = np.random.default_rng(0).integers(0, settings.models[model].vocabulary, tokens)
     case = (llama, ids, window, settings.stride)
     ways = {"ours": partial(bench_perplexity.ours, *case), "theirs": partial(bench_perplexity.theirs, *case)}
     found = race(ways, repeats=settings.turns, relative=1e-2)
     what = f"perplexity, LLaMA of {model} parameters, window {window}, stride {settings.stride}, {settings.dtype}"
-    yield faster(what, bench_perplexity.LOOP, **found, aim=1)
+    yield faster(what, bench_perplexity.LOOP, found, aim=1)
     windows = settings.strides + 1
     yield measured(what, "windows/s", [windows / each for each in found["ours"]], more=True)
 
@@ -159,7 +160,7 @@ def sums(settings: Settings) -> Iterator[Row]:
     ways = {"ours": lambda: [float(B_on_grid(count, head_dim=head_dim, base=base).mean())], "theirs": on_device}
     found = race(ways, repeats=settings.turns, relative=1e-3)
     where = f"Appendix C.2 recipe, float32 torch on {settings.device}"
-    yield faster(f"B(s), {count} positions, on the CPU", where, **found)
+    yield faster(f"B(s), {count} positions, on the CPU", where, found)
     yield measured(where, "positions/s", [count / each for each in found["theirs"]], more=True)
 
 
@@ -236,13 +237,18 @@ def _wait(device: str) -> None:
 
 def _product_rate(settings: Settings) -> float:
     """FLOP/s of the matrix product, as it was measured in this run."""
-    product, _ = kept(_folder(settings) / "machine.json", measurements(settings)["machine"])
+    product, _ = _kept(settings, "machine", measurements(settings)["machine"])
     return 1e12 * product["value"]
 
 
 def _of_data_sheet(flops: float) -> float | None:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return next((flops / gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
+
+
+def _kept(settings: Settings, name: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = kept(_folder(settings) / f"{name}.json", lambda: {"rows": make()})["rows"]
+    return rows
 
 
 def _folder(settings: Settings) -> Path:
@@ -259,13 +265,14 @@ def run(settings: Settings, *, minutes: float | None = None) -> dict[str, Any]:
         A part of a record, as `experiments.bench.part` makes it, with ``not_measured``, the names of what is left.
     """
     folder, wanted = _folder(settings), measurements(settings)
-    start, rows, left = time.perf_counter(), [], list(wanted)
+    start, left = time.perf_counter(), list(wanted)
+    rows: list[dict[str, Any]] = []
     with time_limit(None if minutes is None else 60 * minutes - RESERVE_SECONDS):
         for number, (name, make) in enumerate(wanted.items()):
             print(f"{number + 1} of {len(wanted)}: {name}", file=sys.stderr, flush=True)
             new = not (folder / f"{name}.json").exists()
             try:
-                found = kept(folder / f"{name}.json", make)
+                found = _kept(settings, name, make)
             except (Different, RuntimeError) as error:  # of one measurement; the others can do without
                 print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
                 continue

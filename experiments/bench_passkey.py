@@ -55,9 +55,9 @@ def rows() -> Iterator[Row]:
         case = (checkpoint.model, maker, prompts_of(maker, positions, trials))
         what = f"passkey, {MODEL}, {positions * trials} trials of {context} tokens"
         found = race({"ours": partial(ours, *case), "theirs": partial(theirs, *case, True)}, repeats=turns)
-        yield faster(what, "generate() with cache", **found)
+        yield faster(what, "generate() with cache", found)
         if uncached:
             found = race(
                 {"ours": partial(ours, *case), "theirs": partial(theirs, *case, False)}, repeats=uncached, warm=True
             )
-            yield faster(what, "generate() without cache", **found, aim=UNCACHED_AIM)
+            yield faster(what, "generate() without cache", found, aim=UNCACHED_AIM)

@@ -78,7 +78,7 @@ def rows() -> Iterator[Row]:
         what = f"perplexity, {name}, window {window}, stride {stride}"
         ways = {"ours": partial(ours, *case), "theirs": partial(theirs, *case)}
         found = race(ways, repeats=turns, warm=warm)
-        yield faster(what, LOOP, **found, aim=1, tokens=tokens)
+        yield faster(what, LOOP, found, aim=1, tokens=tokens)
         # One window is enough: the peak is the same.
         peaks = [
             [peak_gib("experiments.bench_perplexity", "once", who, name, window, window, stride)]
@@ -86,6 +86,7 @@ def rows() -> Iterator[Row]:
         ]
         yield leaner(what, LOOP, *peaks, aim=LEANER_AIM)
     for name, windows, turns in TRUNCATED:
-        case = (*model_and_document(name, max(windows)), windows)
-        found = race({"ours": partial(sweep, *case), "theirs": partial(cuts, *case)}, repeats=turns)
-        yield faster(f"perplexity, {name}, truncated to {', '.join(map(str, windows))}", CUTS, **found, aim=1)
+        model, ids = model_and_document(name, max(windows))
+        ways = {"ours": partial(sweep, model, ids, windows), "theirs": partial(cuts, model, ids, windows)}
+        found = race(ways, repeats=turns)
+        yield faster(f"perplexity, {name}, truncated to {', '.join(map(str, windows))}", CUTS, found, aim=1)

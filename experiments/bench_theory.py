@@ -62,9 +62,8 @@ def certified_by_balls(upto: int) -> list[float]:
         return enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)
 
     best = float("inf")
-    waiting: list[tuple[float, float, float]] = []
-    for a in range(upto):
-        heapq.heappush(waiting, (bounds(a, a + 1).lower, a, a + 1))
+    waiting = [(bounds(a, a + 1).lower, float(a), float(a + 1)) for a in range(upto)]
+    heapq.heapify(waiting)
     while waiting[0][0] < best * (1 - REL_WIDTH):
         _, a, b = heapq.heappop(waiting)
         middle = (a + b) / 2
@@ -120,20 +119,20 @@ def rows() -> Iterator[Row]:
     for count in COUNTS:
         what = f"B(s), {count} positions"
         found = race({"ours": partial(ours, count), "theirs": partial(recipe, count)}, repeats=REPEATS, relative=1e-3)
-        yield faster(what, "Appendix C.2 recipe, float32 torch", **found, aim=5)
+        yield faster(what, "Appendix C.2 recipe, float32 torch", found, aim=5)
         found = race({"ours": partial(ours, count), "theirs": partial(pairs, count)}, repeats=REPEATS, relative=None)
         rate = count * HEAD_DIM / 2 / statistics.median(found["theirs"])
-        yield faster(what, "its sines and cosines alone, float64 torch", **found, pairs_per_second=rate)
+        yield faster(what, "its sines and cosines alone, float64 torch", found, pairs_per_second=rate)
     peaks = [[peak_gib("experiments.bench_theory", who, COUNTS[-1]) for _ in range(3)] for who in ("ours", "recipe")]
     yield leaner(f"B(s), {COUNTS[-1]} positions", "Appendix C.2 recipe, float32 torch", *peaks)
     found = race(
         {"ours": partial(certified, UPTO), "theirs": partial(certified_by_balls, UPTO)}, repeats=3, relative=0.02
     )
     what = f"certified minimum of B/d on [0, {UPTO}], to {REL_WIDTH:.0%}"
-    yield faster(what, "bisection, one ball an interval", **found)
+    yield faster(what, "bisection, one ball an interval", found)
     found = race({"ours": partial(bands, PIECES), "theirs": partial(bands_by_balls, PIECES)}, repeats=3, relative=0.05)
-    yield faster(f"certified envelope of B/d, {PIECES} pieces", "one ball a piece", **found)
+    yield faster(f"certified envelope of B/d, {PIECES} pieces", "one ball a piece", found)
     case = (WINDOW, POSITIONS)
     found = race({"ours": partial(programs, *case), "theirs": partial(programs_naively, *case)}, repeats=3)
     what = f"finite-window program, {WINDOW} positions trained, {POSITIONS} asked for"
-    yield faster(what, "a loop over the primal, not certified", **found)
+    yield faster(what, "a loop over the primal, not certified", found)

@@ -108,17 +108,17 @@ def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) 
 
 
 def faster(
-    what: str, beside: str, ours: Sequence[float], theirs: Sequence[float], *, aim: float | None = None, **detail: Any
+    what: str, beside: str, seconds: Mapping[str, Sequence[float]], *, aim: float | None = None, **detail: Any
 ) -> Row:
     """How many times as fast as theirs, turn by turn.
 
     Args:
-        ours, theirs: seconds, of `race`.
+        seconds: of "ours" and "theirs", from `race`.
         aim: at least so many times.
     """
-    seconds: dict[str, Any] = {"ours_seconds": statistics.median(ours), "theirs_seconds": statistics.median(theirs)}
-    ratios = [other / own for own, other in zip(ours, theirs, strict=True)]
-    return measured(what, FASTER, ratios, beside=beside, aim=aim, more=True, **seconds, **detail)
+    medians: dict[str, Any] = {f"{who}_seconds": statistics.median(seconds[who]) for who in ("ours", "theirs")}
+    ratios = [other / own for own, other in zip(seconds["ours"], seconds["theirs"], strict=True)]
+    return measured(what, FASTER, ratios, beside=beside, aim=aim, more=True, **medians, **detail)
 
 
 def leaner(

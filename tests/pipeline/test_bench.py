@@ -84,7 +84,7 @@ def test_different_answers_are_refused_at_any_turn(late):
 
 
 def test_a_ratio_is_that_of_each_turn_and_above_one_where_ours_is_better():
-    row = faster("this", "that", [1.0, 2.0, 4.0], [2.0, 8.0, 4.0], aim=1)
+    row = faster("this", "that", {"ours": [1.0, 2.0, 4.0], "theirs": [2.0, 8.0, 4.0]}, aim=1)
     assert (row.value, row.lowest, row.highest, row.n, row.unit, row.more) == (2, 1, 4, 3, FASTER, True)
     assert row.detail == {"ours_seconds": 2.0, "theirs_seconds": 4.0}
     row = leaner("this", "that", [1.0], [4.0])
@@ -405,7 +405,7 @@ def test_one_measurement_that_fails_does_not_take_the_others(settings, monkeypat
 
 def test_the_table_joins_speed_and_memory_and_says_what_was_not_measured(results):
     rows = [
-        faster("step", "theirs", [1.0, 1.0], [1.1, 1.3], aim=1),
+        faster("step", "theirs", {"ours": [1.0, 1.0], "theirs": [1.1, 1.3]}, aim=1),
         leaner("step", "theirs", [3.0], [4.0], aim=0.5),
         measured("grows", "power of the size", [1.0]),
     ]
