@@ -38,7 +38,7 @@ def draw() -> Figure:
                 formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
             panel(axes, next(letters), f"{corpus}, perplexity at {context}")
         _curves(row[-1], record, factor, lambda entry: entry["k_max"])
-        row[-1].axhline(trained, color=BLACK, lw=0.6, ls=":")
+        row[-1].axhline(metrics["base"]["k_max"], color=BLACK, lw=0.6, ls=":")
         row[-1].set_ylim(-0.05 * context, 1.1 * context)
         row[-1].set_yticks([0, trained, context])
         panel(row[-1], next(letters), rf"$k_{{\max}}$ in {context}")
