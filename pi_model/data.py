@@ -259,7 +259,7 @@ def memory_map(
     """
     folder = cache_dir() / "tokens" / key
     if not (folder / "index.json").exists():
-        with new_folder(folder) as partial:
+        with new_folder(folder, shared=True) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
             # disable=None: a bar on a terminal, nothing in a log.
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)

@@ -1,5 +1,6 @@
 """Where things are kept, and how they are written: whole or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -25,13 +26,17 @@ def sha256_file(path: Path) -> str:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
     """A folder to fill, which becomes ``target`` only when the block ends well and vanishes when it does not.
+
+    Args:
+        target: new, or empty.
+        shared: other processes may be making the same at this moment; the first to end is kept.
 
     Raises:
         RunError: the target exists and is not empty, or writing failed (no space left, no permission).
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not shared and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{target}: already exists and is not empty; choose another folder or remove it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +47,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)
-        os.replace(partial, target)
+        try:
+            os.replace(partial, target)
+        except OSError as error:
+            if not (shared and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
+                raise
     except OSError as error:
         raise RunError(f"{target}: not written: {error.strerror or error}; nothing was left behind") from error
     finally:

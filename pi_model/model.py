@@ -151,7 +151,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
     # Left in place, either makes save_pretrained refuse: the weights here are plain float32.
     model.hf_quantizer = None  # type: ignore[assignment]
     del model.config.quantization_config
-    with new_folder(folder) as partial:
+    with new_folder(folder, shared=True) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
 

@@ -40,7 +40,7 @@ def archive(package: Package) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         # A wheel is asked for as if for any machine, so that one with compiled parts is not the one that comes.
         command += ["--no-binary=:all:"] if package.source else ["--only-binary=:all:", "--platform=any"]
-        with new_folder(folder) as partial:
+        with new_folder(folder, shared=True) as partial:
             run = subprocess.run(
                 [*command, "--dest", str(partial), package.requirement], capture_output=True, text=True, check=False
             )

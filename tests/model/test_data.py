@@ -12,6 +12,7 @@ from pyarrow import parquet
 from pi_model import corpora, data
 from pi_model.data import PRESETS, Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
+from pi_model.files import new_folder
 from pi_model.packages import archive
 
 
@@ -144,6 +145,25 @@ def test_documents_are_tokenised_once_and_memory_mapped(tmp_path, tokenizer, mon
     second = load_documents(source, tokenizer)
     assert first.sha256 == second.sha256
     assert all(isinstance(ids.base, np.memmap) or isinstance(ids, np.memmap) for ids in second.tokens)
+
+
+def test_processes_that_make_the_same_at_once_all_end_well_and_one_is_kept(tmp_path):
+    def make(mine):
+        with new_folder(tmp_path / "made", shared=True) as partial:
+            (partial / "content").write_text(mine)
+            if mine == "slow":  # meanwhile
+                make("fast")
+
+    make("slow")
+    make("late")
+    assert [(path.name, path.read_text()) for path in tmp_path.glob("*/*")] == [("content", "fast")]
+    with (
+        pytest.raises(RunError, match="not written"),
+        new_folder(tmp_path / "own") as partial,
+        new_folder(tmp_path / "own", shared=True) as other,
+    ):
+        for folder in (partial, other):
+            (folder / "content").write_text("")
 
 
 def test_changed_content_is_tokenised_again(tmp_path, tokenizer):
