@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -80,12 +81,15 @@ one.wait()
 """
     program = f"""
 import sys
+from functools import partial
 from pathlib import Path
 from experiments import graph
 graph.LOGS, graph.DURATIONS = Path({str(build / "logs")!r}), Path({str(build / "durations.json")!r})
 graph.run_steps([graph.Step("long", [sys.executable, "-c", {child!r}], 60)])
 """
-    runner = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    # Whoever runs the suite in the background ignores Ctrl-C, and what it starts would inherit that.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    runner = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL, preexec_fn=heeds)
     while not (pid.exists() and pid.read_text()):
         time.sleep(0.05)
     runner.send_signal(how)
