@@ -105,18 +105,17 @@ def jobs() -> list[Job]:
 
 
 def _state(study: Study) -> str:
-    found = study.current()
-    return DONE if found is not None and not found["metrics"]["stopped_early"] else TO_DO
+    return TO_DO if study.current() is None else DONE
 
 
 def _state_of_candidate(pretrain: Study) -> str:
     found = pretrain.current()
-    if found is None or found["metrics"]["stopped_early"]:
+    if found is None:
         return "waits for tiny_pretrain"
     if not found["metrics"]["better"]:
         return "not asked for: the shipped model is the better one"
     try:
-        return DONE if tiny_candidate.study().current() is not None else TO_DO
+        return _state(tiny_candidate.study())
     except RunError as error:
         return str(error)
 
