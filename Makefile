@@ -43,7 +43,7 @@ test: lint ## ruff, mypy and the whole test suite
 
 bench: $(INSTALLED) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
 	@$(BIN)/python -m experiments.bench $(BENCH_ARGS)
-	@$(BIN)/python -m figures.readme_table
+	@$(BIN)/python -m figures.readme
 
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,10 +11,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from experiments import STUDIES, record
-from experiments.graph import Step, run_steps
-from experiments.record import ROOT
-from experiments.study import Study, load
+from experiments import STUDIES
+from experiments.records import record
+from experiments.records.record import ROOT
+from experiments.records.study import Study, load
+from experiments.runner.scheduler import Step, run_steps
 from pi_model.errors import RunError, UsageError
 
 REDO = ROOT / "build" / "redo.json"
@@ -62,7 +63,7 @@ def _run(studies: list[Study], arguments: argparse.Namespace) -> int:
     steps = [
         Step(
             study.record_name,
-            [sys.executable, "-m", "experiments.study", study.name, json.dumps(variant)],
+            [sys.executable, "-m", "experiments.records.study", study.name, json.dumps(variant)],
             60 * study.minutes,
             study.cores,
         )

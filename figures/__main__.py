@@ -14,14 +14,15 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import record
-from experiments.record import NoRecord, RecordError, read, write_atomically
-from figures import AWAITED, FIGURES, speed
-from figures.page import Shown, page
-from figures.paper_tables import TABLES as PAPER_TABLES
-from figures.readme_table import update_readme
-from figures.reproduction import EXPERIMENTS, outcomes
+from experiments.records import record
+from experiments.records.record import NoRecord, RecordError, read, write_atomically
+from figures import AWAITED, FIGURES
+from figures.html_page import Shown, page
+from figures.readme import update_readme
 from figures.style import shared_style
+from figures.tables import speed
+from figures.tables.paper_tables import TABLES as PAPER_TABLES
+from figures.verdicts.experiments import EXPERIMENTS, outcomes
 
 TABLES = PAPER_TABLES | {"speed": speed.table}
 FOLDER = Path(__file__).resolve().parent
@@ -78,7 +79,7 @@ def drawn(name: str, folder: Path = FOLDER) -> list[Shown]:
 
 def save(name: str, folder: Path = FOLDER, label: str = "") -> Shown:
     """Draws one figure and writes both its files; the same record gives the same bytes."""
-    script = importlib.import_module(f"figures.{name}")
+    script = importlib.import_module(f"figures.plots.{name}")
     files = {}
     with record.reading(label) as seen, shared_style():
         figure: Figure = script.draw()

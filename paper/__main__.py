@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from experiments.record import ROOT, RecordError
+from experiments.records.record import ROOT, RecordError
 from paper import generate, lint
 
 FOLDER = Path(__file__).resolve().parent

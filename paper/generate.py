@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments import STUDIES, record
-from experiments.record import RecordError, write_atomically
+from experiments import STUDIES
+from experiments.records import record
+from experiments.records.record import RecordError, write_atomically
 from paper.numbers import NUMBERS, QUOTED, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"

@@ -11,7 +11,7 @@ with a unit after it.
 import re
 from collections.abc import Iterator
 
-from experiments.record import ROOT
+from experiments.records.record import ROOT
 from paper.numbers import NUMBERS, QUOTED
 
 _NAMES = re.compile(

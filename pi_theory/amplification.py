@@ -6,7 +6,7 @@ t < pi; every score a(s) is such a function with t = theta_0 = 1. Then
     sup over reals of |f|  <=  sec(t/2)  sup over integers of |f|.
 
 For scores the constant is sec(1/2) = 1.1395, whatever d, c and h: interpolation cannot make a score explode.
-Proof, in three steps; step 1 is checked algebraically by `pi_theory.symbolic`.
+Proof, in three steps; step 1 is checked algebraically by `pi_theory.proofs`.
 
 1. For every real alpha, writing x_k = x + (k pi - alpha)/t,
    f'(x) sin(alpha) - t f(x) cos(alpha) = -t sum_k (-1)^k sin^2(alpha)/(alpha - k pi)^2 f(x_k).
@@ -43,8 +43,8 @@ import numpy as np
 from jaxtyping import Complex, Float
 from scipy.optimize import linprog
 
-from pi_theory.domain import Number, check_count, check_finite, check_positive
-from pi_theory.intervals import LinearProgramCertifier
+from pi_theory.arguments import Number, check_count, check_finite, check_positive
+from pi_theory.certified.balls import LinearProgramCertifier
 from pi_theory.scaling import LinearPI, NoScaling, Scaling, scaled_frequencies
 
 

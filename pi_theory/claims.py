@@ -2,12 +2,9 @@
 
 from functools import cache
 
-from pi_theory import symbolic
+from pi_theory import proofs as symbolic
 from pi_theory.amplification import FiniteWindow, stability_constant
-from pi_theory.bound import Certificate, Evidence, claim, holds, refuted, undecided
-from pi_theory.envelope import first_below, integer_scan, minimum
-from pi_theory.interpolation import smallest_valid_head_dim
-from pi_theory.intervals import (
+from pi_theory.certified.balls import (
     ExactFit,
     certify_smallest_valid_head_dim,
     enclosure,
@@ -18,8 +15,11 @@ from pi_theory.intervals import (
     sharp_interpolation_ball,
     taylor_interpolation_ball,
 )
+from pi_theory.certified.envelope import first_below, integer_scan, minimum
+from pi_theory.interpolation import smallest_valid_head_dim
 from pi_theory.leastsquares import random_points, ridge_bound
 from pi_theory.scaling import METHODS, NoScaling, scaling_by_name
+from pi_theory.verdicts import Certificate, Evidence, claim, holds, refuted, undecided
 
 PAPER = "arXiv:2306.15595v2"
 HERE = "this package"

@@ -132,14 +132,14 @@ def _build_parser() -> _Parser:
 
 def _bounds(args: argparse.Namespace) -> Result:
     from pi_theory.amplification import stability_constant
-    from pi_theory.domain import check_base, check_count, check_head_dim
-    from pi_theory.envelope import minimum
-    from pi_theory.intervals import (
+    from pi_theory.arguments import check_base, check_count, check_head_dim
+    from pi_theory.certified.balls import (
         published_interpolation_ball,
         published_margin_ball,
         sharp_interpolation_ball,
         taylor_interpolation_ball,
     )
+    from pi_theory.certified.envelope import minimum
 
     d, base = check_head_dim(args.head_dim), check_base(args.base)
     check_count(args.upto, "upto")
@@ -211,8 +211,8 @@ def _show_bounds(r: Result) -> str:
 
 
 def _extrapolation(args: argparse.Namespace) -> Result:
-    from pi_theory.domain import check_base, check_count, check_head_dim
-    from pi_theory.envelope import first_below, integer_scan, minimum
+    from pi_theory.arguments import check_base, check_count, check_head_dim
+    from pi_theory.certified.envelope import first_below, integer_scan, minimum
 
     d, base, upto = check_head_dim(args.head_dim), check_base(args.base), check_count(args.upto, "upto")
     first: list[float] | None
@@ -254,7 +254,7 @@ def _amplification(args: argparse.Namespace) -> Result:
     from tqdm import tqdm
 
     from pi_theory.amplification import FiniteWindow, stability_constant, study_positions
-    from pi_theory.domain import check_factor, check_positive
+    from pi_theory.arguments import check_factor, check_positive
     from pi_theory.scaling import scaling_by_name
 
     factor, hmax = float(check_factor(args.factor)), float(check_positive(args.hmax, "hmax"))
@@ -314,8 +314,8 @@ def _show_amplification(r: Result) -> str:
 def _fit(args: argparse.Namespace) -> Result:
     import numpy as np
 
-    from pi_theory.domain import check_base, check_count, check_head_dim
-    from pi_theory.intervals import enclosure, exact_least_squares
+    from pi_theory.arguments import check_base, check_count, check_head_dim
+    from pi_theory.certified.balls import enclosure, exact_least_squares
     from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 
     check_head_dim(args.head_dim)
@@ -388,7 +388,7 @@ def _claims(args: argparse.Namespace) -> Result:
     from tqdm import tqdm
 
     import pi_theory.claims
-    from pi_theory.bound import REGISTRY
+    from pi_theory.verdicts import REGISTRY
 
     del pi_theory  # imported to fill the registry
     bar = tqdm(REGISTRY.values(), desc="claims", delay=1, leave=False, disable=None)

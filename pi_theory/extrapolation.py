@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.domain import Number, check_count, check_finite, check_head_dim, check_positive
+from pi_theory.arguments import Number, check_count, check_finite, check_head_dim, check_positive
 from pi_theory.rope import Reals, exp_i, frequencies, partial_sums
 
 _BLOCK = 1 << 13  # positions worked on at once: long enough for threads to overlap, short enough for the cache

@@ -8,7 +8,7 @@ For s in [s1, s2], lam = (s - s1)/(s2 - s1), a_lin = (1 - lam) a(s1) + lam a(s2)
   e(x) = exp(ix)
 
 The published proof goes through the Taylor bound and then uses c^x <= 1 + x ln c for x < 0 (Eq. 14); by convexity
-of c^x the inequality points the other way. Two facts, proved in `pi_theory.symbolic`, decide where the result
+of c^x the inequality points the other way. Two facts, proved in `pi_theory.proofs`, decide where the result
 survives on unit intervals, for every even d and every c > 1:
 
 **Midpoint.** For each frequency theta <= 1, |exp(i lam theta) - (1-lam) - lam exp(i theta)| / (lam (1-lam)) is
@@ -26,7 +26,7 @@ import math
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.domain import Number, check_base, check_finite, check_head_dim, check_interval
+from pi_theory.arguments import Number, check_base, check_finite, check_head_dim, check_interval
 from pi_theory.rope import frequencies, score
 
 
@@ -107,7 +107,7 @@ def taylor_margin(head_dim: int, base: Number) -> float:
 def smallest_valid_head_dim(base: Number) -> int:
     """The smallest even d at which Theorem 2.1 holds on unit intervals; it holds at every larger d too.
 
-    Found in float64; `pi_theory.intervals.certify_smallest_valid_head_dim` proves it.
+    Found in float64; `pi_theory.certified.balls.certify_smallest_valid_head_dim` proves it.
 
     >>> smallest_valid_head_dim(10000)
     1748

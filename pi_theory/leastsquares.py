@@ -2,7 +2,7 @@
 
 The design matrix is so ill-conditioned that what comes out beyond L is decided by the arithmetic, not by the data:
 each method here solves the same least-squares problem, and they differ by tens of orders of magnitude out there.
-`pi_theory.intervals.exact_least_squares` gives the true solution. Source: Chen et al. 2023, Section 2.4 and
+`pi_theory.certified.balls.exact_least_squares` gives the true solution. Source: Chen et al. 2023, Section 2.4 and
 Appendix C.1 (float32 normal equations).
 """
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.domain import Number, check_count, check_positive
+from pi_theory.arguments import Number, check_count, check_positive
 from pi_theory.rope import Reals, frequencies, score
 
 

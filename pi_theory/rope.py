@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from pi_theory.domain import Number, check_base, check_head_dim
+from pi_theory.arguments import Number, check_base, check_head_dim
 
 Pairing = Literal["interleaved", "half"]
 Reals = float | Float[np.ndarray, "..."] | Int[np.ndarray, "..."]

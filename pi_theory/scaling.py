@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from pi_theory.domain import check_base, check_count, check_factor, check_head_dim
+from pi_theory.arguments import check_base, check_count, check_factor, check_head_dim
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from jaxtyping import Bool, Int
 from tqdm import tqdm
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
-from pi_model.evaluation.wording import FILLER, KEY_LINE, QUESTION, TASK
-from pi_model.rope import depends_on_context, read_extension, reset_frequencies
+from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 SUCCESS = 0.2  # the share of trials that counts as finding the key, Section 3.3
 

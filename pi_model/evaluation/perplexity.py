@@ -19,11 +19,11 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 from transformers import LlamaForCausalLM
 
+from pi_model.distributed import ranks
 from pi_model.errors import RunError, UsageError
-from pi_model.evaluation import ranks
 from pi_model.evaluation.journal import UNDONE, Journal
 from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
-from pi_model.rope import depends_on_context, read_extension, reset_frequencies
+from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 # float32 logits of one block: 512 x 49152 x 4 bytes = 96 MiB for SmolLM2, whatever the window.
 HEAD_BLOCK = 512

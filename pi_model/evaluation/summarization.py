@@ -20,10 +20,10 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache, LlamaForCausalLM
 
+from pi_model.data.summaries import SUMMARY_TOKENS, SummaryPrompts
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
-from pi_model.rope import depends_on_context, read_extension, reset_frequencies
-from pi_model.summaries import SUMMARY_TOKENS, SummaryPrompts
+from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 CHUNK_TOKENS = 1024  # queries a pass while reading the prompts: keeps the mask small
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")

@@ -8,10 +8,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from pi_model.config import Corpus
-from pi_model.extension import extend_checkpoint
-from pi_model.model import random_llama
-from pi_model.tokenizer import train_tokenizer
+from pi_model.data.tokenizer_training import train_tokenizer
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.loading import random_llama
+from pi_model.training.config import Corpus
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
 

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_model import cli
-from pi_model.gguf_export import _LLAMA3_PATTERN, _split_name, interleaved
-from pi_model.model import load_checkpoint
-from pi_model.rope import read_extension
+from pi_model.cli import main as cli
+from pi_model.models.gguf_export import _LLAMA3_PATTERN, _split_name, interleaved
+from pi_model.models.loading import load_checkpoint
+from pi_model.models.rope_parameters import read_extension
 from tests.clients.conftest import WINDOW
 from tests.model.conftest import byte_tokenizer
 

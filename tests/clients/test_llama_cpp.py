@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from pi_model import cli
-from pi_model.model import load_checkpoint, random_llama
+from pi_model.cli import main as cli
+from pi_model.models.loading import load_checkpoint, random_llama
 from tests.clients.conftest import FOLDERS, TEXT, WINDOW, sentencepiece_like
 
 HERE = Path(__file__).parent

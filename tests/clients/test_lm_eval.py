@@ -12,7 +12,7 @@ import sys
 import pytest
 import torch
 
-from pi_model.model import load_checkpoint
+from pi_model.models.loading import load_checkpoint
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness: lm_eval is not installed"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
-from pi_model.rope import read_extension
+from pi_model.models.rope_parameters import read_extension
 from pi_theory.scaling import attention_factor
 from tests.clients.conftest import FOLDERS, TEXT
 

@@ -9,7 +9,7 @@ take it for the whole window; a window that PI made comes out too long by the fa
 import pytest
 from transformers import LlamaConfig
 
-from pi_model.rope import read_extension
+from pi_model.models.rope_parameters import read_extension
 from pi_theory.scaling import LinearPI
 from tests.clients.conftest import FOLDERS
 

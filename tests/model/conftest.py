@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pi_model.model import random_llama
+from pi_model.models.loading import random_llama
 
 
 def byte_tokenizer(*, adds_bos: bool = False) -> PreTrainedTokenizerFast:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pi_model import attention
-from pi_model.attention import attention_implementation
+from pi_model.models import attention
+from pi_model.models.attention import attention_implementation
 
 
 @pytest.mark.parametrize(

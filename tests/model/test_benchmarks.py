@@ -13,7 +13,7 @@ import torch
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import benchmarks
 from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check, harness_task
-from pi_model.model import random_llama
+from pi_model.models.loading import random_llama
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
 
@@ -290,7 +290,7 @@ def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out_before_a_model_is
 
 
 def test_the_tasks_offered_by_the_command_are_all():
-    from pi_model.cli import BENCHMARKS
+    from pi_model.cli.main import BENCHMARKS
 
     assert set(BENCHMARKS) == TASKS.keys()
     with pytest.raises(UsageError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pi_model import cli
 from pi_model.cli import main
+from pi_model.cli import main as cli
 from pi_theory.scaling import METHODS
 
 
@@ -45,7 +45,7 @@ def test_every_command_shows_help_with_an_example_that_parses(capsys):
 
 def test_help_imports_nothing_heavy():
     probe = (
-        "import sys, pi_model.cli as c\n"
+        "import sys, pi_model.cli.main as c\n"
         "verbs = c._parser()._subparsers._group_actions[0].choices\n"
         "for words in ([], *([verb] for verb in verbs)):\n"
         "    try: c.main([*words, '--help'])\n"
@@ -269,7 +269,7 @@ def test_ranks_share_the_windows_and_give_the_same_result(protocol, tiny_folder,
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text("The sky is blue, the grass is green. " * (3 + number))
     words = ["perplexity", "--model", tiny_folder, "--data", tmp_path, "--windows", "32", "64", *protocol, "--json"]
-    command = ["-m", "pi_model.cli", *map(str, words), "--batch-tokens", "128", "--quiet"]
+    command = ["-m", "pi_model.cli.main", *map(str, words), "--batch-tokens", "128", "--quiet"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     runs = [

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from pi_model import corpora, data
-from pi_model.data import PRESETS, Documents, Selection, Source, load_documents
+from pi_model.data import corpora
+from pi_model.data import documents as data
+from pi_model.data.documents import PRESETS, Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
 from pi_model.packages import archive

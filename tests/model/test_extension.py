@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from pi_model.errors import RunError, UsageError
-from pi_model.extension import extend_checkpoint
-from pi_model.model import load_checkpoint, random_llama
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.loading import load_checkpoint, random_llama
 from pi_theory.scaling import METHODS, DynamicNTK, LinearPI, scaling_by_name
 
 IDS = torch.arange(1, 101)[None]  # beyond the tiny model's 64

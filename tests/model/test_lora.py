@@ -14,13 +14,13 @@ from torch.distributed.checkpoint import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from transformers import LlamaForCausalLM
 
-from pi_model.config import Evaluation, Lora
-from pi_model.data import Selection, Source, load_documents
+from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.extension import extend_checkpoint
-from pi_model.lora import add_adapters, merged, peft_config, with_first_adapters
-from pi_model.model import load_checkpoint
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.loading import load_checkpoint
+from pi_model.training.config import Evaluation, Lora
+from pi_model.training.lora import add_adapters, merged, peft_config, with_first_adapters
 from pi_theory.scaling import LinearPI
 from tests.model.training import run, small_config, trained, write_documents
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_model.data import Documents
+from pi_model.data.documents import Documents
+from pi_model.data.packing import Batches, Stream
 from pi_model.errors import RunError
-from pi_model.packing import Batches, Stream
 
 
 def documents(lengths: list[int]) -> Documents:

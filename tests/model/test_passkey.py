@@ -20,7 +20,7 @@ from pi_model.evaluation.passkey import (
     largest_reached,
     passkey,
 )
-from pi_model.model import random_llama
+from pi_model.models.loading import random_llama
 
 TEXT = [
     f"{TASK}\n{FILLER}\n{KEY_LINE.format(key=key)}\n{FILLER}\n{QUESTION} {key}" for key in range(10000, 99999, 7919)

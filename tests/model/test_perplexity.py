@@ -11,7 +11,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import perplexity
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
 from pi_model.evaluation.windows import sliding_windows
-from pi_model.model import random_llama
+from pi_model.models.loading import random_llama
 
 MODEL = random_llama(num_hidden_layers=1)
 DYNAMIC = random_llama(

@@ -19,17 +19,18 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils import flop_counter
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pi_model import cli, planning
-from pi_model.config import ADAPTABLE, CHECKPOINTING, Config, Corpus, Lora, override
-from pi_model.gpus import GPUS
-from pi_model.launch import script
-from pi_model.log import flops_per_token
-from pi_model.lora import add_adapters
-from pi_model.loss import CausalLoss
-from pi_model.parallel import sharded_model
-from pi_model.planning import Shape, advise, beside_paper, fewest_gpus, plan, usable_counts
-from pi_model.recipes import LLAMA, RECIPES, recipe
-from pi_model.train import adamw, optimizer_step
+from pi_model.cli import main as cli
+from pi_model.distributed.sharding import sharded_model
+from pi_model.planning import sheet as planning
+from pi_model.planning.gpus import GPUS
+from pi_model.planning.launch_scripts import script
+from pi_model.planning.sheet import Shape, advise, beside_paper, fewest_gpus, plan, usable_counts
+from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Corpus, Lora, override
+from pi_model.training.loop import adamw, optimizer_step
+from pi_model.training.lora import add_adapters
+from pi_model.training.loss import CausalLoss
+from pi_model.training.recipes import LLAMA, RECIPES, recipe
+from pi_model.training.run_log import flops_per_token
 
 A100 = GPUS["a100-80"]
 
@@ -411,7 +412,7 @@ def test_the_script_starts_the_run_that_was_planned(kind, gpus, tmp_path):
         nodes = int(words[words.index("--nnodes") + 1])
         assert words[words.index("--rdzv-endpoint") + 1] == "node7:29500"
     assert nodes * int(words[words.index("--nproc-per-node") + 1]) == gpus
-    asked = cli._parse(words[words.index("pi_model.cli") + 1 :])
+    asked = cli._parse(words[words.index("pi_model.cli.main") + 1 :])
     assert override(recipe(asked.recipe), asked.overrides) == planned.config
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_model.cli import main
-from pi_model.config import ADAPTABLE, Corpus, Lora, override
 from pi_model.errors import UsageError
-from pi_model.recipes import LLAMA, RECIPES, recipe
+from pi_model.training.config import ADAPTABLE, Corpus, Lora, override
+from pi_model.training.recipes import LLAMA, RECIPES, recipe
 from tests.model.training import write_documents
 
 
@@ -247,7 +247,7 @@ def test_torchrun_trains_on_two_processes(tiny_folder, tmp_path):
         "--standalone",
         "--nproc-per-node=2",
         "-m",
-        "pi_model.cli",
+        "pi_model.cli.main",
     ]
     command += ["finetune", "tiny_512_pi", *overrides(tiny_folder, tmp_path), "--out", str(tmp_path / "out"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -6,8 +6,15 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.errors import RunError, UsageError
-from pi_model.model import random_llama
-from pi_model.rope import Extension, check_frequencies, compose, read_extension, reset_frequencies, write_extension
+from pi_model.models.loading import random_llama
+from pi_model.models.rope_parameters import (
+    Extension,
+    check_frequencies,
+    compose,
+    read_extension,
+    reset_frequencies,
+    write_extension,
+)
 from pi_theory.scaling import METHODS, LinearPI, NoScaling, NTKAware, Yarn, attention_factor, scaling_by_name
 
 methods = st.sampled_from(sorted(METHODS.keys() - {"none"}))

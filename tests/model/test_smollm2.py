@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from pi_model.config import override
-from pi_model.data import Selection, Source, load_documents
+from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
-from pi_model.extension import extend_checkpoint
-from pi_model.log import read_log
-from pi_model.model import load_checkpoint
-from pi_model.preparation import prepare
-from pi_model.recipes import recipe
-from pi_model.train import train
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.loading import load_checkpoint
+from pi_model.training.config import override
+from pi_model.training.loop import train
+from pi_model.training.preparation import prepare
+from pi_model.training.recipes import recipe
+from pi_model.training.run_log import read_log
 from pi_theory.scaling import LinearPI, NoScaling
 
 pytestmark = [pytest.mark.slow, pytest.mark.shared_cache]

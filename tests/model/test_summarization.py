@@ -14,18 +14,19 @@ from hypothesis import strategies as st
 from tokenizers import decoders, normalizers, pre_tokenizers
 from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-from experiments import summaries
-from pi_model import cli, corpora
-from pi_model.config import Summaries, override
-from pi_model.data import Documents, Source
+from experiments.studies import smollm2_summaries as summaries
+from pi_model.cli import main as cli
+from pi_model.data import corpora
+from pi_model.data.documents import Documents, Source
+from pi_model.data.packing import Batches, PairStream
+from pi_model.data.summaries import HEAD, TAIL, SummaryPrompts, load_pairs, read_pairs
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import summarization
 from pi_model.evaluation.summarization import Sampling, draw, generate, mean_rouge, summarize
-from pi_model.loss import CausalLoss
-from pi_model.model import random_llama
-from pi_model.packing import Batches, PairStream
-from pi_model.recipes import recipe
-from pi_model.summaries import HEAD, TAIL, SummaryPrompts, load_pairs, read_pairs
+from pi_model.models.loading import random_llama
+from pi_model.training.config import Summaries, override
+from pi_model.training.loss import CausalLoss
+from pi_model.training.recipes import recipe
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
 from tests.model.test_passkey import trained as trained_tokenizer
@@ -239,7 +240,7 @@ def test_pairs_are_tokenised_once_and_anew_for_another_window(reports, monkeypat
     assert [prompt.tolist() for prompt in prompts.tokens] == [maker.prompt(row["report"]) for row in ROWS]
     shorter = load_pairs(source, "summary", SummaryPrompts(byte_tokenizer(), 150, summary_tokens=20))[0]
     assert max(map(len, shorter.tokens)) == 130
-    monkeypatch.setattr("pi_model.summaries.read_pairs", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("pi_model.data.summaries.read_pairs", lambda *_: pytest.fail("read again"))
     assert load_pairs(source, "summary", maker)[0].sha256 == prompts.sha256
 
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from pi_model.config import FREE_TO_CHANGE
-from pi_model.data import Selection, Source, load_documents
+from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.model import SHIPPED, load_checkpoint
-from pi_model.recipes import recipe
+from pi_model.models.loading import SHIPPED, load_checkpoint
+from pi_model.training.config import FREE_TO_CHANGE
+from pi_model.training.recipes import recipe
 
 FOLDER = SHIPPED["tiny-llama"]
 

@@ -16,18 +16,18 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
-from pi_model.config import Architecture, Evaluation
-from pi_model.data import Selection, Source, load_documents
+from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.data.packing import Batches, Stream
+from pi_model.distributed.sharding import process_group, sharded_model
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.inspection import Inspection
-from pi_model.loss import linear_cross_entropy
-from pi_model.model import load_checkpoint, load_tokenizer
-from pi_model.packing import Batches, Stream
-from pi_model.parallel import process_group, sharded_model
-from pi_model.preparation import prepare, weight_reader
-from pi_model.rope import read_extension
-from pi_model.train import train
+from pi_model.models.loading import load_checkpoint, load_tokenizer
+from pi_model.models.rope_parameters import read_extension
+from pi_model.training.config import Architecture, Evaluation
+from pi_model.training.loop import train
+from pi_model.training.loss import linear_cross_entropy
+from pi_model.training.midrun_evaluation import Inspection
+from pi_model.training.preparation import prepare, weight_reader
 from pi_theory.scaling import LinearPI, NoScaling
 from tests.model.training import losses, run, small_config, trained, write_documents
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from pi_model.config import Config, Corpus
-from pi_model.log import read_log
+from pi_model.training.config import Config, Corpus
+from pi_model.training.run_log import read_log
 
 # The server imports torch once; each run is a fork of it that has not used a thread yet.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pi_model.train"])
+_CONTEXT.set_forkserver_preload(["pi_model.training.loop"])
 
 WORDS = ("grass", "sky", "sun", "green", "blue", "yellow", "here", "go", "again", "there", "and", "back", "the", "is")
 
@@ -52,7 +52,7 @@ def _process(
     os.environ.update(environment)
     import torch
 
-    from pi_model import train
+    from pi_model.training import loop as train
 
     torch.set_num_threads(1)
     if not config.compile:  # torch's compiler uses parts of torch that torch deprecates

@@ -2,8 +2,8 @@
 
 import math
 
-from experiments import record
-from experiments.adaptation import adaptation
+from experiments.measurement.adaptation import adaptation
+from experiments.records import record
 
 WINDOW = 256
 WINDOWS = (64, 128, 256, 512, 1024, 2048)

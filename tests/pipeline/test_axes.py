@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments import record
+from experiments.records import record
 from figures import FIGURES
 from figures.style import shared_style
 
@@ -31,7 +31,7 @@ def outside(figure):
 def test_every_point_a_figure_draws_lies_within_its_axes(name):
     with record.reading(committed=True), shared_style():
         try:
-            figure = importlib.import_module(f"figures.{name}").draw()
+            figure = importlib.import_module(f"figures.plots.{name}").draw()
         except record.NoRecord as missing:
             pytest.skip(str(missing))
         figure.canvas.draw()

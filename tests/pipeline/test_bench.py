@@ -11,24 +11,22 @@ from itertools import count
 import pytest
 import torch
 
-from experiments import (
-    bench,
-    bench_cold,
-    bench_gpu,
-    bench_growth,
-    bench_passkey,
-    bench_perplexity,
-    bench_startup,
-    bench_theory,
-    bench_training,
-    record,
-)
-from experiments.timing import FASTER, LEANER, Different, faster, leaner, measured, peak_gib, race
-from experiments.verify import verify
-from figures import speed
-from pi_model.config import Architecture
+from experiments.bench import __main__ as bench
+from experiments.bench import cold as bench_cold
+from experiments.bench import gpu as bench_gpu
+from experiments.bench import growth as bench_growth
+from experiments.bench import passkey as bench_passkey
+from experiments.bench import perplexity as bench_perplexity
+from experiments.bench import startup as bench_startup
+from experiments.bench import theory as bench_theory
+from experiments.bench import training as bench_training
+from experiments.bench.timing import FASTER, LEANER, Different, faster, leaner, measured, peak_gib, race
+from experiments.records import record
+from experiments.runner.verify import verify
+from figures.tables import speed
 from pi_model.errors import RunError
-from pi_model.model import random_llama
+from pi_model.models.loading import random_llama
+from pi_model.training.config import Architecture
 
 SHAPE = Architecture(vocabulary=64, hidden=32, intermediate=64, layers=2, heads=4, kv_heads=2)
 
@@ -293,7 +291,7 @@ def test_waiting_is_measured_for_every_command(monkeypatch):
         "pi-theory --help",
         "pi-theory COMMAND --help, the slowest of 5",
     ]
-    assert {"extend", "plan", "gguf"} <= set(bench_startup.commands("pi_model.cli"))
+    assert {"extend", "plan", "gguf"} <= set(bench_startup.commands("pi_model.cli.main"))
 
 
 def test_growth_is_the_exponent_of_a_power():
@@ -355,7 +353,7 @@ def test_a_gpu_is_needed_and_asked_for_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["bench_gpu"])
     assert bench_gpu.main() == 1
-    assert capsys.readouterr().err == "python -m experiments.bench_gpu: needs a CUDA GPU, and there is none here\n"
+    assert capsys.readouterr().err == "python -m experiments.bench.gpu: needs a CUDA GPU, and there is none here\n"
 
 
 def test_what_a_gpu_would_measure_runs_once_and_goes_on_where_it_stopped(settings, monkeypatch):

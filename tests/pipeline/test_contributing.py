@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from experiments.record import ROOT
+from experiments.records.record import ROOT
 
 RECIPES = re.split(r"^## ", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)[1:]
 

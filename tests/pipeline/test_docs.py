@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments.record import ROOT
+from experiments.records.record import ROOT
 
 # Whatever reads a command line besides pi-theory and pi-model, which test_cli.py and test_commands.py hold.
 PROGRAMS = {

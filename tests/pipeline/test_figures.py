@@ -3,8 +3,9 @@ import sys
 
 import pytest
 
-from experiments import STUDIES, record, study
-from experiments.study import load
+from experiments import STUDIES
+from experiments.records import record, study
+from experiments.records.study import load
 from figures import FIGURES
 from figures.__main__ import save
 

@@ -11,9 +11,11 @@ from dataclasses import replace
 
 import pytest
 
-from experiments import gpu, record, tiny_candidate, tiny_pretrain
-from experiments.gpu import DONE, TO_DO, Job
-from experiments.study import load
+from experiments.records import record
+from experiments.records.study import load
+from experiments.runner import gpu_queue as gpu
+from experiments.runner.gpu_queue import DONE, TO_DO, Job
+from experiments.studies import tiny_candidate, tiny_pretrain
 from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
@@ -102,7 +104,8 @@ def test_what_is_not_finished_goes_on_when_all_have_had_their_share(job, place):
 def test_the_runner_takes_its_job_along_when_it_is_terminated(place):
     driver = f"""
 import pathlib, signal, sys
-from experiments import gpu, record
+from experiments.runner import gpu_queue as gpu
+from experiments.records import record
 signal.signal(signal.SIGTERM, gpu._stop)
 job = "import os, pathlib, time; pathlib.Path({str(place / "pid")!r}).write_text(str(os.getpid())); time.sleep(600)"
 path = record.path_of("x", live=True)
@@ -158,7 +161,7 @@ def test_a_job_is_done_when_its_record_is_current_and_whole(place):
     assert states()["tiny_candidate"].startswith("there is no candidate")
     breaking_model(tiny_pretrain.CANDIDATE)
     assert states()["tiny_candidate"] == TO_DO
-    parts = {"bench_gpu": {"code_sha256": gpu.record.digest(gpu.code.sources("experiments.bench_gpu"))}}
+    parts = {"bench_gpu": {"code_sha256": gpu.record.digest(gpu.code.sources("experiments.bench.gpu"))}}
     for not_measured, expected in (["B"], TO_DO), ([], DONE):
         parts["bench_gpu"]["not_measured"] = not_measured
         synthetic.write("bench_gpu", {"parts": parts}, live=False)
@@ -180,7 +183,8 @@ def test_a_pretraining_that_is_killed_is_gone_on_with_at_the_next_start(place, t
     driver = f"""
 import os, pathlib, signal
 from dataclasses import replace
-from experiments import record, tiny_pretrain as study
+from experiments.records import record
+from experiments.studies import tiny_pretrain as study
 record.RESULTS = pathlib.Path({str(place / "results")!r})
 study.CANDIDATE = pathlib.Path({str(tiny_pretrain.CANDIDATE)!r})
 study.STUDY = replace(study.STUDY, inputs=dict, profiles={{"gpu": {settings!r}}})
@@ -224,7 +228,7 @@ def test_without_a_candidate_or_when_its_time_is_over_its_study_says_so_in_a_lin
     assert capsys.readouterr().err.count("\n") == 1
     driver = """
 import time
-from experiments import tiny_candidate
+from experiments.studies import tiny_candidate
 tiny_candidate.study = lambda: time.sleep(600)
 tiny_candidate.main()
 """

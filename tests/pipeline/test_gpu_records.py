@@ -7,12 +7,13 @@ import re
 import pytest
 
 from experiments import __main__ as main
-from experiments import record
-from experiments.study import load
-from figures import AWAITED, runs
+from experiments.records import record
+from experiments.records.study import load
+from figures import AWAITED
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
-from figures.reproduction import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.experiments import EXPERIMENTS
 from tests.pipeline import synthetic
 
 

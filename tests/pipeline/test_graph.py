@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import graph
-from experiments.graph import Step, run_steps
+from experiments.runner import scheduler as graph
+from experiments.runner.scheduler import Step, run_steps
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ one.wait()
 import sys
 from functools import partial
 from pathlib import Path
-from experiments import graph
+from experiments.runner import scheduler as graph
 graph.LOGS, graph.DURATIONS = Path({str(build / "logs")!r}), Path({str(build / "durations.json")!r})
 graph.run_steps([graph.Step("long", [sys.executable, "-c", {child!r}], 60)])
 """

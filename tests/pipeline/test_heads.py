@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from experiments import record, study
-from experiments.head_positions import Jump, loss_jump, treated
-from experiments.heads import Bounds, draw_coefficients, queries_and_keys
-from experiments.study import load
-from experiments.tiny_heads_tuned import compare
+from experiments.measurement.head_ablation import Jump, loss_jump, treated
+from experiments.measurement.head_scores import Bounds, draw_coefficients, queries_and_keys
+from experiments.records import record, study
+from experiments.records.study import load
+from experiments.studies.tiny_heads_tuned import compare
 from figures.__main__ import save
 from pi_model.errors import UsageError
-from pi_model.extension import extend_checkpoint
-from pi_model.model import random_llama
-from pi_model.rope import compose, read_extension, write_extension
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.loading import random_llama
+from pi_model.models.rope_parameters import compose, read_extension, write_extension
 from pi_theory.extrapolation import eq8_difference_witness
 from pi_theory.interpolation import interpolation_error, published_bound, published_margin, sharp_witness
 from pi_theory.rope import coefficients, frequencies, score

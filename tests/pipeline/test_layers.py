@@ -4,14 +4,14 @@ import ast
 
 import pytest
 
-from experiments.record import ROOT
+from experiments.records.record import ROOT
 
 ALLOWED = {
-    "paper": {"paper", "experiments.record"},
+    "paper": {"paper", "experiments.records.record"},
     "pi_theory": {"pi_theory"},
-    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.domain"},
+    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
-    "figures": {"figures", "experiments.record", "experiments.code"},
+    "figures": {"figures", "experiments.records.record", "experiments.records.source_hashes"},
 }
 FORBIDDEN = {"pi_theory": {"torch", "transformers", "matplotlib"}, "figures": {"torch", "transformers"}}
 
@@ -21,7 +21,7 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from experiments import record` imports experiments.record
+            # `from experiments import record` imports experiments.records.record
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inside if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()}
             yield from modules or {node.module}

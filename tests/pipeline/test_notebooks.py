@@ -11,8 +11,8 @@ from ipywidgets import IntSlider
 from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
-from experiments.record import ROOT
-from figures import controls
+from experiments.records.record import ROOT
+from figures.notebook import sliders as controls
 
 FOLDER = ROOT / "experiments" / "notebooks"
 PICTURES = {"bounds": 3, "heads": 1, "extend": 1}

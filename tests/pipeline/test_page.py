@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import record, tiny_tables
+from experiments.records import record
+from experiments.studies import tiny_tables
 from figures import FIGURES
 from figures import __main__ as figures
 from figures.__main__ import drawn, write_page
-from figures.page import Shown
-from figures.reproduction import EXPERIMENTS
+from figures.html_page import Shown
+from figures.verdicts.experiments import EXPERIMENTS
 from tests.pipeline import synthetic
 
 CLAIM = {
@@ -32,7 +33,9 @@ def folder(tmp_path, monkeypatch):
     synthetic.write("claims", {"claims": [CLAIM]})
     config = {"head_dim": 8, "window": 4, "factor": 2.0, "feature": 1}
     curves = {"positions": list(range(9)), "extrapolated": [0.5] * 9, "interpolated": [0.5] * 9}
-    synthetic.write("positions", curves, live=False, config=config, code={"experiments.positions": "of another day"})
+    synthetic.write(
+        "positions", curves, live=False, config=config, code={"experiments.studies.positions": "of another day"}
+    )
     return tmp_path
 
 
@@ -96,7 +99,7 @@ def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scroll
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_what_a_figure_says_it_illustrates_is_there(name):
-    script = importlib.import_module(f"figures.{name}")
+    script = importlib.import_module(f"figures.plots.{name}")
     assert set(getattr(script, "EXPERIMENTS", ())) <= EXPERIMENTS.keys()
     claims = {claim["id"] for claim in record.read("claims")["metrics"]["claims"]}
     assert set(getattr(script, "CLAIMS", ())) <= claims
@@ -178,7 +181,8 @@ def refuse(*_, **__):
     raise AssertionError("a connection was asked for")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from pathlib import Path
-from experiments import record, tiny_tables
+from experiments.records import record
+from experiments.studies import tiny_tables
 record.RESULTS = Path({str(folder / "results")!r})
 from figures import __main__ as figures
 folder = Path({str(folder)!r})

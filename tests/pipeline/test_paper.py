@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 import experiments
 import pi_theory.claims  # noqa: F401  fills the registry
-from experiments import record
-from experiments.record import RecordError
-from experiments.study import load
-from figures.paper_tables import TABLES
+from experiments.records import record
+from experiments.records.record import RecordError
+from experiments.records.study import load
+from figures.tables.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
-from pi_theory.bound import REGISTRY
+from pi_theory.verdicts import REGISTRY
 
 TEXT = (FOLDER / "main.tex").read_text()
 
@@ -196,8 +196,8 @@ def test_an_undefined_macro_an_unused_one_and_a_figure_without_its_script_are_fo
     assert r"\NoSuchNumber" in undefined
     (unused,) = lint.faults(TEXT.replace(r"\SharpMidpoint", r"\TaylorMidpoint"))
     assert r"\SharpMidpoint" in unused
-    (scriptless,) = lint.faults(TEXT.replace(r"\script{figures/amplification.py}", ""))
-    assert "figures/amplification.py" in scriptless
+    (scriptless,) = lint.faults(TEXT.replace(r"\script{figures/plots/amplification.py}", ""))
+    assert "figures/plots/amplification.py" in scriptless
 
 
 def test_macro_names_are_letters_and_unique():

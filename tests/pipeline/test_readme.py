@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 
-from experiments.record import ROOT
+from experiments.records.record import ROOT
 
 # What is run in place of a command's words where as written it would take minutes. A command that is not here fails.
 SHORTER: dict[str, dict[str, str]] = {

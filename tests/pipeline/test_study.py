@@ -5,9 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import STUDIES, code, record
+from experiments import STUDIES
 from experiments import __main__ as main
-from experiments.study import Study, load
+from experiments.records import record
+from experiments.records import source_hashes as code
+from experiments.records.study import Study, load
 from pi_model.errors import UsageError
 
 

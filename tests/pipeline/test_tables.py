@@ -3,12 +3,14 @@ import re
 
 import pytest
 
-from experiments import record
-from figures import paper_tables, readme_table, runs, speed
+from experiments.records import record
+from figures import readme as readme_table
 from figures.__main__ import drawn, tabulate
-from figures.paper_tables import TABLES
-from figures.reproduction import EXPERIMENTS, Check, Experiment
-from figures.table import Block, Table
+from figures.tables import paper_tables, speed
+from figures.tables.paper_tables import TABLES
+from figures.tables.table import Block, Table
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.experiments import EXPERIMENTS, Check, Experiment
 from tests.pipeline import synthetic
 
 TABLE = Table("a & b", "100 % of a_b, x > y | z.", (Block("ours", ("k", "1 L"), (("PI ×4", "7.1 ± 0.1"),)),))

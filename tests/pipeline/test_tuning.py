@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables, tuning
-from experiments.adaptation import adaptation
+from experiments.measurement import fine_tuning as tuning
+from experiments.measurement.adaptation import adaptation
+from experiments.studies import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables
 from pi_model.errors import RunError
-from pi_model.model import load_checkpoint
+from pi_model.models.loading import load_checkpoint
 from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 

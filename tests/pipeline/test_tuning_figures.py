@@ -6,7 +6,8 @@ import math
 import matplotlib.pyplot as plt
 import pytest
 
-from experiments import record, tiny_sweep, tiny_tables
+from experiments.records import record
+from experiments.studies import tiny_sweep, tiny_tables
 from figures.__main__ import save
 from figures.style import shared_style
 from tests.pipeline.test_axes import outside
@@ -72,7 +73,7 @@ def test_a_figure_of_fine_tuning_is_drawn_from_its_record(name, tmp_path):
 @pytest.mark.parametrize("name", ["tiny_windows", "tiny_steps", "tiny_kmax"])
 def test_no_factor_rate_or_seed_of_a_figure_of_fine_tuning_is_cut_off(name):
     with shared_style():
-        figure = importlib.import_module(f"figures.{name}").draw()
+        figure = importlib.import_module(f"figures.plots.{name}").draw()
         figure.canvas.draw()
     assert list(outside(figure)) == []
     plt.close(figure)
@@ -81,7 +82,7 @@ def test_no_factor_rate_or_seed_of_a_figure_of_fine_tuning_is_cut_off(name):
 @pytest.mark.usefixtures("results")
 def test_a_row_a_factor_says_how_many_seeds_it_has():
     with shared_style():
-        figure = importlib.import_module("figures.tiny_steps").draw()
+        figure = importlib.import_module("figures.plots.tiny_steps").draw()
     said = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
     seeds = [count for _, count in sorted((int(f), n) for f, n in tiny_sweep.STUDY.config["seeds_by_factor"].items())]
     assert [label.splitlines()[-1] for label in said] == [f"{n} seed{'s' * (n > 1)}" for n in seeds]

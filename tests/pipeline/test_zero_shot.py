@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import smollm2_passkey, smollm2_perplexity
+from experiments.studies import smollm2_passkey, smollm2_perplexity
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
 

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from pi_model.evaluation.wording import FILLER, KEY_LINE, QUESTION, TASK
+from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 
 WINDOW, VOCABULARY, HIDDEN, HEAD_DIM, PAIR = 256, 400, 64, 32, 7
 SHARPNESS, COPYING = 25.0, 8.0

@@ -1,9 +1,9 @@
 import pytest
 
 import pi_theory.claims  # noqa: F401  fills the registry
-from figures.readme_table import README, row
-from pi_theory.bound import REGISTRY, Bound, Certificate, Evidence, Verdict, claim, holds, refuted, undecided
-from pi_theory.symbolic import Proof, taylor
+from figures.readme import README, row
+from pi_theory.proofs import Proof, taylor
+from pi_theory.verdicts import REGISTRY, Bound, Certificate, Evidence, Verdict, claim, holds, refuted, undecided
 
 EXPECTED = {
     "chen2023.thm2_1": Verdict.REFUTED,

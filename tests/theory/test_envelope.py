@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from pi_theory.envelope import envelope, first_below, integer_scan, minimum
+from pi_theory.certified.balls import B_ball, exact, interval_ball, phase_table
+from pi_theory.certified.envelope import envelope, first_below, integer_scan, minimum
 from pi_theory.extrapolation import B
-from pi_theory.intervals import B_ball, exact, interval_ball, phase_table
 from tests.theory import strategies as some
 
 LLAMA = {"head_dim": 128, "base": 10_000}

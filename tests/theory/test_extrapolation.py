@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pi_theory.certified.balls import B_ball
 from pi_theory.extrapolation import (
     B,
     B_on_grid,
@@ -11,7 +12,6 @@ from pi_theory.extrapolation import (
     eq8_difference_witness,
     trivial_bound,
 )
-from pi_theory.intervals import B_ball
 from pi_theory.rope import frequencies, partial_sums, score
 from tests.theory import strategies as some
 

@@ -5,6 +5,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pi_theory.certified.balls import (
+    certify_smallest_valid_head_dim,
+    published_interpolation_ball,
+    published_margin_ball,
+    sharp_interpolation_ball,
+    taylor_interpolation_ball,
+)
 from pi_theory.interpolation import (
     interpolation_error,
     linear_interpolant,
@@ -15,13 +22,6 @@ from pi_theory.interpolation import (
     smallest_valid_head_dim,
     taylor_bound,
     taylor_margin,
-)
-from pi_theory.intervals import (
-    certify_smallest_valid_head_dim,
-    published_interpolation_ball,
-    published_margin_ball,
-    sharp_interpolation_ball,
-    taylor_interpolation_ball,
 )
 from pi_theory.rope import frequencies, score
 from tests.theory import strategies as some

@@ -1,0 +1,51 @@
+"""`make figures` in a fresh clone with empty caches, from nothing to every figure, and again when nothing has changed.
+
+Not among the parts that run by themselves: it installs all packages from the registry, as a new user's machine does.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from experiments.bench.timing import Row, measured
+from experiments.records.record import ROOT
+
+COLD_AIM, WARM_AIM = 15 * 60, 60
+WARM_RUNS = 3
+
+
+def rows() -> Iterator[Row]:
+    with TemporaryDirectory() as temporary:
+        clone, cache = Path(temporary) / "clone", Path(temporary) / "cache"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        install = made(clone, cache, ".venv/installed")
+        cold = install + made(clone, cache, "figures")
+        yield measured("make figures in a fresh clone", "s", [cold], aim=COLD_AIM, install_seconds=install)
+        warm = [made(clone, cache, "figures") for _ in range(WARM_RUNS)]
+        yield measured("make figures, nothing changed", "s", warm, aim=WARM_AIM)
+
+
+def made(clone: Path, cache: Path, target: str) -> float:
+    """Seconds that a make target takes.
+
+    Raises:
+        RuntimeError: it failed, with its last words.
+    """
+    without = ("PI_MODEL_CACHE", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    start = time.perf_counter()
+    done = subprocess.run(
+        ["make", f"PYTHON={sys.executable}", target],
+        cwd=clone,
+        env=environment | {"XDG_CACHE_HOME": str(cache)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"make {target} failed in a fresh clone: {' '.join(done.stderr.strip().splitlines()[-3:])}")
+    return time.perf_counter() - start

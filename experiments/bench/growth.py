@@ -1,0 +1,67 @@
+"""How each main computation grows with its size: the exponent of the power of the size that fits its time best."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from experiments.bench.perplexity import model_and_document, ours, sweep
+from experiments.bench.timing import Call, Row, measured, race
+from pi_theory.amplification import FiniteWindow
+from pi_theory.certified.envelope import minimum
+from pi_theory.extrapolation import B_on_grid
+from pi_theory.scaling import LinearPI
+
+REPEATS = 3
+AT_LEAST = 0.05  # seconds a turn
+MODEL = "tiny-llama"
+DOCUMENT, STRIDE = 8192, 256  # tokens
+
+
+def grid(count: int) -> Call:
+    return lambda: [float(B_on_grid(count, head_dim=128, base=10_000)[-1])]
+
+
+def certified_minimum(upto: int) -> Call:
+    return lambda: [minimum(0, upto, head_dim=128, base=10_000).value.lower]
+
+
+def program(window: int) -> Call:
+    def call() -> list[float]:
+        fresh = FiniteWindow(head_dim=64, base=10_000, window=window, scaling=LinearPI(2.0))
+        return [fresh.worst_case(window // 2 + 1, 1.0).upper_bound]
+
+    return call
+
+
+def sliding(window: int) -> Call:
+    return partial(ours, *model_and_document(MODEL, DOCUMENT), window, STRIDE)
+
+
+def truncated(tokens: int) -> Call:
+    return partial(sweep, *model_and_document(MODEL, tokens), [tokens // 4, tokens // 2, tokens])
+
+
+# what, what makes the call for a size, its sizes, and what they count
+GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
+    ("B(s) on a grid", grid, (65_536, 262_144, 1_048_576), "positions"),
+    ("certified minimum of B/d", certified_minimum, (4_096, 32_768, 262_144), "length of the interval"),
+    ("finite-window program, one position", program, (128, 256, 512), "trained positions"),
+    (f"sliding perplexity, {MODEL}, {DOCUMENT} tokens, stride {STRIDE}", sliding, (512, 1024, 2048), "window"),
+    (f"truncated sweep, {MODEL}", truncated, (2048, 4096, 8192), "tokens"),
+]
+
+
+def exponent(sizes: tuple[int, ...], seconds: list[float]) -> float:
+    """Slope of log time against log size, by least squares."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def rows() -> Iterator[Row]:
+    for what, made, sizes, of in GROWTHS:
+        calls = {str(size): made(size) for size in sizes}
+        seconds = race(calls, repeats=REPEATS, relative=None, at_least=AT_LEAST)
+        exponents = [exponent(sizes, list(turn)) for turn in zip(*seconds.values(), strict=True)]
+        each = [statistics.median(turns) for turns in seconds.values()]
+        yield measured(what, f"power of the {of}", exponents, sizes=list(sizes), each_seconds=each)

@@ -1,0 +1,92 @@
+"""Perplexity: ours beside the strided loop of transformers' documentation, and the truncated sweep beside its cuts."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from transformers import LlamaForCausalLM
+
+from experiments.bench.timing import Row, faster, leaner, peak_gib, race
+from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.models.loading import load_checkpoint
+
+LOOP = "the strided loop of transformers' documentation"
+CUTS = "one pass a cut, as in that loop"
+# model, tokens, window, stride, turns, and whether the rows before have warmed a slow model up
+SLIDING = [
+    ("tiny-llama", 8192, 256, 64, 5, False),
+    ("tiny-llama", 8192, 512, 256, 5, False),
+    ("tiny-llama", 8192, 2048, 512, 5, False),
+    ("smollm2-135m", 2560, 2048, 512, 2, False),
+    ("smollm2-135m", 5120, 4096, 1024, 2, True),
+    ("smollm2-135m", 8192, 8192, 1024, 2, True),
+]
+# model, windows, turns
+TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (512, 1024, 2048), 2)]
+LEANER_AIM = 0.5
+
+
+def model_and_document(name: str, tokens: int) -> tuple[LlamaForCausalLM, np.ndarray]:
+    """A checkpoint and a book's first tokens."""
+    checkpoint = load_checkpoint(name)
+    documents = load_documents(Source("books"), checkpoint.tokenizer, Selection(tokens, tokens, samples=1))
+    return checkpoint.model, documents.tokens[0]
+
+
+def ours(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
+    return [sliding_perplexity(model, [ids], windows=[window], stride=stride)[0].loss_nats]
+
+
+def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
+    """One window at a time, whole logits, the model's own masked loss, as their page on perplexity shows."""
+    ids_1T = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
+    total, count, scored = 0.0, 0, 0
+    for start in range(0, ids_1T.shape[1], stride):
+        end = min(start + window, ids_1T.shape[1])
+        inputs = ids_1T[:, start:end]
+        labels = inputs.clone()
+        labels[:, : scored - end] = -100
+        with torch.no_grad():
+            loss = model(inputs, labels=labels).loss
+        tokens = int((labels[:, 1:] != -100).sum())
+        total, count, scored = total + float(loss) * tokens, count + tokens, end
+        if end == ids_1T.shape[1]:
+            break
+    return [total / count]
+
+
+def sweep(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+    return [result.loss_nats for result in truncated_perplexity(model, [ids], windows=windows)]
+
+
+def cuts(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+    """Each cut as one window of the loop."""
+    return [loss for window in windows for loss in theirs(model, ids[:window], window, window)]
+
+
+def once(who: str, name: str, tokens: int, window: int, stride: int) -> None:
+    """One run by "ours" or "theirs", for its memory."""
+    case = (*model_and_document(name, tokens), window, stride)
+    ours(*case) if who == "ours" else theirs(*case)
+
+
+def rows() -> Iterator[Row]:
+    for name, tokens, window, stride, turns, warm in SLIDING:
+        case = (*model_and_document(name, tokens), window, stride)
+        what = f"perplexity, {name}, window {window}, stride {stride}"
+        ways = {"ours": partial(ours, *case), "theirs": partial(theirs, *case)}
+        found = race(ways, repeats=turns, warm=warm)
+        yield faster(what, LOOP, found, aim=1, tokens=tokens)
+        # One window is enough: the peak is the same.
+        peaks = [
+            [peak_gib("experiments.bench.perplexity", "once", who, name, window, window, stride)]
+            for who in ("ours", "theirs")
+        ]
+        yield leaner(what, LOOP, *peaks, aim=LEANER_AIM)
+    for name, windows, turns in TRUNCATED:
+        model, ids = model_and_document(name, max(windows))
+        ways = {"ours": partial(sweep, model, ids, windows), "theirs": partial(cuts, model, ids, windows)}
+        found = race(ways, repeats=turns)
+        yield faster(f"perplexity, {name}, truncated to {', '.join(map(str, windows))}", CUTS, found, aim=1)

@@ -1,0 +1,205 @@
+"""Ours beside theirs, turn by turn in one run: warmed up apart, and never without the same answer."""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from experiments.records.record import ROOT
+
+Call = Callable[[], Sequence[float]]
+
+FASTER = "times as fast"
+LEANER = "of its peak memory"
+
+
+class Different(Exception):
+    """Two ways to one answer did not give it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A measured value, and what it should be.
+
+    Attributes:
+        what: ours; with `beside` and `unit` it names the row in its part.
+        beside: what it is held against, "" for nothing.
+        unit: of the value: `FASTER` and `LEANER` are ratios to `beside`.
+        value: the median.
+        lowest, highest: over n measurements.
+        n: how many.
+        aim: what the value should reach, or not exceed; None where nothing was aimed for.
+        more: whether more is better.
+        detail: what the value comes from, units in the names.
+    """
+
+    what: str
+    beside: str = ""
+    unit: str
+    value: float
+    lowest: float
+    highest: float
+    n: int
+    aim: float | None = None
+    more: bool = False
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+def race(
+    ways: Mapping[str, Call],
+    *,
+    repeats: int,
+    relative: float | None = 1e-4,
+    at_least: float = 0.2,
+    warm: bool = False,
+) -> dict[str, list[float]]:
+    """Seconds of one call, by way: `repeats` turns of each, every other turn in the opposite order.
+
+    Args:
+        ways: to the same numbers.
+        repeats: turns, after one that is not counted.
+        warm: the ways have run before, at another size, and are slow: every turn counts, and is one call.
+        relative: how far answers may lie apart; None where they are not the same thing.
+        at_least: calls are repeated within a turn until one takes so many seconds; 0 for calls that change something,
+            as training steps do.
+
+    Raises:
+        Different: the numbers of some turn lie further apart.
+    """
+    calls = dict.fromkeys(ways, 1)
+    answers: dict[str, list[float]] = {}
+    for name, way in ways.items() if not warm else ():
+        seconds, answers[name] = _timed(way, 1)
+        if seconds < 10 * at_least:  # the first call may have imported something
+            seconds, answers[name] = _timed(way, 1)
+        calls[name] = math.ceil(max(1, at_least / seconds))
+    same(answers, relative)
+    turns: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(repeats):
+        for name in list(ways)[:: 1 if turn % 2 else -1]:
+            seconds, answers[name] = _timed(ways[name], calls[name])
+            turns[name].append(seconds)
+        same(answers, relative)
+    return turns
+
+
+def _timed(call: Call, times: int) -> tuple[float, list[float]]:
+    """Seconds of one call, and its answer."""
+    start = time.perf_counter()
+    for _ in range(times):
+        answer = call()
+    return (time.perf_counter() - start) / times, list(answer)
+
+
+def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) -> None:
+    """Raises Different unless all gave the first one's numbers; None asks for nothing."""
+    if relative is None or not answers:
+        return
+    (first, wanted), *others = answers.items()
+    for name, found in others:
+        if len(found) != len(wanted) or not all(map(partial(math.isclose, rel_tol=relative), found, wanted)):
+            raise Different(f"{first} and {name} do not give the same numbers: {wanted[:5]} and {found[:5]}")
+
+
+def faster(
+    what: str, beside: str, seconds: Mapping[str, Sequence[float]], *, aim: float | None = None, **detail: Any
+) -> Row:
+    """How many times as fast as theirs, turn by turn.
+
+    Args:
+        seconds: of "ours" and "theirs", from `race`.
+        aim: at least so many times.
+    """
+    medians: dict[str, Any] = {f"{who}_seconds": statistics.median(seconds[who]) for who in ("ours", "theirs")}
+    ratios = [other / own for own, other in zip(seconds["ours"], seconds["theirs"], strict=True)]
+    return measured(what, FASTER, ratios, beside=beside, aim=aim, more=True, **medians, **detail)
+
+
+def leaner(
+    what: str, beside: str, ours: Sequence[float], theirs: Sequence[float], *, aim: float | None = None, **detail: Any
+) -> Row:
+    """What share of their peak memory, process by process.
+
+    Args:
+        ours, theirs: GiB, of `peak_gib`.
+        aim: at most this share.
+    """
+    peaks: dict[str, Any] = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
+    shares = [own / other for own, other in zip(ours, theirs, strict=True)]
+    return measured(what, LEANER, shares, beside=beside, aim=aim, **peaks, **detail)
+
+
+def measured(
+    what: str,
+    unit: str,
+    values: Sequence[float],
+    *,
+    beside: str = "",
+    aim: float | None = None,
+    more: bool = False,
+    **detail: Any,
+) -> Row:
+    """The median of values with their range."""
+    return Row(
+        what=what,
+        beside=beside,
+        unit=unit,
+        value=statistics.median(values),
+        lowest=min(values),
+        highest=max(values),
+        n=len(values),
+        aim=aim,
+        more=more,
+        detail=detail,
+    )
+
+
+def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
+    """Wall seconds of a whole process, after one run that is not counted.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:]
+
+
+def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
+    """What ``module.function(*arguments)`` gives in a new process, as JSON, and that process's largest resident size.
+
+    Returns:
+        The value, and GiB with everything included.
+
+    Raises:
+        RuntimeError: it failed; with its last words.
+    """
+    program = (
+        "import sys, json, importlib\n"
+        "module, function, arguments = json.loads(sys.argv[1])\n"
+        "value = getattr(importlib.import_module(module), function)(*arguments)\n"
+        "from experiments.records.record import peak_memory_gib\n"
+        "print()\n"
+        "print(json.dumps([value, peak_memory_gib()]))"
+    )
+    told = json.dumps([module, function, arguments])
+    done = subprocess.run([sys.executable, "-c", program, told], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        why = done.stderr.strip().splitlines()[-1:] or [f"exit {done.returncode}"]  # negative: killed, as for memory
+        raise RuntimeError(f"{module}.{function}{arguments} failed: {why[0]}")
+    value, peak = json.loads(done.stdout.splitlines()[-1])
+    return value, peak
+
+
+def peak_gib(module: str, function: str, *arguments: object) -> float:
+    """The largest resident size alone, of `alone`."""
+    return alone(module, function, *arguments)[1]

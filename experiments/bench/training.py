@@ -1,0 +1,173 @@
+"""Optimiser steps of SmolLM2: ours beside Hugging Face Trainer's, from the same weights on the same windows.
+
+Both in float32, with AdamW, clipping and one window a step; every loss is held against the other's. A turn is a process
+of its own, which gives the time of its steps after the first, and its peak memory: the second step is the first whose
+forward pass finds the optimiser's state there.
+"""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from experiments.bench.timing import Row, alone, faster, leaner, same
+from pi_model.distributed.sharding import process_group, sharded_model
+from pi_model.training.config import Config, Corpus
+from pi_model.training.loop import adamw, optimizer_step
+from pi_model.training.preparation import prepare, weight_reader
+
+CONFIG = Config(
+    model="smollm2-135m",
+    window_tokens=8192,
+    sequence_tokens=2048,
+    data=(Corpus(name="books", split="test"),),
+    steps=2,
+    global_batch=1,
+    peak_lr=2e-5,
+    warmup_steps=0,
+)
+TRAINER = "Hugging Face Trainer"
+# window -> turns, steps of each with the first that is not counted, and ours' activation checkpointing
+CASES = {1024: (2, 3, ("none",)), 2048: (2, 2, ("none", "selective", "full")), 4096: (2, 2, ("none",))}
+# of speed, at least so many times as fast, and of memory, at most such a share; as fast at 0.8 of the memory is
+# asked of selective checkpointing, 1.35 times the time at 0.6 of full
+FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
+LEANER_AIMS = {"none": None, "selective": 0.8, "full": 0.6}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained: ``config`` has optimiser, precision, device and checkpointing, the rest is given."""
+
+    config: Config
+    architecture: LlamaConfig
+    read: Callable[[str], Tensor]  # a weight by its name
+    windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
+
+
+def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> Job:
+    config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
+    start = prepare(config, Path())
+    windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
+    return Job(config, start.hf_config(), weight_reader(config, start), windows)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What each step took, and its loss."""
+
+    seconds: list[float]
+    losses: list[float]
+
+
+def ours(job: Job) -> Steps:
+    config, done = job.config, Steps([], [])
+    with process_group(config.device) as device:
+        model = sharded_model(
+            job.architecture,
+            job.read,
+            device,
+            dtype=config.dtype,
+            activation_checkpointing=config.activation_checkpointing,
+        )
+        optimizer = adamw(model, config)
+        for window in job.windows:
+            start = time.perf_counter()
+            loss, _ = optimizer_step(model, optimizer, window.to(device), 1, config.peak_lr, config.clip_norm)
+            _wait(config.device)
+            done.seconds.append(time.perf_counter() - start)
+            done.losses.append(loss)
+    return done
+
+
+class _Clock(TrainerCallback):
+    """When each step began, and the last one had ended: between lies all that Trainer does around a step."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.times: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        _wait(self.device)
+        self.times.append(time.perf_counter())
+
+    on_train_end = on_step_begin
+
+
+def theirs(job: Job) -> Steps:
+    config = job.config
+    clock = _Clock(config.device)
+    model = LlamaForCausalLM._from_config(job.architecture, attn_implementation="sdpa", dtype=torch.float32)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(job.read(name))
+    if config.activation_checkpointing != "none":
+        # The name it has in newer transformers, and in older ones.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    # labels are what Trainer counts items by; shift_labels are the targets, one for every input token.
+    items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for (row,) in job.windows]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=1,
+            max_steps=len(job.windows),
+            learning_rate=config.peak_lr,
+            lr_scheduler_type="constant",
+            adam_beta1=config.beta1,
+            adam_beta2=config.beta2,
+            adam_epsilon=config.eps,
+            max_grad_norm=config.clip_norm or 0.0,
+            bf16=config.dtype == "bfloat16",
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            use_cpu=config.device == "cpu",
+            disable_tqdm=True,
+            train_sampling_strategy="sequential",
+            remove_unused_columns=False,
+        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=items, callbacks=[clock])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return Steps([end - start for start, end in itertools.pairwise(clock.times)], losses)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
+    """The steps of "theirs" or of ours with an activation checkpointing."""
+    way = "none" if who == "theirs" else who
+    job = smollm2(tokens, steps, way)
+    return asdict(theirs(job) if who == "theirs" else ours(job))
+
+
+def rows() -> Iterator[Row]:
+    for tokens, (turns, steps, ways) in CASES.items():
+        who = ["theirs", *ways]
+        seconds: dict[str, list[float]] = {name: [] for name in who}
+        peaks: dict[str, list[float]] = {name: [] for name in who}
+        for number in range(turns):
+            losses = {}
+            for name in who[:: -1 if number % 2 else 1]:
+                done, peak = alone("experiments.bench.training", "turn", name, tokens, steps)
+                seconds[name] += done["seconds"][1:]
+                peaks[name].append(peak)
+                losses[name] = done["losses"]
+            same(losses)
+        for way in ways:
+            what = f"training step, {CONFIG.model}, {tokens} tokens"
+            what += "" if way == "none" else f", {way} activation checkpointing"
+            yield faster(what, TRAINER, {"ours": seconds[way], "theirs": seconds["theirs"]}, aim=FASTER_AIMS[way])
+            yield leaner(what, TRAINER, peaks[way], peaks["theirs"], aim=LEANER_AIMS[way])

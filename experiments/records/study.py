@@ -1,0 +1,160 @@
+"""A study: a config, a function from the config to metrics, and the record that results.
+
+A study is redone exactly when its config, its code or its inputs changed; all are compared by hash.
+"""
+
+import importlib
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.records import record
+from experiments.records import source_hashes as code
+from experiments.records.record import Record, RecordError
+from pi_model.errors import UsageError
+from pi_model.files import sha256_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The measurement of the script ``experiments/studies/NAME.py``, run as ``python -m experiments NAME``."""
+
+    name: str
+    says: str  # one line: what it shows
+    config: dict[str, Any]
+    run: Callable[[dict[str, Any]], dict[str, Any]]  # config -> metrics, JSON values
+    live: bool = True  # made on every machine; otherwise the committed record is drawn
+    inputs: Callable[[], dict[str, str]] = field(default=dict)  # name -> SHA-256; the model's is called "checkpoint"
+    minutes: float = 0.5  # a first guess of its duration on two cores
+    cores: int | None = None  # how many it can use; None: all there are
+    # what `make verify-results` runs again: dotted path into the metrics -> largest difference, relative to the larger
+    # value and to 1; the longest path that matches counts, "" is every path, None is not compared
+    tolerances: dict[str, float | None] = field(default_factory=dict)
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> what it changes in the config
+    label: str = ""  # of a variant: its profile and model
+    options: tuple[str, ...] = ()  # of a variant: what the command line said
+
+    @property
+    def record_name(self) -> str:
+        return f"{self.name}@{self.label}" if self.label else self.name
+
+    @property
+    def path(self) -> Path:
+        """Of its record. A variant's is always live: it belongs to the machine that asked for it."""
+        return record.path_of(self.record_name, live=self.live or bool(self.label))
+
+    @property
+    def command(self) -> str:
+        return " ".join(["python -m experiments", self.name, *self.options])
+
+    def variant(self, *, profile: str = "", model: str = "", changes: dict[str, Any] | None = None) -> "Study":
+        """This study with a profile's settings, where it has that profile, on another model, with other settings.
+
+        Args:
+            profile: a study without it stays as it is.
+            model: any LLaMA that ``pi-model`` loads.
+            changes: config keys and their values; they need a model, whose name labels the record.
+
+        Raises:
+            UsageError: the study runs no model, or has no such setting.
+        """
+        settings = self.profiles.get(profile, {})
+        labels = [profile] if settings else []
+        options = ["--profile", profile] if settings else []
+        inputs = self.inputs
+        if model:
+            if "model" not in self.config:
+                raise UsageError(f"--model: study {self.name} runs no model")
+            settings = {**settings, "model": model}
+            labels.append(re.sub(r"[^a-z0-9.]+", "-", Path(model).name.lower()).strip("-"))
+            options += ["--model", model]
+            inputs = lambda: {**self.inputs(), "checkpoint": _model_digest(model)}  # noqa: E731
+        for key, value in (changes or {}).items():
+            if key not in self.config:
+                raise UsageError(f"--set: study {self.name} has no {key!r}; it has {', '.join(self.config)}")
+            if not model:
+                raise UsageError("--set: changes a study on a model of your own; give --model too")
+            settings = {**settings, key: value}
+            options += ["--set", f"{key}={json.dumps(value)}"]
+        config = {**self.config, **settings}
+        return replace(self, config=config, inputs=inputs, label="@".join(labels), options=tuple(options))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a record must agree with to be current."""
+        return {
+            "config_sha256": record.digest(self.config),
+            "code_sha256": record.digest(code.sources(f"experiments.studies.{self.name}")),
+            "inputs": self.inputs(),
+        }
+
+    def current(self, *, partial: bool = False) -> Record | None:
+        """The record, if it is there, whole and made by this config, this code and these inputs.
+
+        Args:
+            partial: also that of a study whose time was over before its end (metrics["stopped_early"]), and which
+                therefore goes on when it is run again.
+        """
+        try:
+            found = record.read_file(self.path)
+        except RecordError:
+            return None
+        if found["metrics"].get("stopped_early") and not partial:
+            return None
+        return found if all(found.get(key) == value for key, value in self.fingerprint().items()) else None
+
+    def measure(self) -> Record:
+        """Runs the study and writes its record."""
+        fingerprint = self.fingerprint()
+        sources = code.sources(f"experiments.studies.{self.name}")
+        start = time.perf_counter()
+        metrics = self.run(self.config)
+        made: Record = {
+            "schema": record.SCHEMA,
+            "study": self.name,
+            "label": self.label,
+            "says": self.says,
+            "command": self.command,
+            "config": self.config,
+            **fingerprint,
+            "code": sources,
+            **record.environment(),
+            "wall_seconds": round(time.perf_counter() - start, 3),
+            "peak_memory_gib": round(record.peak_memory_gib(), 3),
+            "metrics": metrics,
+        }
+        record.write(made, self.path)
+        return record.read_file(self.path)
+
+
+def load(name: str) -> Study:
+    """The study of the script ``experiments/studies/NAME.py``."""
+    study: Study = importlib.import_module(f"experiments.studies.{name}").STUDY
+    return study
+
+
+def _model_digest(model: str) -> str:
+    """Of the files of a model's folder; of its name, where it is a name that has to be fetched first."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return record.digest(model)
+    files = sorted(path for kind in ("*.json", "*.safetensors", "tokenizer.model") for path in folder.glob(kind))
+    return record.digest({path.name: sha256_file(path) for path in files})
+
+
+def _end_with_the_runner() -> None:
+    """Waits for the end of standard input, which comes when the process that started this one is gone."""
+    os.read(0, 1)  # not sys.stdin: a lock held here would be held for ever in processes that the study forks
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+
+
+if __name__ == "__main__":  # as experiments.runner.scheduler starts it
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
+    load(sys.argv[1]).variant(**json.loads(sys.argv[2])).measure()

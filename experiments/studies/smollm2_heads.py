@@ -1,0 +1,25 @@
+"""Every head of SmolLM2-135M, its scores on real queries and keys against every bound."""
+
+from experiments.records.study import Study
+from experiments.studies.smollm2_perplexity import inputs
+from experiments.studies.tiny_heads import run
+
+STUDY = Study(
+    name="smollm2_heads",
+    says="Every head of SmolLM2-135M against every bound of its scores",
+    config={
+        "model": "smollm2-135m",
+        "corpora": {"books": 1, "code": 1},  # documents drawn from each
+        "split": "test",
+        "seed": 0,
+        "tokens": 2048,  # of each document
+        "pairs": 32,  # of query and key, of each draw, each head and each document
+        "factor": 2,  # interpolated positions are halves
+        "beyond": [2, 4],  # extrapolation is followed to these multiples of the window
+        "programs": 6,
+    },
+    run=run,
+    inputs=inputs,
+    live=False,
+    minutes=5,
+)

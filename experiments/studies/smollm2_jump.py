@@ -1,0 +1,31 @@
+"""Which heads of SmolLM2-135M its loss beyond the window comes from."""
+
+from experiments.records.study import Study
+from experiments.studies.smollm2_perplexity import inputs
+from experiments.studies.tiny_jump import run
+
+STUDY = Study(
+    name="smollm2_jump",
+    says="The heads of SmolLM2-135M that its loss beyond the window comes from",
+    config={
+        "model": "smollm2-135m",
+        "corpora": {"code": 1},  # documents drawn from each
+        "split": "test",
+        "seed": 0,
+        "tokens": 12288,  # of each document
+        "last_tokens": 256,  # those that are scored
+        "short_tokens": 2048,  # of each document, to rank heads by their scores
+        "pairs": 128,  # for that, of each head and each document
+        "factor": 2,
+        "beyond": [2],
+        "treatments": ["clamp"],
+        "worst_first": {"clamp": ["excess"]},
+        "counts": [27],
+        "draws": 1,
+        "alone": False,
+    },
+    run=run,
+    inputs=inputs,
+    live=False,
+    minutes=20,
+)

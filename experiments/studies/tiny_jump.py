@@ -1,0 +1,70 @@
+"""Which heads of the tiny LLaMA its loss beyond the window comes from."""
+
+from typing import Any
+
+from experiments.measurement.head_ablation import Jump, loss_jump
+from experiments.measurement.head_scores import medians
+from experiments.records.study import Study
+from experiments.studies.tiny_heads import described, documents, inputs, unextended
+
+
+def run(config: dict[str, Any]) -> dict[str, Any]:
+    """`loss_jump` of config["model"], any unextended LLaMA, with ``model`` and ``measured_on``.
+
+    Heads are ranked by what their scores in a short text say of longer ones ("excess" and "amplification", medians of
+    `Bounds.measure`), and by what they attend to in the long text itself ("displaced").
+    """
+    checkpoint, bounds = unextended(config)
+    nearest = bounds.beyond[0]
+    names = {"excess": f"excess_{nearest}", "amplification": f"amplification_{nearest}"}
+    long, measured_on = documents(checkpoint, config)
+    short = [ids[: config["short_tokens"]] for ids in long]
+    found = medians(
+        checkpoint.model, short, bounds, pairs=config["pairs"], names=list(names.values()), seed=config["seed"]
+    )
+    jump = Jump(
+        checkpoint.model,
+        long,
+        theta_J=bounds.theta,
+        window=bounds.window,
+        last_tokens=config["last_tokens"],
+        factor=config["tokens"] / bounds.window,
+    )
+    made = loss_jump(
+        jump,
+        {name: found[quantity] for name, quantity in names.items()},
+        treatments=config["treatments"],
+        worst_first=config["worst_first"],
+        counts=config["counts"],
+        draws=config["draws"],
+        alone=config["alone"],
+        bos=checkpoint.bos_id is not None,
+        seed=config["seed"],
+    )
+    return made | {"model": described(checkpoint, config), "measured_on": measured_on}
+
+
+STUDY = Study(
+    name="tiny_jump",
+    says="The heads of the tiny LLaMA that its loss beyond the window comes from",
+    config={
+        "model": "tiny-llama",
+        "corpora": {"books": 4, "code": 4},  # documents drawn from each
+        "split": "test",
+        "seed": 0,
+        "tokens": 512,  # of each document
+        "last_tokens": 128,  # those that are scored
+        "short_tokens": 256,  # of each document, to rank heads by their scores
+        "pairs": 64,  # for that, of each head and each document
+        "factor": 2,
+        "beyond": [2],
+        "treatments": ["clamp", "linear", "local"],
+        "worst_first": {"clamp": ["excess", "amplification", "displaced"], "linear": ["excess"]},
+        "counts": [1, 2, 3, 4, 6, 9, 12],
+        "draws": 4,
+        "alone": True,
+    },
+    run=run,
+    inputs=inputs,
+    minutes=0.6,
+)

@@ -1,0 +1,44 @@
+"""Scaling methods beside PI on the tiny LLaMA: zero-shot, and fine-tuned for equally many steps."""
+
+from typing import Any
+
+from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.records.study import Study
+
+
+def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
+    """Each method's first and last measurement; an interrupted run goes on where it stopped.
+
+    Returns:
+        ``methods[method]``: {factor, zero_shot, fine_tuned, steps}, the two as entries of a curve of
+        `experiments.measurement.fine_tuning.measured_runs`, whose ``model``, ``steps_tokens``, ``base`` and ``resumed`` are there too.
+    """
+    runs = [Run(method, config["factor"], config["peak_lr"], config["seed"]) for method in config["methods"]]
+    made = measured_runs(config, runs, "tiny_methods", processes=processes or cores(), progress=progress)
+    made["methods"] = {
+        run["method"]: {
+            "factor": run["factor"],
+            "zero_shot": run["curve"][0],
+            "fine_tuned": run["curve"][-1],
+            "steps": run["curve"][-1]["step"],
+        }
+        for run in made.pop("runs")
+    }
+    return made
+
+
+STUDY = Study(
+    name="tiny_methods",
+    says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA, zero-shot and fine-tuned at equal steps",
+    config={
+        **MEASURED,
+        "factor": 4,
+        "methods": ["none", "linear", "ntk", "dynamic", "yarn"],
+        "peak_lr": 1e-3,  # tiny_sweep has others: in so few steps PI needs a high one
+        "seed": 0,
+        "steps": [20],
+    },
+    run=run,
+    inputs=tiny_inputs,
+    minutes=2.5,
+)

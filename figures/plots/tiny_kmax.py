@@ -1,0 +1,24 @@
+"""How far back a passkey is found against fine-tuning steps, PI and direct, by factor and learning rate."""
+
+from matplotlib.figure import Figure
+
+from experiments.records.record import read
+from figures.plots.run_grid import grid_of_runs
+
+EXPERIMENTS = ("longer_kmax", "adaptation")
+
+
+def draw() -> Figure:
+    record = read("tiny_sweep")
+    trained = record["metrics"]["model"]["window_tokens"]
+    figure, grid = grid_of_runs(record, lambda entry, _: entry["k_max"])
+    factors = sorted({run["factor"] for run in record["metrics"]["runs"]})
+    for row, factor in zip(grid, factors, strict=True):
+        for axes in row:
+            axes.axhline(trained, color="0.5", lw=0.6, ls="--")
+            axes.set_ylim(-0.05 * factor * trained, 1.1 * factor * trained)
+        row[0].set_yticks(sorted({0, trained, factor * trained // 2, factor * trained}))
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.supylabel(r"$k_{\max}$ (tokens)", fontsize=8)
+    return figure

@@ -1,0 +1,168 @@
+"""Documents packed into training windows, in an order that is a pure function of seed, step, rank and world size.
+
+The boundary rule: the documents of a source, in an order drawn anew for every epoch, follow one another, each between
+the tokens that the tokenizer marks beginning and end with; this stream is cut into windows of L' tokens (T), whatever
+documents begin or end inside. Attention crosses the boundaries and the end token is a target like any other, so that
+the model learns to forget at it. The paper does not say how it packs; this is what LLaMA's own training is known to do.
+Every token of an epoch is the target of one prediction, except the first of the stream and the last few that fill no
+window: other tokens in each epoch, because the order is another.
+
+Documents with summaries are not packed: each pair has a window of its own, padded, and loss on its summary alone.
+
+Shape suffixes: B windows, T tokens; next is T + 1.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+
+from pi_model.data.documents import Documents
+from pi_model.errors import RunError
+
+
+class Stream:
+    """One source: its windows, epoch after epoch.
+
+    Args:
+        documents: without special tokens.
+        tokens: T, the length of a window.
+        seed: anything that numpy takes as a seed.
+        bos_id, eos_id: put before and after every document; None puts none.
+
+    Raises:
+        RunError: the documents do not fill a single window.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        tokens: int,
+        seed: Sequence[int] = (0,),
+        bos_id: int | None = None,
+        eos_id: int | None = None,
+    ) -> None:
+        self.documents, self.tokens, self.seed = documents, tokens, tuple(seed)
+        self._bos = np.array([] if bos_id is None else [bos_id], dtype=np.int64)
+        self._eos = np.array([] if eos_id is None else [eos_id], dtype=np.int64)
+        self._lengths = np.array([len(ids) for ids in documents.tokens]) + len(self._bos) + len(self._eos)
+        self.windows = int(self._lengths.sum() - 1) // tokens
+        if self.windows < 1:
+            raise RunError(
+                f"data: {len(documents.names)} documents of {int(self._lengths.sum())} tokens in all do not fill one "
+                f"window of {tokens}; give more, or a smaller factor"
+            )
+        self._order = lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        draw = np.random.default_rng([*self.seed, epoch])
+        documents = draw.permutation(len(self._lengths))
+        return documents, np.cumsum(self._lengths[documents]), draw.permutation(self.windows)
+
+    def _span(self, number: int) -> tuple[np.ndarray, np.ndarray, int]:
+        documents, ends, windows = self._order(number // self.windows)
+        return documents, ends, int(windows[number % self.windows]) * self.tokens
+
+    def window(self, number: int) -> Int[np.ndarray, " next"]:
+        """The `number`-th window: its T input tokens and the one after them; inputs [:-1], targets [1:]."""
+        documents, ends, start = self._span(number)
+        stop = start + self.tokens + 1
+        first = int(np.searchsorted(ends, start, side="right"))
+        pieces, at = [], int(ends[first] - self._lengths[documents[first]])
+        begin = at
+        while at < stop:
+            pieces += [self._bos, self.documents.tokens[documents[first]].astype(np.int64), self._eos]
+            at = int(ends[first])
+            first += 1
+        return np.concatenate(pieces)[start - begin : stop - begin]
+
+    def names(self, number: int) -> list[str]:
+        """The documents that a window has tokens of."""
+        documents, ends, start = self._span(number)
+        first = np.searchsorted(ends, start, side="right")
+        last = np.searchsorted(ends, start + self.tokens, side="right")
+        return [self.documents.names[document] for document in documents[first : last + 1]]
+
+
+class PairStream:
+    """One source of prompts with what is to follow them: a pair a window, in an order drawn anew for every epoch.
+
+    The prompt and the padding are tokens that are read without loss, as `pi_model.training.loss.CausalLoss` has them. Padding
+    comes last, where a causal model does not see it before the end.
+
+    Args:
+        prompts, targets: one of each a pair.
+        tokens: T, the length of a window.
+        seed: anything that numpy takes as a seed.
+
+    Raises:
+        RunError: a pair is longer than the window.
+    """
+
+    def __init__(self, prompts: Documents, targets: Documents, tokens: int, seed: Sequence[int] = (0,)) -> None:
+        self.prompts, self.targets, self.tokens, self.seed = prompts, targets, tokens, tuple(seed)
+        self.windows = len(prompts.names)
+        for name, prompt, target in zip(prompts.names, prompts.tokens, targets.tokens, strict=True):
+            # The last token is predicted and never read.
+            if len(prompt) + len(target) > tokens + 1:
+                raise RunError(f"{name}: {len(prompt)} + {len(target)} tokens do not fit a window of {tokens}")
+        self._order = lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([*self.seed, epoch]).permutation(self.windows)
+
+    def _pair(self, number: int) -> int:
+        return int(self._order(number // self.windows)[number % self.windows])
+
+    def window(self, number: int) -> Int[np.ndarray, " next"]:
+        """The `number`-th window: its T input tokens and the one after them."""
+        pair = self._pair(number)
+        prompt, target = (ids[pair].astype(np.int64) for ids in (self.prompts.tokens, self.targets.tokens))
+        padding = np.full(self.tokens + 1 - len(prompt) - len(target), ~0)
+        return np.concatenate([~prompt, target, padding])
+
+    def names(self, number: int) -> list[str]:
+        """The document that a window holds."""
+        return [self.prompts.names[self._pair(number)]]
+
+
+class Batches:
+    """The mixture of several streams, dealt out to steps and ranks.
+
+    The sources take turns so that after any number of windows each has its share of them to within a window or so.
+
+    Args:
+        streams: the sources.
+        weights: their shares, relative.
+        global_batch: windows a step, over all ranks.
+        steps: how many steps there are.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream | PairStream], weights: Sequence[float], global_batch: int, steps: int
+    ) -> None:
+        self.streams, self.global_batch = list(streams), global_batch
+        shares = np.asarray(weights, dtype=float) / sum(weights)
+        counts = [math.ceil(global_batch * steps * share) + 2 for share in shares]
+        # The j-th window of a source with share w is due at (j + 1/2) / w.
+        due = np.concatenate([(np.arange(count) + 0.5) / share for count, share in zip(counts, shares, strict=True)])
+        order = np.argsort(due, kind="stable")[: global_batch * steps]
+        self._source = np.repeat(np.arange(len(counts)), counts)[order]
+        self._number = np.concatenate([np.arange(count) for count in counts])[order]
+
+    def windows(self, step: int, rank: int = 0, world_size: int = 1) -> Int[np.ndarray, "B next"]:
+        """The windows of one rank at one step: the ranks' shares, one after the other, are the global batch."""
+        return np.stack([self.streams[source].window(number) for source, number in self._own(step, rank, world_size)])
+
+    def names(self, step: int, rank: int = 0, world_size: int = 1) -> list[str]:
+        """The documents behind `windows`, each once."""
+        own = self._own(step, rank, world_size)
+        return list(dict.fromkeys(name for source, number in own for name in self.streams[source].names(number)))
+
+    def _own(self, step: int, rank: int, world_size: int) -> list[tuple[int, int]]:
+        share = self.global_batch // world_size
+        first = step * self.global_batch + rank * share
+        own = slice(first, first + share)
+        return list(zip(self._source[own].tolist(), self._number[own].tolist(), strict=True))

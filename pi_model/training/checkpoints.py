@@ -1,0 +1,172 @@
+"""Training checkpoints: written in the background by torch.distributed.checkpoint, there whole or not at all.
+
+A checkpoint is a folder ``step-00000100`` with the shards of every rank and ``checkpoint.json``, which says what they
+belong to and holds each file's SHA-256. It is filled under another name and renamed when it is complete, so that a
+process killed at any moment leaves the checkpoints before it as they were. Shards are put together anew for whatever
+number of processes reads them.
+"""
+
+import json
+import os
+import shutil
+import typing
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import async_save
+from torch.optim import Optimizer
+
+from pi_model.errors import RunError
+from pi_model.files import sha256_file, write_text
+from pi_model.training.loss import CausalLoss
+
+SCHEMA = 1
+MANIFEST = "checkpoint.json"
+_PARTIAL = ".partial-"
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        folder: where they are.
+        identity: everything the run's result depends on, as JSON values; a checkpoint of another is refused.
+        keep: the newest this many are kept.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
+        self.folder, self.identity, self.keep = folder, identity, keep
+        self._rank = dist.get_rank()
+        # The writing threads of all ranks agree among themselves while training goes on: not over the same group.
+        self._group = dist.new_group(backend="gloo")
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: Future | None = None
+        if self._rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            for left_behind in folder.glob(f"{_PARTIAL}*"):
+                shutil.rmtree(left_behind)
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08}"
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, ascending; unread and unchecked."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+
+    def save(self, step: int, model: CausalLoss, optimizer: Optimizer) -> None:
+        """Write the state after `step` steps, in the background once it is copied; one at a time."""
+        self.wait()
+        partial = self.folder / f"{_PARTIAL}{step:08}"
+        written = async_save(_state(model, optimizer), checkpoint_id=partial, process_group=self._group)
+        self._pending = self._thread.submit(self._finish, typing.cast(Future, written), partial, step)
+
+    def wait(self) -> None:
+        """Return when what was to be written is written.
+
+        Raises:
+            RunError: it could not be.
+        """
+        if self._pending is not None:
+            try:
+                self._pending.result()
+            except (OSError, CheckpointException) as error:
+                raise RunError(f"{self.folder}: checkpoint not written: {str(error).splitlines()[0]}") from error
+            self._pending = None
+
+    def _finish(self, written: Future, partial: Path, step: int) -> None:
+        written.result()
+        # The metadata file is written last, by rank 0, when all ranks are done.
+        if self._rank != 0:
+            return
+        manifest = {
+            "schema": SCHEMA,
+            "step": step,
+            "world_size": dist.get_world_size(),
+            "torch": torch.__version__,
+            "run": self.identity,
+            "files": {path.name: sha256_file(path) for path in sorted(partial.iterdir())},
+        }
+        write_text(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        os.replace(partial, self.path(step))
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.path(old))
+
+    def load_newest(self, model: CausalLoss, optimizer: Optimizer, *, fall_back: bool = False) -> int:
+        """Put the newest checkpoint's state in place.
+
+        Args:
+            fall_back: set checkpoints that are not intact aside, instead of refusing.
+
+        Returns:
+            The number of steps done; 0 without a checkpoint.
+
+        Raises:
+            RunError: the newest checkpoint is corrupt, partial or of another run; the same on every rank.
+        """
+        choice: list[Any] = [self._choose(fall_back) if self._rank == 0 else None]
+        dist.broadcast_object_list(choice, src=0)
+        if isinstance(choice[0], str):
+            raise RunError(choice[0])
+        step: int = choice[0]
+        if step:
+            state = _state(model, optimizer)
+            load(state, checkpoint_id=self.path(step))
+            partly = StateDictOptions(strict=False)  # not every weight is there to be loaded
+            weights, moments = state["model"], state["optimizer"]
+            set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=partly)
+        return step
+
+    def _choose(self, fall_back: bool) -> int | str:
+        """The step to go on from, or what is wrong with the newest checkpoint."""
+        for step in reversed(self.steps()):
+            if (fault := self._fault(step)) is None:
+                return step
+            if not fall_back:
+                return f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
+            # Out of the way of the good one that takes its place, and still there to be looked at.
+            set_aside = self.folder / f"broken-{step:08}"
+            shutil.rmtree(set_aside, ignore_errors=True)
+            os.replace(self.path(step), set_aside)
+        return 0
+
+    def _fault(self, step: int) -> str | None:
+        folder = self.path(step)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            schema, run, files = manifest["schema"], manifest["run"], manifest["files"]
+        except FileNotFoundError:
+            return f"incomplete, it has no {MANIFEST}"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"{MANIFEST} is not readable: {error!r}"
+        if schema != SCHEMA or manifest["step"] != step:
+            return f"{MANIFEST} is of schema {schema} and step {manifest['step']}"
+        if difference := first_difference(run, self.identity):
+            return f"of another run, {difference}"
+        for name, sha256 in files.items():
+            path = folder / name
+            if not path.is_file():
+                return f"incomplete, {name} is missing"
+            if sha256_file(path) != sha256:
+                return f"corrupt, {name} is not what was written"
+        return None
+
+
+def _state(model: CausalLoss, optimizer: Optimizer) -> dict[str, Any]:
+    """What training changes; frozen weights are the base model's, and a tied head is the embedding."""
+    weights, moments = get_state_dict(model, optimizer)
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {"model": {name: weights[name] for name in sorted(trained)}, "optimizer": moments}
+
+
+def first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
+    """The first field that two runs differ in, as "field was A and is now B"; None where they agree."""
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
+            return f"whose {name} was {theirs.get(name)} and is now {ours.get(name)}"
+    return None

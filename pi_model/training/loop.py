@@ -1,0 +1,233 @@
+"""The training loop: Position Interpolation, direct fine-tuning and pretraining, on one process or many."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
+
+from pi_model.distributed.sharding import mean_over_ranks, process_group, sharded_model
+from pi_model.errors import RunError, UsageError
+from pi_model.files import sha256_file, write_text
+from pi_model.models.loading import weight_files
+from pi_model.training.checkpoints import Checkpoints, first_difference
+from pi_model.training.config import Config
+from pi_model.training.export import export
+from pi_model.training.loss import CausalLoss
+from pi_model.training.midrun_evaluation import Inspection
+from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.run_log import Display, Log, Meter, Scalars, flops_per_token
+from pi_model.training.stop_requests import stop_requests
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        model: the exported folder.
+        steps: optimiser steps in all.
+        resumed_at: steps that an earlier command had done.
+        loss_nats: of the last step, before its update; None where no step was left to do.
+    """
+
+    model: Path
+    steps: int
+    resumed_at: int
+    loss_nats: float | None
+
+
+def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool = False) -> Outcome:
+    """Run a config to its end, going on from the newest checkpoint in `out`; the same on every rank of a torchrun.
+
+    `out` receives run.json (the config and the hashes of the data), steps.jsonl and evaluations.jsonl (a line each),
+    the same for TensorBoard in tensorboard/, checkpoints/, and at the end model/, the exported folder, and adapter/
+    where adapters were trained.
+
+    Args:
+        config: the run.
+        out: new, or of the same run: what the result depends on may not change on the way.
+        fall_back: pass over a broken checkpoint to the one before it.
+        progress: show a bar, or lines where standard error is not a terminal.
+
+    Raises:
+        UsageError: the config fits neither the model, the processes nor the folder; before a weight is read.
+        RunError: broken or missing model, data or checkpoint; a loss or gradient that is not finite.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the step was ended and has a checkpoint.
+    """
+    with process_group(config.device) as device:
+        rank, world_size = dist.get_rank(), dist.get_world_size()
+        accumulation = config.accumulation(world_size)
+        _refuse_other_run(config, out)
+        start = _rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
+        inspection = _rank_zero_first(lambda: Inspection(config, start))
+        model = sharded_model(
+            start.hf_config(),
+            weight_reader(config, start),
+            device,
+            lora=config.lora,
+            context_parallel=config.context_parallel,
+            dtype=config.dtype,
+            activation_checkpointing=config.activation_checkpointing,
+            compile_layers=config.compile,
+        )
+        optimizer = adamw(model, config)
+        identity = config.identity() | {"data_sha256": start.data_sha256}
+        if config.lora is not None and rank == 0:
+            # Checkpoints hold the adapters alone: they belong to these very weights.
+            identity["base_sha256"] = [sha256_file(path) for path in weight_files(start.origin)]
+        checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
+        first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
+        if first > config.steps:
+            raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")
+        if rank == 0:
+            about = {"config": config.as_json(), "attention": model.attention, "run": identity}
+            write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
+            scalars = Scalars(out / "tensorboard")
+            steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
+            inspection.done = evaluations.steps
+            if first < config.steps:
+                # What an earlier, shorter run exported.
+                for exported in ("model", "adapter"):
+                    shutil.rmtree(out / exported, ignore_errors=True)
+        inspection.share_done()
+        display = Display(config.steps, first, show=progress and rank == 0)
+        display.say(f"processes: {world_size}, attention: {model.attention}")
+        if not Scalars.installed:
+            display.say("no scalars for TensorBoard: pip install tensorboard")
+        flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
+        meter = Meter(flops, world_size, device)
+        loss, stopping = None, False
+
+        with stop_requests() as stop_asked:
+            for step in range(first, config.steps + 1):
+                if measured := inspection.at(step, model):
+                    if rank == 0:
+                        evaluations.write(measured)
+                    display.say(f"evaluation {json.dumps(measured)}")
+                if step == config.steps:
+                    break
+                meter.start()
+                own = start.batches.windows(
+                    step, rank // config.context_parallel, world_size // config.context_parallel
+                )
+                windows = torch.from_numpy(own).to(device)
+                if config.lora is not None and config.lora.dropout:
+                    # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
+                    torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
+                rate = config.learning_rate(step)
+                loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    names = ", ".join(start.batches.names(step)[:8])
+                    checkpoints.wait()
+                    raise RunError(
+                        f"step {step + 1}: not finite, loss {loss} and gradient norm {norm}; no weight was changed. "
+                        f"Windows {step * config.global_batch} to {(step + 1) * config.global_batch - 1}, from {names}"
+                    )
+                line: dict[str, Any] = {
+                    "step": step + 1,
+                    "loss_nats": loss,
+                    "gradient_norm": norm,
+                    "learning_rate": rate,
+                }
+                line |= meter.stop(config.global_batch * config.training_tokens)
+                if rank == 0:
+                    steps.write(line)
+                display.step(line)
+                stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
+                    checkpoints.save(step + 1, model, optimizer)
+                if stopping:
+                    break
+        display.close()
+        if rank == 0:
+            scalars.close()
+        checkpoints.wait()
+        if stopping:
+            raise KeyboardInterrupt
+        if not (out / "model" / "config.json").exists():
+            export(model, start, config, out)
+        return Outcome(out / "model", config.steps, first, loss)
+
+
+def adamw(model: CausalLoss, config: Config) -> Optimizer:
+    """The optimiser of what is trained."""
+    return torch.optim.AdamW(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=config.peak_lr,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+
+
+def optimizer_step(
+    model: CausalLoss, optimizer: Optimizer, windows_BT: Tensor, accumulation: int, rate: float, clip_norm: float | None
+) -> tuple[float, float]:
+    """One update from this rank's windows, unless loss or gradient are not finite.
+
+    Gradients are reduced to their shards after every forward pass, not once a step: more traffic where gradients
+    accumulate, and no rank ever holds a whole gradient.
+
+    Returns:
+        The loss in nats, mean over all ranks' windows, and the gradient's norm before clipping.
+    """
+    optimizer.zero_grad()
+    total = torch.zeros((), device=windows_BT.device)
+    for part in windows_BT.chunk(accumulation):
+        loss = model(part) / accumulation
+        loss.backward()
+        total += loss.detach()
+    # On the shards themselves: the same through DTensor costs more than the arithmetic.
+    gradients = [cast(DTensor, one.grad).to_local() for one in model.parameters() if one.grad is not None]
+    squared = torch.nn.utils.get_total_norm(gradients) ** 2
+    dist.all_reduce(squared)
+    norm = squared.sqrt()
+    mean = mean_over_ranks(total)
+    if math.isfinite(mean) and bool(norm.isfinite()):
+        if clip_norm is not None and norm > clip_norm:
+            for gradient in gradients:
+                gradient.mul_(clip_norm / norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+    return mean, float(norm)
+
+
+def _refuse_other_run(config: Config, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"out: {out} is a file; give a folder")
+    path = out / "run.json"
+    if not path.exists():
+        if out.exists() and any(entry.name != "origin" and not entry.name.startswith(".") for entry in out.iterdir()):
+            raise UsageError(f"out: {out} is not empty and holds no run; give another folder")
+        return
+    try:
+        theirs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["run"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: not readable: {error}; remove it, or give another folder") from error
+    ours = config.identity()
+    if difference := first_difference({name: theirs.get(name) for name in ours}, ours):
+        raise UsageError(f"out: {out} holds a run {difference}; give another folder, or the same config")
+
+
+def _rank_zero_first(load: Callable[[], T]) -> T:
+    """What is fetched, tokenised or made goes to the disk once, and the other ranks read it there."""
+    if dist.get_rank() != 0:
+        dist.barrier()
+    loaded = load()
+    if dist.get_rank() == 0:
+        dist.barrier()
+    return loaded

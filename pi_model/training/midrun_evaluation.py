@@ -1,0 +1,113 @@
+"""Perplexity and passkey of a model in training, by the same code that evaluates finished ones.
+
+Of many ranks each puts together a whole model of its own, so that they can share the windows among them: it must fit
+on one device beside the training state. A single process has the whole model already.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.errors import UsageError
+from pi_model.evaluation.passkey import PromptMaker, passkey
+from pi_model.evaluation.perplexity import sliding_perplexity
+from pi_model.evaluation.windows import check_window_and_stride
+from pi_model.models.attention import attention_implementation
+from pi_model.training.config import Config
+from pi_model.training.export import live_weights, whole_weights
+from pi_model.training.lora import merged
+from pi_model.training.loss import CausalLoss
+from pi_model.training.preparation import Preparation
+
+
+class Inspection:
+    """What a run measures on the way.
+
+    Raises:
+        UsageError: windows, stride or context that cannot be measured; before training begins.
+    """
+
+    def __init__(self, config: Config, start: Preparation) -> None:
+        self.config, self.start, self.asked = config, start, config.evaluation
+        self.done: set[int] = set()
+        self.documents = None
+        if not self.asked.steps:
+            return
+        if self.asked.data is None and not self.asked.passkey_positions:
+            raise UsageError("evaluation.steps: set evaluation.data or evaluation.passkey_positions as well")
+        if self.asked.data is not None:
+            if not self.asked.windows:
+                raise UsageError("evaluation.windows: give at least one window for the perplexity")
+            for window in self.asked.windows:
+                check_window_and_stride(window, self.asked.stride)
+            selection = Selection(
+                min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
+            )
+            source = Source(self.asked.data, split=self.asked.split)
+            self.documents = load_documents(source, start.tokenizer, selection)
+        if self.asked.passkey_positions:
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)
+
+    def share_done(self) -> None:
+        """Let all ranks know which steps rank 0 has measured before."""
+        box = [self.done]
+        dist.broadcast_object_list(box, src=0)
+        self.done = box[0]
+
+    def at(self, step: int, model: CausalLoss) -> dict[str, Any] | None:
+        """Results after `step` steps, as JSON values, where they were asked for and are not there yet."""
+        if step not in self.asked.steps or step in self.done:
+            return None
+        plain = self._plain(model)
+        result: dict[str, Any] = {"step": step}
+        if self.documents is not None:
+            measured = sliding_perplexity(
+                plain,
+                self.documents.tokens,
+                windows=list(self.asked.windows),
+                stride=self.asked.stride,
+                bos_id=self.start.bos_id,
+                names=self.documents.names,
+            )
+            result["loss_nats"] = {str(one.window): one.loss_nats for one in measured}
+            result["loss_nats_stderr"] = {str(one.window): one.loss_nats_stderr for one in measured}
+        if self.asked.passkey_positions:
+            found = passkey(
+                plain,
+                self.start.tokenizer,
+                context_tokens=self.config.context_tokens,
+                positions=self.asked.passkey_positions,
+                trials=self.asked.passkey_trials,
+                bos_id=self.start.bos_id,
+            )
+            result |= {"k_max": found.k_max, "accuracy": {str(k): share for k, share in found.accuracy.items()}}
+        return result
+
+    def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
+        """The model as an ordinary one; on a single process it shares the live weights where dtypes allow."""
+        device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
+        alone = dist.get_world_size() == 1
+        weights = live_weights(model) if alone else whole_weights(model)
+        if self.config.lora is not None:
+            weights = merged(weights, self.config.lora)
+        hf_config = self.start.hf_config()
+        with torch.device("meta"):
+            attention = attention_implementation(device.type, self.config.dtype)
+            plain = LlamaForCausalLM._from_config(hf_config, attn_implementation=attention, dtype=dtype)
+        if alone:
+            whole = {name: weight.to(device, dtype) for name, weight in weights.items()}
+            plain.load_state_dict(whole, assign=True, strict=False)  # a tied head is not among them
+        else:
+            plain.to_empty(device=device)
+        plain.tie_weights()
+        plain.model.rotary_emb = LlamaRotaryEmbedding(hf_config).to(device)
+        plain.requires_grad_(False).eval()
+        for name, parameter in plain.named_parameters() if not alone else ():
+            if dist.get_rank() == 0:
+                parameter.copy_(weights[name])
+            dist.broadcast(parameter, src=0)
+        return plain
