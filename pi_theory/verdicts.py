@@ -8,13 +8,13 @@ them here.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cache
 
 from pi_theory.proofs import Proof
 
 
-class Verdict(Enum):
+class Verdict(StrEnum):
     """What was found of a claim. UNDECIDED never passes for one of the others."""
 
     HOLDS = "holds"
