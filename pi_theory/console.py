@@ -39,7 +39,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
     details: str = ""
-    less_memory: str = "use smaller values"
+    less_memory: str = "close other programs and try again"
     resumes: bool = False
 
 
@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and whose help is wrapped to the terminal."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(formatter_class=_HelpFormatter, **settings)
+        super().__init__(formatter_class=_HelpFormatter, add_help=False, **settings)
+        self.add_argument("-h", "--help", action="help", help="Show this help and exit.")
 
     def error(self, message: str) -> NoReturn:
         """Reports wrong usage in one line on standard error and exits with code 2."""
@@ -117,6 +118,11 @@ def fail(program: str, error: object, code: int) -> int:
     """Prints an error as one line on standard error and returns the exit code."""
     print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
+
+
+def warn(program: str, message: str) -> None:
+    """Prints a warning as one line on standard error."""
+    print(f"{program}: warning: {message}", file=sys.stderr)
 
 
 def show(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> None:

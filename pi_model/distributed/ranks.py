@@ -4,10 +4,14 @@ Work items are dealt out whole and results are placed by index, so the outcome d
 """
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def start() -> None:
@@ -35,6 +39,16 @@ def world_size() -> int:
 def wait_for_all() -> None:
     if dist.is_initialized():
         dist.barrier()
+
+
+def rank_zero_first(load: Callable[[], T]) -> T:
+    """Calls `load` on rank 0 and then on the others, which read from the disk what rank 0 fetched or made."""
+    if rank() != 0:
+        wait_for_all()
+    loaded = load()
+    if rank() == 0:
+        wait_for_all()
+    return loaded
 
 
 def join(values: np.ndarray) -> np.ndarray:

@@ -230,6 +230,20 @@ def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
     return rows
 
 
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """What `compare` returns as a table, in per cent."""
+
+    def per_cent(share: float, error: float | None, sign: str = "") -> str:
+        return f"{100 * share:{sign}.1f}" + ("" if error is None else f" +- {100 * error:.1f}")
+
+    lines = [f"{'task':11} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
+    for row in rows:
+        gain = per_cent(row["gain"], row["gain_stderr"], "+") if "gain" in row else ""
+        accuracy = per_cent(row["accuracy"], row["stderr"])
+        lines.append(f"{row['task']:11} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}")
+    return "\n".join(lines)
+
+
 def harness_task(name: str, file: Path | None = None) -> Any:
     """The harness's object for a task, with its data.
 

@@ -141,6 +141,11 @@ class PasskeyResult:
     distance: dict[int, float]
     trials: int
 
+    def table(self) -> str:
+        """The accuracy at each k as a bar chart, with k_max below it."""
+        lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}" for k, share in self.accuracy.items()]
+        return "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {self.k_max} of {self.context_tokens}"])
+
 
 def distances(context_tokens: int, positions: int) -> list[int]:
     """``positions`` distances k uniform in the window: context/positions, 2 context/positions, ..., context."""

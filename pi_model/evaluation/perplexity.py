@@ -350,3 +350,12 @@ def _ratio_stderr(totals: np.ndarray, weights: np.ndarray) -> float | None:
         return None
     residuals = totals - totals.sum() / weights.sum() * weights
     return float(np.sqrt(count / (count - 1) * (residuals**2).sum()) / weights.sum())
+
+
+def table(results: Sequence[WindowResult]) -> str:
+    """Results as a table with one line for each window."""
+    lines = [f"{'window':>8} {'perplexity':>11} {'loss (nats)':>12} {'+-':>7} {'tokens':>9} {'windows':>8}"]
+    for r in results:
+        spread = "" if r.loss_nats_stderr is None else f"{r.loss_nats_stderr:.4f}"
+        lines.append(f"{r.window:8} {r.perplexity:11.4f} {r.loss_nats:12.5f} {spread:>7} {r.tokens:9} {r.windows:8}")
+    return "\n".join(lines)

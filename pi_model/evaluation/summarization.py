@@ -264,3 +264,12 @@ def mean_rouge(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None
         error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
         out[kind] = {"mean": float(values.mean()), "stderr": error}
     return out
+
+
+def rouge_table(rouge: dict[str, dict[str, float | None]]) -> str:
+    """What `mean_rouge` returns as a table."""
+    lines = [f"{'':10} {'F1 (%)':>7} {'+-':>5}"]
+    for kind, found in rouge.items():
+        spread = "" if found["stderr"] is None else f"{found['stderr']:.2f}"
+        lines.append(f"{kind:10} {found['mean']:7.2f} {spread:>5}")
+    return "\n".join(lines)

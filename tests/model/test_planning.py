@@ -20,6 +20,7 @@ from torch.utils import flop_counter
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pi_model.cli import main as cli
+from pi_model.cli.training import GPU_NAMES
 from pi_model.distributed.sharding import sharded_model
 from pi_model.planning import sheet as planning
 from pi_model.planning.gpus import GPUS
@@ -368,8 +369,8 @@ def test_printed_formulas_give_the_printed_numbers(capsys):
 
 
 def test_the_command_offers_every_gpu_and_the_sheets_own_assumptions():
-    asked = cli._parse(["plan", "llama_7b_8192_pi"])
-    assert tuple(GPUS) == cli.GPU_NAMES
+    asked = cli.parse(cli.parser(), ["plan", "llama_7b_8192_pi"])
+    assert tuple(GPUS) == GPU_NAMES
     assert (asked.utilisation, asked.usable) == (planning.UTILISATION, planning.USABLE)
 
 
@@ -412,7 +413,7 @@ def test_the_script_starts_the_run_that_was_planned(kind, gpus, tmp_path):
         nodes = int(words[words.index("--nnodes") + 1])
         assert words[words.index("--rdzv-endpoint") + 1] == "node7:29500"
     assert nodes * int(words[words.index("--nproc-per-node") + 1]) == gpus
-    asked = cli._parse(words[words.index("pi_model.cli.main") + 1 :])
+    asked = cli.parse(cli.parser(), words[words.index("pi_model.cli.main") + 1 :])
     assert override(recipe(asked.recipe), asked.overrides) == planned.config
 
 

@@ -255,7 +255,7 @@ def test_the_paper_recipe_has_the_papers_numbers():
     assert isinstance(data, Summaries)
     assert (config.context_tokens, data.document_tokens, data.summary_tokens) == (16384, 15000, 1000)
     assert 10 * 17457 <= config.steps * config.global_batch < 10 * 17457 + config.global_batch
-    asked = cli._parse(["summarize", "--model", "m", "--data", "d"])
+    asked = cli.parse(cli.parser(), ["summarize", "--model", "m", "--data", "d"])
     assert (asked.document_tokens, asked.max_tokens, asked.temperature, asked.top_p) == (15000, 1000, 0.5, 0.95)
     assert Sampling() == Sampling(asked.temperature, asked.top_p, asked.max_tokens, asked.seed)
 
@@ -409,9 +409,9 @@ def test_a_missing_rouge_is_said_before_the_model_is_loaded(capsys, reports, mon
     [
         ("--temperature", "-1", "temperature: must be at least 0"),
         ("--temperature", "nan", "temperature: must be at least 0"),
-        ("--top-p", "0", "top_p: must be above 0"),
-        ("--max-tokens", "0", "max_tokens: must be at least 1"),
-        ("--document-tokens", "0", "document_tokens: must be at least 1"),
+        ("--top-p", "0", "top-p: must be above 0"),
+        ("--max-tokens", "0", "max-tokens: must be at least 1"),
+        ("--document-tokens", "0", "document-tokens: must be at least 1"),
         ("--samples", "0", "samples: must be at least 1"),
         ("--context", "110", "cannot hold the prompt's"),
         ("--seed", "-1", "seed: must be at least 0"),

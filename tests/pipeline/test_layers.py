@@ -9,7 +9,7 @@ from experiments.records.record import ROOT
 ALLOWED = {
     "paper": {"paper", "experiments.STUDIES", "experiments.records.record"},
     "pi_theory": {"pi_theory"},
-    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments"},
+    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments", "pi_theory.console"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
     "figures": {"figures", "experiments.records.record", "experiments.records.source_hashes"},
 }
