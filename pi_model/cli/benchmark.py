@@ -3,10 +3,9 @@
 import argparse
 import shutil
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from pi_model.cli.model_options import MODEL, add_hardware, load, progress_folder
+from pi_model.cli.model_options import MODEL, add_hardware, load, progress_folder, quiet_libraries
 from pi_theory.console import Command, path, show, whole, word
 
 if TYPE_CHECKING:
@@ -49,9 +48,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from importlib.metadata import version
+
     from pi_model.evaluation.benchmarks import benchmark, check, compare, table
 
     tasks = list(dict.fromkeys(arguments.tasks))
+    quiet_libraries()
     models = list(dict.fromkeys(arguments.model))
     check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size)
     scores: dict[str, dict[str, Scores]] = {}

@@ -71,7 +71,7 @@ def _gguf(arguments: argparse.Namespace) -> None:
     export_gguf(arguments.source, arguments.out)
     size = arguments.out.stat().st_size
     answer = {"model": arguments.source, "out": str(arguments.out), "bytes": size}
-    show(arguments, answer, f"{arguments.out}: {arguments.source} in {size / 2**30:.2f} GiB")
+    show(arguments, answer, f"{arguments.out}: {arguments.source} in {size / 2**20:,.1f} MiB")
 
 
 GGUF = Command(

@@ -140,7 +140,7 @@ PERPLEXITY = Command(
     summary="Measures how well a model predicts documents, at each length of its window.",
     details="Windows slide over each document, and every token is scored once, as in Press et al. 2021. Under "
     "torchrun, many devices share the windows.",
-    example="pi-model perplexity --model tiny-1024 --data books --windows 256 1024 --samples 1 --max-tokens 4096",
+    example="pi-model perplexity --model tiny-1024 --data books --windows 512 1024 --samples 1 --max-tokens 4096",
     add_arguments=_add_arguments,
     run=_run,
     less_memory="use smaller --windows or --batch-tokens, or --dtype bfloat16",

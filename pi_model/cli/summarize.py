@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict
 
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, warn_of_lengths
+from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, quiet_libraries, warn_of_lengths
 from pi_theory.console import Command, number, path, show, warn, whole, word, wrap
 
 
@@ -84,6 +84,7 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     from pi_model.files import write_text
 
+    quiet_libraries()
     rouge_scorer()  # Whether it is installed shows now rather than after the model is loaded.
     sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
     source = Source(arguments.data, arguments.column, arguments.split)

@@ -143,7 +143,7 @@ class PasskeyResult:
 
     def table(self) -> str:
         """The accuracy at each k as a bar chart, with k_max below it."""
-        lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}" for k, share in self.accuracy.items()]
+        lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}".rstrip() for k, share in self.accuracy.items()]
         return "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {self.k_max} of {self.context_tokens}"])
 
 

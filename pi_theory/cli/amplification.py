@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from pi_theory.cli.options import add_head, exact_number
-from pi_theory.console import Command, show, wrap
+from pi_theory.console import Command, show, whole, wrap
 
 # The keys of pi_theory.scaling.METHODS, which would have to import numpy.
 METHODS = ("none", "linear", "ntk", "dynamic", "yarn", "llama3")
@@ -15,7 +15,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--window",
-        type=int,
+        type=whole(1),
         default=512,
         metavar="L",
         help="Length of the trained window in tokens: heads are bounded at the positions 0 to L.",

@@ -4,14 +4,14 @@ import argparse
 from typing import Any
 
 from pi_theory.cli.options import add_head
-from pi_theory.console import Command, show, wrap
+from pi_theory.console import Command, show, whole, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--upto",
-        type=int,
+        type=whole(1),
         default=4096,
         metavar="S",
         help="The minimum of the extrapolation bound B(s) is taken over positions s in [0, S].",

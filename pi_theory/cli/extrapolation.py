@@ -4,13 +4,13 @@ import argparse
 from typing import Any
 
 from pi_theory.cli.options import add_head
-from pi_theory.console import Command, show, wrap
+from pi_theory.console import Command, show, whole, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
-        "--upto", type=int, default=4096, metavar="S", help="The range searched is [0, S], in positions."
+        "--upto", type=whole(1), default=4096, metavar="S", help="The range searched is [0, S], in positions."
     )
     parser.add_argument("--integers", action="store_true", help="Search whole positions only, not all real ones.")
 

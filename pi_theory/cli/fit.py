@@ -11,7 +11,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--window",
-        type=int,
+        type=whole(1),
         default=2048,
         metavar="L",
         help="Number of random points, one at each whole position from 0 to L - 1.",

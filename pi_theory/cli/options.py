@@ -4,6 +4,8 @@ import argparse
 from decimal import Decimal
 from fractions import Fraction
 
+from pi_theory.console import whole
+
 _LARGEST_EXPONENT = 400  # beyond float64, and below what exact arithmetic would take minutes for
 
 
@@ -20,7 +22,7 @@ def exact_number(word: str) -> Fraction:
 def add_head(parser: argparse.ArgumentParser) -> None:
     """Declares the two numbers that fix the frequencies of a head."""
     parser.add_argument(
-        "--head-dim", type=int, default=128, metavar="D", help="Dimension d of an attention head, an even number."
+        "--head-dim", type=whole(2), default=128, metavar="D", help="Dimension d of an attention head, an even number."
     )
     parser.add_argument(
         "--base",
