@@ -63,7 +63,7 @@ def parse(program: console.Parser, argv: Sequence[str] | None) -> argparse.Names
     if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
         program.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        arguments.overrides += rest
+        arguments.overrides = [*arguments.overrides, *rest]
     return arguments
 
 

@@ -18,6 +18,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         type=word,
         metavar="RECIPE FIELD=VALUE",
         nargs="*",
+        default=[],
         help="A recipe's name and changes to its fields, as finetune takes them. With --model, changes alone.",
     )
     parser.add_argument(
@@ -64,7 +65,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     recipes = [word for word in arguments.overrides if "=" not in word]
     if len(recipes) + (arguments.model is not None) != 1:
-        raise UsageError("plan: give either one recipe or --model")
+        raise UsageError("RECIPE: give the name of one recipe, or a model with --model, and not both")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
     from pi_model.planning import sheet as planning
@@ -117,6 +118,7 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
         type=word,
         metavar="FIELD=VALUE",
         nargs="*",
+        default=[],
         help="Changes to fields of the recipe, such as steps=20; an unknown field lists all of them.",
     )
     parser.add_argument(
