@@ -1,4 +1,8 @@
-"""Every claim the package settles: the paper's first, then what is found here. Importing this fills the registry."""
+"""Every claim the package settles: those of the paper first, then those found here.
+
+Each is a function that returns its evidence, decorated with the claim. Importing this module registers them all, and
+`CLAIMS` holds them by id: ``CLAIMS["chen2023.thm2_1"].settle()`` computes a verdict with its evidence.
+"""
 
 from functools import cache
 
@@ -17,13 +21,16 @@ from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.interpolation import smallest_valid_head_dim
 from pi_theory.leastsquares import random_points, ridge_bound
 from pi_theory.scaling import METHODS, NoScaling, scaling_by_name
-from pi_theory.verdicts import Certificate, Evidence, claim, holds, refuted, undecided
+from pi_theory.verdicts import REGISTRY, Certificate, Evidence, claim, holds, refuted, undecided
 
 PAPER = "arXiv:2306.15595v2"
 HERE = "this package"
 LLAMA = "d = 128, c = 10^4"
 
-# head dimension and RoPE base of released models, from their configuration files
+CLAIMS = REGISTRY
+"""All claims by id, in the order of this module."""
+
+# The head dimension and RoPE base of released models, from their configuration files.
 MODELS: dict[str, tuple[int, int]] = {
     "LLaMA 1 and 2": (128, 10_000),
     "Llama 3": (128, 500_000),
