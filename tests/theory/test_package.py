@@ -26,7 +26,7 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = pi_theory.nonsense
 
 
-def test_the_package_exports_each_of_its_modules():
+def test_the_package_names_each_of_its_modules():
     assert {name.split(".")[1] for name in MODULES} <= set(pi_theory.__all__)
 
 
