@@ -81,7 +81,7 @@ def test_the_sharp_bound_over_its_parabola_peaks_at_the_midpoint(head_dim, base,
 
 
 @given(some.head_dims, some.bases)
-def test_the_published_bound_is_violated_by_its_witness_exactly_where_the_margin_exceeds_one(head_dim, base):
+def test_the_published_bound_is_violated_exactly_where_the_margin_exceeds_one(head_dim, base):
     kw = {"head_dim": head_dim, "base": base}
     h = -np.exp(-0.5j * frequencies(head_dim, base))
     error, bound = abs(interpolation_error(h, 0.5, 0, 1, **kw)), published_bound(0.5, 0, 1, **kw)
@@ -95,7 +95,7 @@ def test_the_margin_falls_with_the_head_dimension_and_rises_with_the_base(head_d
     assert published_margin(head_dim, base * 1.01) > here * (1 - 1e-12)
 
 
-def test_the_smallest_valid_head_dimension_grows_as_190_times_the_logarithm_of_the_base():
+def test_the_smallest_valid_head_dimension_grows_as_190_times_ln_c():
     for base in (1e4, 1e6, 1e8):
         assert smallest_valid_head_dim(base) / math.log(base) == pytest.approx(189.8, abs=0.3)
 

@@ -58,7 +58,7 @@ def test_more_digits_refine_and_do_not_change_the_answer():
     assert many.values[0].rel_accuracy_bits() > 40 * 3.3
 
 
-def test_the_gram_matrix_in_closed_form_gives_the_rational_solution_where_there_is_one():
+def test_the_closed_form_gram_matrix_gives_the_solution_of_rational_algebra():
     """theta = 1 alone: the fit at s = 0 is a ratio of sums that a rational approximation of cos and sin pins down."""
     points = [1.0, 2.0, -1.0]
     exact = exact_least_squares(points, [0], head_dim=2, base=10, digits=20)
