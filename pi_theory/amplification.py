@@ -176,7 +176,9 @@ class FiniteWindow:
             if _gap(best) < 1e-5:
                 break
         if best is None:
-            raise ArithmeticError(f"position: HiGHS solved no program at {position}; try another hmax ({solution.message})")
+            raise ArithmeticError(
+                f"position: HiGHS solved no program at {position}; try another hmax ({solution.message})"
+            )
         return best
 
     def profile(self, positions: Iterable[float], hmax: float) -> list[WorstCase]:
