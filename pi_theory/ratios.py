@@ -9,14 +9,14 @@ under which it is true.
 from dataclasses import dataclass
 
 from pi_theory.arguments import Number, check_base, check_count, check_head_dim
-from pi_theory.certified.balls import (
-    Enclosure,
+from pi_theory.certified.balls import Enclosure
+from pi_theory.certified.envelope import minimum
+from pi_theory.certified.interpolation import (
     published_interpolation_ball,
     published_margin_ball,
     sharp_interpolation_ball,
     taylor_interpolation_ball,
 )
-from pi_theory.certified.envelope import minimum
 from pi_theory.verdicts import Verdict
 
 
@@ -45,7 +45,7 @@ class BoundRatios:
 
 
 def bound_ratios(head_dim: int, base: Number, upto: int = 4096) -> BoundRatios:
-    """The ratio of the extrapolation bound to the interpolation bound, under each reading of Section 2.3.
+    """Divides the extrapolation bound by the interpolation bound, under each reading of Section 2.3.
 
     Args:
         head_dim: d, even, at least 2.

@@ -9,11 +9,9 @@ from pi_theory.console import Command, show, wrap
 def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    import pi_theory.claims
-    from pi_theory.verdicts import REGISTRY
+    from pi_theory.claims import CLAIMS
 
-    del pi_theory  # It was imported to fill the registry.
-    bar = tqdm(REGISTRY.values(), desc="claims", delay=1, leave=False, disable=None)
+    bar = tqdm(CLAIMS.values(), desc="claims", delay=1, leave=False, disable=None)
     rows = [claim.settle().row() for claim in bar]
     show(arguments, {"claims": rows}, text(rows))
 

@@ -38,7 +38,8 @@ def _run(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from pi_theory.arguments import check_base, check_count, check_head_dim
-    from pi_theory.certified.balls import enclosure, exact_least_squares
+    from pi_theory.certified.balls import enclosure
+    from pi_theory.certified.least_squares import exact_least_squares
     from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 
     check_head_dim(arguments.head_dim)
