@@ -20,6 +20,7 @@ from tqdm import tqdm
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
+from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
@@ -71,7 +72,7 @@ class PromptMaker:
         self.context_tokens = context_tokens
         self._question = ids_after(tokenizer, ".", "\n" + QUESTION)
         head = [] if bos_id is None else [bos_id]
-        head += _ids(tokenizer, TASK)
+        head += plain_ids(tokenizer, TASK)
         line = ids_after(tokenizer, ".", "\n" + FILLER)
         again = ids_after(tokenizer, ".", " " + FILLER)
         repeats = context_tokens // len(again) + 1
@@ -104,23 +105,6 @@ class PromptMaker:
         filler = distance - len(line) - len(self._question)
         own = line + self._filler[:filler] + self._question
         return Prompt(prompt_tokens - distance, tuple(own), tuple(answer))
-
-
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
-    """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone.
-
-    Where a tokenizer merges across that seam, another character stands in for the context; where it merges across
-    every seam, the text is tokenised by itself.
-    """
-    for before in (context, "a", "0"):
-        ids, both = _ids(tokenizer, before), _ids(tokenizer, before + text)
-        if both[: len(ids)] == ids:
-            return both[len(ids) :]
-    return _ids(tokenizer, text)
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,18 @@ from torch.utils import flop_counter
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pi_model.cli import main as cli
-from pi_model.distributed.sharding import sharded_model
+from pi_model.gpus import GPUS
 from pi_model.planning import sheet as planning
-from pi_model.planning.gpus import GPUS
 from pi_model.planning.launch_scripts import script
 from pi_model.planning.sheet import Shape, advise, beside_paper, fewest_gpus, plan, usable_counts
-from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Corpus, Lora, override
+from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
+from pi_model.training.meter import flops_per_token
+from pi_model.training.overrides import override
 from pi_model.training.recipes import LLAMA, RECIPES, recipe
-from pi_model.training.run_log import flops_per_token
+from pi_model.training.sharding import sharded_model
 
 A100 = GPUS["a100-80"]
 
@@ -45,7 +46,7 @@ def small(**changes: Any) -> LlamaConfig:
 
 def run_config(**changes: Any) -> Config:
     defaults: dict[str, Any] = {
-        "model": "m", "window_tokens": 2048, "data": (Corpus(name="d"),), "steps": 1, "global_batch": 1,
+        "model": "m", "window_tokens": 2048, "data": (MixturePart(name="d"),), "steps": 1, "global_batch": 1,
         "peak_lr": 1e-4,
     }  # fmt: skip
     return Config(**(defaults | changes))
