@@ -1,7 +1,7 @@
 """Memory, arithmetic and time of a training run, before it is paid for.
 
 A plan is a sheet of quantities, each a formula over those before it; the formula that is printed is the one that was
-evaluated. Memory is that of one rank under FSDP2 as `pi_model.training.sharding` sets it up and `pi_model.training.loss` computes the
+evaluated. Memory is that of one rank under FSDP2 as `pi_model.distributed.sharding` sets it up and `pi_model.training.loss` computes the
 loss. Tests hold it against the allocations of real steps, and the arithmetic against torch's own count.
 """
 

@@ -1,4 +1,4 @@
-"""Export a trained model as an ordinary folder (config.json, safetensors, tokenizer), which plain transformers loads."""
+"""Export a trained model as an ordinary folder (config.json, safetensors, tokenizer) that plain transformers loads."""
 
 import json
 from pathlib import Path
