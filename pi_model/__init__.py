@@ -83,13 +83,32 @@ __all__ = [
     "train",
     "truncated_perplexity",
 ]
+# The modules are named too, because pdoc writes pages only for those that `__all__` names.
+_MODULES = [
+    "cli",
+    "data",
+    "distributed",
+    "errors",
+    "evaluation",
+    "files",
+    "gpus",
+    "models",
+    "packages",
+    "planning",
+    "training",
+]
+__all__ += _MODULES
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
+    """Import a public name or a module when it is first used."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"{__name__}.{name}")
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
     return value
 
 

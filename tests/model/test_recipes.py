@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_model.cli import main
+from pi_model.cli.main import main
 from pi_model.errors import UsageError
 from pi_model.training.config import ADAPTABLE, Lora, MixturePart
 from pi_model.training.overrides import override
