@@ -34,10 +34,10 @@ from experiments.measurement.time_limit import time_limit
 from experiments.records import record
 from experiments.records import source_hashes as code
 from pi_model.files import cache_dir
+from pi_model.gpus import GPUS
 from pi_model.models.loading import random_llama
-from pi_model.planning.gpus import GPUS
-from pi_model.training.config import Architecture, Config, Corpus
-from pi_model.training.run_log import flops_per_token
+from pi_model.training.config import Architecture, Config, MixturePart
+from pi_model.training.meter import flops_per_token
 from pi_theory.extrapolation import B_on_grid
 
 NAME = "bench_gpu"
@@ -189,7 +189,7 @@ def _job(settings: Settings, model: str, tokens: int, way: str) -> Job:
     config = Config(
         architecture=shape,
         window_tokens=tokens,
-        data=(Corpus(name="random"),),
+        data=(MixturePart(name="random"),),
         steps=WARM_UP + settings.steps,
         global_batch=1,
         peak_lr=2e-5,

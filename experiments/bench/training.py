@@ -18,16 +18,17 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.bench.timing import Row, alone, faster, leaner, same
-from pi_model.distributed.sharding import process_group, sharded_model
-from pi_model.training.config import Config, Corpus
+from pi_model.distributed.process_group import process_group
+from pi_model.training.config import Config, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.sharding import sharded_model
 
 CONFIG = Config(
     model="smollm2-135m",
     window_tokens=8192,
     sequence_tokens=2048,
-    data=(Corpus(name="books", split="test"),),
+    data=(MixturePart(name="books", split="test"),),
     steps=2,
     global_batch=1,
     peak_lr=2e-5,

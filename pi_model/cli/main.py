@@ -91,7 +91,7 @@ def _extend(arguments: argparse.Namespace) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> None:
-    from pi_model.training.config import override
+    from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
     config = override(recipe(arguments.recipe), arguments.overrides)
@@ -209,8 +209,9 @@ def _plan(arguments: argparse.Namespace) -> None:
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
     from pi_model import planning
-    from pi_model.planning import GPUS, script
-    from pi_model.training.config import override
+    from pi_model.gpus import GPUS
+    from pi_model.planning import script
+    from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
     changes = [word for word in arguments.overrides if "=" in word]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from pi_model.errors import UsageError
+from pi_model.gpus import Gpu
 from pi_model.planning.architectures import Shape
-from pi_model.planning.gpus import Gpu
 from pi_model.planning.sheet import USABLE, UTILISATION, Plan, plan
 from pi_model.training.config import CHECKPOINTING, Config
 

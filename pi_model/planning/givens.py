@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pi_model.planning.architectures import Shape
-from pi_model.training.config import Lora
+from pi_model.training.config import Checkpointing, Lora
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Givens(Adapters, Shape):
     context: Annotated[int, "tokens in the extended context window, L'"]
     steps: Annotated[int, "optimiser steps in the run"]
     width: Annotated[int, "bytes of a number in the forward pass"]
-    checkpointing: Annotated[str, "activation checkpointing: what is computed again in the backward pass"]
+    checkpointing: Annotated[Checkpointing, "activation checkpointing: what is computed again in the backward pass"]
     cuda: Annotated[bool, "whether the run is on a GPU"]
     block: Annotated[int, "tokens whose logits are in memory at a time"]
     memory: Annotated[float, "bytes of memory in the GPU, from its data sheet"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pi_model.errors import RunError, UsageError
-from pi_model.planning.gpus import NODE_GPUS
+from pi_model.gpus import NODE_GPUS
 from pi_model.planning.sheet import Plan
 
 # The fields that a plan chooses.

@@ -1,6 +1,6 @@
 """What takes memory on each GPU: weights and training state under FSDP2, activations, and logits.
 
-It is memory as `pi_model.distributed.sharding` lays it out and `pi_model.training.loss` computes the loss. Tests hold
+It is memory as `pi_model.training.sharding` lays it out and `pi_model.training.loss` computes the loss. Tests hold
 it against the allocations of real steps.
 """
 

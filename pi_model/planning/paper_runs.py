@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from pi_model.errors import UsageError
+from pi_model.gpus import GPUS
 from pi_model.models.rope_parameters import read_extension
 from pi_model.planning.advice import advise
 from pi_model.planning.architectures import Shape, named_architecture
-from pi_model.planning.gpus import GPUS
 from pi_model.planning.sheet import Plan
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA

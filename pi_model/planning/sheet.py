@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 
 from pi_model.errors import UsageError
+from pi_model.gpus import NODE_GPUS, Gpu
 from pi_model.planning.architectures import Shape
 from pi_model.planning.givens import adapter_sizes
-from pi_model.planning.gpus import NODE_GPUS, Gpu
 from pi_model.planning.memory import Memory
 from pi_model.planning.peaks import Peaks
 from pi_model.planning.speed import Speed

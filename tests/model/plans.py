@@ -4,8 +4,8 @@ from typing import Any
 
 from transformers import LlamaConfig
 
-from pi_model.planning import GPUS
-from pi_model.training.config import Config, Corpus
+from pi_model.gpus import GPUS
+from pi_model.training.config import Config, MixturePart
 
 A100 = GPUS["a100-80"]
 
@@ -22,7 +22,7 @@ def small_llama(**changes: Any) -> LlamaConfig:
 def run_config(**changes: Any) -> Config:
     """One step of one window of 2048 tokens, with any field of the config changed."""
     defaults: dict[str, Any] = {
-        "model": "m", "window_tokens": 2048, "data": (Corpus(name="d"),), "steps": 1, "global_batch": 1,
+        "model": "m", "window_tokens": 2048, "data": (MixturePart(name="d"),), "steps": 1, "global_batch": 1,
         "peak_lr": 1e-4,
     }  # fmt: skip
     return Config(**(defaults | changes))

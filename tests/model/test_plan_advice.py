@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pi_model.gpus import GPUS
 from pi_model.planning import (
-    GPUS,
     USABLE,
     UTILISATION,
     Shape,

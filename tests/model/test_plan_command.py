@@ -9,10 +9,11 @@ import pytest
 
 from pi_model import planning
 from pi_model.cli import main as cli
-from pi_model.planning import GPUS, Shape, advise, architecture, script
+from pi_model.gpus import GPUS
+from pi_model.planning import Shape, advise, architecture, script
 from pi_model.planning.formulas import formulas
 from pi_model.planning.sheet import PARTS
-from pi_model.training.config import override
+from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 from tests.model.plans import A100
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_model.planning import GPUS, Shape, architecture, plan, report, table
+from pi_model.gpus import GPUS
+from pi_model.planning import Shape, architecture, plan, report, table
 from pi_model.planning.formulas import Count, formulas
 from pi_model.planning.sheet import PARTS, Sheet
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Lora

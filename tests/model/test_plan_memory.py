@@ -11,12 +11,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pi_model.distributed.sharding import sharded_model
 from pi_model.planning import Shape, plan
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
+from pi_model.training.sharding import sharded_model
 from tests.model.plans import A100, run_config, small_llama
 
 

@@ -11,8 +11,8 @@ from pi_model.planning import Shape, architecture, plan
 from pi_model.training.config import ADAPTABLE, Lora
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
+from pi_model.training.meter import flops_per_token
 from pi_model.training.recipes import LLAMA, recipe
-from pi_model.training.run_log import flops_per_token
 from tests.model.plans import A100, run_config, small_llama
 
 
