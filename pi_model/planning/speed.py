@@ -39,7 +39,7 @@ class Speed(Memory):
         """Operations of a step that full checkpointing adds.
 
         Torch recomputes a layer as far as its last saved tensor. That leaves out the MLP's last product, or the B of
-        its adapter.
+        its adapter. Selective checkpointing recomputes no products, so it adds nothing here.
         """
         return (
             2
@@ -69,7 +69,11 @@ class Speed(Memory):
 
     @cached_property
     def traffic(self) -> Bytes:
-        """Bytes that a GPU receives in a step: all weights twice, for forward and backward, and gradients once."""
+        """Bytes that a GPU receives in a step.
+
+        Weights of layers arrive twice, for the forward and the backward pass. All other weights and the gradients
+        arrive once.
+        """
         return (
             self.accumulation
             * (self.gpus - 1)
