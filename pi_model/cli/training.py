@@ -6,10 +6,8 @@ from dataclasses import asdict
 
 from pi_model.cli.model_options import quiet_libraries
 from pi_model.errors import UsageError
+from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, warn, whole, word
-
-# The keys of pi_model.planning.gpus.GPUS; tests hold the two against each other.
-GPU_NAMES = ("a100-40", "a100-80", "l40s", "h100", "h200")
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +37,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Number of GPUs. Default: the fewest that have room and can share the batch.",
     )
-    parser.add_argument("--gpu", choices=GPU_NAMES, default="a100-80", help="Kind of GPU.")
+    parser.add_argument("--gpu", choices=tuple(GPUS), default="a100-80", help="Kind of GPU.")
     parser.add_argument(
         "--utilisation",
         type=number(above=0, at_most=1),
@@ -68,10 +66,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         raise UsageError("RECIPE: give the name of one recipe, or a model with --model, and not both")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
-    from pi_model.planning import sheet as planning
-    from pi_model.planning.gpus import GPUS
-    from pi_model.planning.launch_scripts import script
-    from pi_model.training.config import override
+    from pi_model import planning
+    from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
     changes = [word for word in arguments.overrides if "=" in word]
@@ -90,7 +86,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
     )
     fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
-    text = script(arguments.script, name, changes, planned) if arguments.script else None
+    text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
     paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
     answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper), "script": text}
     show(arguments, answer, text or planning.table(answer, explain=arguments.explain))
@@ -137,7 +133,7 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
 
 
 def _finetune(arguments: argparse.Namespace) -> None:
-    from pi_model.training.config import override
+    from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
     config = override(recipe(arguments.recipe), arguments.overrides)

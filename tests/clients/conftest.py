@@ -8,10 +8,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from pi_model.data.documents import Source
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama
-from pi_model.training.config import Corpus
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
 
@@ -46,7 +46,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (root / "text.txt").write_text(TEXT * 40)
     folders = {"none": root / "none"}
     random_llama(vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW).save_pretrained(folders["none"])
-    train_tokenizer([Corpus(name=str(root / "text.txt"))], 300).save_pretrained(folders["none"])
+    train_tokenizer([Source(str(root / "text.txt"))], 300).save_pretrained(folders["none"])
     for method in METHODS:
         folders[method] = root / method
         extend_checkpoint(folders["none"], scaling_by_name(method, 4.0), folders[method])

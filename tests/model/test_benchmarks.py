@@ -259,7 +259,7 @@ def test_a_bad_file_is_named_with_its_fault_before_a_model_is_loaded(message, fo
     ("words", "message"),
     [
         (["--tasks", "hellaswag"], "tasks: unknown hellaswag, choose from boolq, piqa, race_m, race_h, winogrande"),
-        (["--data-dir", "/no/such/folder"], "data-dir: /no/such/folder is no folder"),
+        (["--data-dir", "/no/such/folder"], "data-dir: /no/such/folder is not a folder"),
         (["--limit", "0"], "limit: must be at least 1"),
         (["--batch-size", "0"], "batch-size: must be at least 1"),
     ],

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pi_model.cli.main import main
 from pi_model.errors import UsageError
-from pi_model.training.config import ADAPTABLE, Corpus, Lora, override
+from pi_model.training.config import ADAPTABLE, Lora, MixturePart
+from pi_model.training.overrides import override
 from pi_model.training.recipes import LLAMA, RECIPES, recipe
 from tests.model.training import write_documents
 
@@ -67,7 +68,7 @@ def test_lora_is_turned_on_and_changed_by_overrides():
 def test_other_data_is_read_no_further_than_the_recipes_own():
     base = recipe("llama_7b_8192_pi")
     assert override(base, ["data=owner/other*2"]).data == (
-        Corpus(name="owner/other", weight=2.0, stream_tokens=base.data[0].stream_tokens),
+        MixturePart(name="owner/other", weight=2.0, stream_tokens=base.data[0].stream_tokens),
     )
 
 
@@ -112,7 +113,7 @@ def test_overrides_replace_fields():
         ["steps=7", "data=books*0.5,a/b.jsonl", "clip_norm=none", "compile=true", "evaluation.steps=0,5", "model=m*x"],
     )
     assert (config.steps, config.clip_norm, config.compile, config.model) == (7, None, True, "m*x")
-    assert config.data == (Corpus(name="books", weight=0.5), Corpus(name="a/b.jsonl"))
+    assert config.data == (MixturePart(name="books", weight=0.5), MixturePart(name="a/b.jsonl"))
     assert config.evaluation.steps == (0, 5)
     assert override(recipe("tiny_512_pi"), ["window_tokens=10", "factor=1.1"]).context_tokens == 11
 
@@ -180,7 +181,7 @@ BAD = {
         "activation_checkpointing: not selective together with context_parallel"
     ),
     "context_parallel=3": "windows of 512 tokens do not divide into 6 equal pieces",
-    "context_parallel=2": "1 processes are no multiple of 2; start as many with torchrun",
+    "context_parallel=2": "1 processes cannot form groups of 2; start a multiple of 2 with torchrun",
     "steps": "an override is written field=value",
     "model=no-such-model": "no such folder",
 }

@@ -24,8 +24,9 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import summarization
 from pi_model.evaluation.summarization import Sampling, draw, generate, mean_rouge, summarize
 from pi_model.models.loading import random_llama
-from pi_model.training.config import Summaries, override
+from pi_model.training.config import Summaries
 from pi_model.training.loss import CausalLoss
+from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
@@ -108,7 +109,7 @@ BAD = {
     "no report column": ([{"text": "x", "summary": "y"}], "line 1: no text in column 'report'; it has text, summary"),
     "an empty summary": ([ROWS[0], {"report": "x", "summary": " \n"}], "reports.jsonl:2: the summary is empty"),
     "an empty report": ([{"report": "", "summary": "y"}], "reports.jsonl:1: the document is empty"),
-    "token ids": ([{"report": [1, 2], "summary": "y"}], "token ids; summaries are made of text"),
+    "token ids": ([{"report": [1, 2], "summary": "y"}], "holds token ids; documents and summaries must be text"),
     "one text twice": ([{"report": "x", "summary": "x"}], "document and summary are one text"),
 }
 
@@ -128,7 +129,7 @@ def test_bad_pairs_are_named_with_their_fault_by_both_commands(fault, tmp_path, 
 def test_a_corpus_without_summaries_is_wrong_usage(tiny_folder, capsys):
     code, _, errors = ends(capsys, "summarize", "--model", tiny_folder, "--data", "books")
     assert code == 2
-    assert "books has no summaries, choose abstracts or give files" in errors
+    assert "books has no summaries; choose abstracts, or give files that have them" in errors
 
 
 @pytest.mark.slow

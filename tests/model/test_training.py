@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.data.packing import Batches, Stream
-from pi_model.distributed.sharding import process_group, sharded_model
+from pi_model.distributed.process_group import process_group
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.models.loading import load_checkpoint, load_tokenizer
@@ -26,8 +26,9 @@ from pi_model.models.rope_parameters import read_extension
 from pi_model.training.config import Architecture, Evaluation
 from pi_model.training.loop import train
 from pi_model.training.loss import linear_cross_entropy
-from pi_model.training.midrun_evaluation import Inspection
+from pi_model.training.midrun_evaluation import MidrunEvaluation
 from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.sharding import sharded_model
 from pi_theory.scaling import LinearPI, NoScaling
 from tests.model.training import losses, run, small_config, trained, write_documents
 
@@ -386,6 +387,6 @@ def test_a_single_process_is_evaluated_without_a_copy_of_its_weights(config, tmp
     start = prepare(config, tmp_path / "out")
     with process_group("cpu") as device:
         model = sharded_model(start.hf_config(), weight_reader(config, start), device)
-        plain = Inspection(config, start)._plain(model)
+        plain = MidrunEvaluation(config, start)._plain(model)
         trained = {one.to_local().data_ptr() for one in model.parameters()}
         assert {one.data_ptr() for one in plain.parameters()} == trained
