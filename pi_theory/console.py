@@ -25,10 +25,10 @@ class Command:
     Attributes:
         name: The word that selects it.
         summary: One sentence that says what it does. It stands in the program's list and at the head of its own help.
-        details: What else its own help says, in paragraphs.
         example: A command line that works as it stands, shown at the end of its help.
         add_arguments: Declares its arguments on the parser that it is given.
         run: Does the work and prints the answer. What it raises, `run_command` turns into a message and an exit code.
+        details: What else its own help says, in paragraphs.
         less_memory: What the user can change when memory runs out.
         resumes: Whether the same command line continues after an interruption.
     """
@@ -140,9 +140,14 @@ def wrap(text: str, indent: str = "", first: str | None = None) -> str:
     """
     start = indent if first is None else first
     # Formulas stay whole: "x = 1" is not broken, nor is "x-1", where the hyphen is a minus.
-    whole = re.sub(r" (=|<=|>|>=) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
-    lines = textwrap.fill(whole, width(), initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
+    kept = re.sub(r" ([<>]?=|[<>]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
+    lines = textwrap.fill(kept, width(), initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
     return lines.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 document, 2 documents."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def width() -> int:

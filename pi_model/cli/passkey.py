@@ -51,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet,
     )
     answer = {"model": arguments.model, "seed": arguments.seed, "bos": bos is not None, **asdict(result)}
-    title = f"{arguments.model}: share of {arguments.trials} numbers found that stand k tokens before the prompt's end"
+    title = f"{arguments.model}: share found of {arguments.trials} numbers hidden k tokens before the end of the prompt"
     show(arguments, answer, f"{wrap(title)}\n{result.table()}")
     shutil.rmtree(folder, ignore_errors=True)
 

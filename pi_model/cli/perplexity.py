@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, warn_of_lengths
-from pi_theory.console import Command, show, whole, word, wrap
+from pi_theory.console import Command, counted, show, whole, word, wrap
 
 if TYPE_CHECKING:
     from pi_model.data.documents import Selection
@@ -128,7 +128,7 @@ def _run(arguments: argparse.Namespace) -> None:
             how = (
                 "each in one truncated window" if arguments.truncate else f"sliding windows, stride {arguments.stride}"
             )
-            title = f"{arguments.model} on {len(documents.names)} documents of {arguments.data}, {how}"
+            title = f"{arguments.model} on {counted(len(documents.names), 'document')} of {arguments.data}, {how}"
             show(arguments, answer, f"{wrap(title)}\n{table(results)}")
             shutil.rmtree(folder, ignore_errors=True)
     finally:

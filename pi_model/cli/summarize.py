@@ -7,7 +7,7 @@ import shutil
 from dataclasses import asdict
 
 from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, quiet_libraries, warn_of_lengths
-from pi_theory.console import Command, number, path, show, warn, whole, word, wrap
+from pi_theory.console import Command, counted, number, path, show, warn, whole, word, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +130,8 @@ def _run(arguments: argparse.Namespace) -> None:
         "rouge_settings": rouge_settings(),
     }
     title = (
-        f"{arguments.model} on {len(summaries)} documents of {arguments.data}; {ended} summaries ended by themselves"
+        f"{arguments.model} on {counted(len(summaries), 'document')} of {arguments.data}; {ended} of the summaries "
+        "ended by themselves"
     )
     show(arguments, answer, f"{wrap(title)}\n{rouge_table(rouge)}")
     shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 from pi_theory.cli.options import add_head, exact_number
-from pi_theory.console import Command, show, whole, wrap
+from pi_theory.console import Command, counted, show, whole, wrap
 
 # The keys of pi_theory.scaling.METHODS, which would have to import numpy.
 METHODS = ("none", "linear", "ntk", "dynamic", "yarn", "llama3")
@@ -106,11 +106,11 @@ def text(answer: dict[str, Any]) -> str:
         found = f"{answer[key]:.6g} is attained, at most {answer['certified_' + key]:.6g} is certified"
         return wrap(found, " " * 26, f"  {name:24}")
 
+    positions = counted(len(answer["positions"]), "position")
     return "\n".join(
         [
             wrap(
-                f"Largest score at {len(answer['positions'])} positions among heads with |a(n)| <= 1 at every trained "
-                f"position n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
+                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained position n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
                 f"d = {answer['head_dim']}, c = {answer['base']:g} and positions scaled by the method "
                 f"{answer['method']} with factor {answer['factor']:g}:"
             ),

@@ -153,7 +153,7 @@ def test_perplexity_prints_a_table_and_leaves_no_progress_behind(tiny_folder, te
     code, out, _ = ends(capsys, "perplexity", "--model", tiny_folder, "--data", text, "--windows", 32, "--stride", 8)
     assert code == 0
     title, head = " ".join(out.split()).split(" window perplexity ", 1)
-    assert title == f"{tiny_folder} on 1 documents of {text}, sliding windows, stride 8"
+    assert title == f"{tiny_folder} on 1 document of {text}, sliding windows, stride 8"
     assert head.startswith("loss (nats) +- tokens windows 32 ")
     assert not list((cache / "runs").glob("*"))
 

@@ -26,6 +26,7 @@ def run_json(*arguments):
 
 def test_bounds_gives_the_three_constants_and_the_ratios():
     result = run_json("bounds", "--head-dim", "128", "--base", "10000")
+    assert (result["head_dim"], result["base"]) == (128, 10000)
     assert result["published_interpolation"] == pytest.approx(128 / 294.73, rel=1e-4)
     assert result["taylor_interpolation"] == pytest.approx(0.49979, abs=1e-5)
     assert result["sharp_interpolation"] == pytest.approx(0.49388, abs=1e-5)
