@@ -110,7 +110,8 @@ def text(answer: dict[str, Any]) -> str:
     return "\n".join(
         [
             wrap(
-                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained position n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
+                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained position "
+                f"n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
                 f"d = {answer['head_dim']}, c = {answer['base']:g} and positions scaled by the method "
                 f"{answer['method']} with factor {answer['factor']:g}:"
             ),
