@@ -261,4 +261,4 @@ def _split_name(content: dict[str, Any], path: Path) -> str:
                 return "smollm"
             case [{"type": "Split", "pattern": {"Regex": pattern}}] if pattern == _LLAMA3_PATTERN:
                 return "llama-bpe"
-    raise RunError(f"{path}: no name is known that GGUF has for a tokenizer which splits text by {split}")
+    raise RunError(f"{path}: GGUF has no name that is known here for a tokenizer which splits text by {split}")
