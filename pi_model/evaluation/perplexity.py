@@ -200,7 +200,7 @@ def _losses_of_tokens(
         for number in range(ranks.rank(), len(pieces), ranks.world_size())
         if not journal.done[entries[number]].all()
     ]
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     for number in tqdm(todo, unit="document", leave=False, disable=hidden):
         ids_BT = _inputs(documents, [pieces[number]], bos_id)
         nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
@@ -235,7 +235,7 @@ def _score(
     tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
     skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
     scored = np.array([piece.scored for piece in pieces])
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=hidden) as bar:
         last = time.monotonic()
         for batch in todo:

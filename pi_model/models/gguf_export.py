@@ -109,7 +109,7 @@ class _Entry:
 
 
 def _add_shape(writer: "GGUFWriter", config: LlamaConfig, name: str) -> None:
-    """The metadata that describe the model's layers."""
+    """Write the metadata that describe the model's layers."""
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     writer.add_name(name)
     writer.add_block_count(config.num_hidden_layers)

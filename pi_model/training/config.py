@@ -221,7 +221,7 @@ class Config:
     window_tokens: int
     factor: float = 1.0
     sequence_tokens: int | None = None
-    method: str = "none"  # not a Literal: whatever pi_theory registers can be trained with
+    method: str = "none"  # not a Literal, because a run can use every method that pi_theory registers
     data: tuple[MixturePart, ...]
     seed: int = 0
     steps: int
