@@ -188,7 +188,7 @@ BAD = {
     "lora.colour=blue": "lora.colour: no such field; choose from lora.alpha",
     "evaluation=everything": "evaluation: no such field",
     "context_parallel=0": "context_parallel: must be at least 1",
-    "compile=true context_parallel=2": "context_parallel: not together with compile",
+    "compile=true context_parallel=2": "context_parallel: does not work together with compile",
     "activation_checkpointing=true": "activation_checkpointing: unknown 'true', choose from none, selective, full",
     "activation_checkpointing=selective compile=true": "activation_checkpointing: not selective together with compile",
     "activation_checkpointing=selective context_parallel=2": (
