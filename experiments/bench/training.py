@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 
 from experiments.bench.timing import Row, alone, faster, leaner, same
 from pi_model.distributed.process_group import process_group
-from pi_model.training.config import Config, MixturePart
+from pi_model.training.config import Checkpointing, Config, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.preparation import prepare, weight_reader
 from pi_model.training.sharding import sharded_model
@@ -36,7 +36,11 @@ CONFIG = Config(
 )
 TRAINER = "Hugging Face Trainer"
 # By window: turns, steps of a turn (the first is not counted), and the kinds of activation checkpointing of ours.
-CASES = {1024: (2, 3, ("none",)), 2048: (2, 2, ("none", "selective", "full")), 4096: (2, 2, ("none",))}
+CASES: dict[int, tuple[int, int, tuple[Checkpointing, ...]]] = {
+    1024: (2, 3, ("none",)),
+    2048: (2, 2, ("none", "selective", "full")),
+    4096: (2, 2, ("none",)),
+}
 # How many times as fast ours should be at least, and which share of their memory it should take at most. Selective
 # checkpointing should be as fast with 0.8 of the memory, and full may take 1.35 times as long with 0.6 of it.
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
@@ -53,7 +57,7 @@ class Job:
     windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
 
 
-def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> Job:
+def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "none") -> Job:
     config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
     start = prepare(config, Path())
     windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
