@@ -1,9 +1,9 @@
-"""On a CUDA GPU: training beside Hugging Face Trainer, and both beside what the machine can do; perplexity; B(s).
+"""Speed and memory on a CUDA GPU: training beside Hugging Face Trainer, perplexity, and B(s).
 
-Rates of a matrix product and of a copy are measured first: a model's FLOP utilisation is held against the product's,
-and stands beside it against the data sheet's. Ours and theirs follow one another, each alone on the GPU; memory is what
-torch allocated at most. A way that does not fit is a result. What is measured is kept at once; the same command goes
-on from there.
+The rates of a matrix product and of a memory copy are measured first. The utilisation of a training step is its share
+of the rate of that product, and its share of the data sheet's peak stands beside it. Ours and theirs run one after
+the other, each alone on the GPU, and memory is the most that torch allocated. That a run does not fit is a result
+too. Each measurement is kept as soon as it is made, and the same command goes on from there.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def measurements(settings: Settings) -> dict[str, Callable[[], list[dict[str, An
 
 
 def machine(settings: Settings) -> Iterator[Row]:
-    """What two operations that do nothing else reach."""
+    """The rates that a matrix product and a memory copy alone reach."""
     dtype, device = getattr(torch, settings.dtype), settings.device
     a, b = torch.randn(2, settings.side, settings.side, device=device).to(dtype)
     seconds = _seconds(lambda: a @ b, settings)
@@ -137,7 +137,7 @@ def training(settings: Settings, model: str, tokens: int, way: Checkpointing) ->
 
 
 def perplexity(settings: Settings, model: str, window: int) -> Iterator[Row]:
-    """Windows a second, ours and the documented loop's, on the same random tokens."""
+    """Sliding windows a second on the same random tokens, by ours and by the loop in the documentation."""
     llama = copy.deepcopy(_llama(settings.models[model]))
     llama.config.max_position_embeddings = window
     llama.to(settings.device, getattr(torch, settings.dtype))  # type: ignore[arg-type]  # transformers wraps it
@@ -153,7 +153,7 @@ def perplexity(settings: Settings, model: str, window: int) -> Iterator[Row]:
 
 
 def sums(settings: Settings) -> Iterator[Row]:
-    """B(s) by the paper's recipe on the device, beside ours on the CPU."""
+    """B(s) by the paper's recipe on the device, beside ours on the CPU, in positions a second."""
     count, head_dim, base = settings.positions, bench_theory.HEAD_DIM, bench_theory.BASE
 
     def on_device() -> list[float]:
@@ -223,7 +223,7 @@ def _llama(shape: Architecture) -> LlamaForCausalLM:
 
 
 def _seconds(call: Callable[[], Any], settings: Settings) -> list[float]:
-    """Of one call each, a warm-up and turns of ten."""
+    """The seconds of one call in each turn of ten calls, after a turn that warms up."""
     seconds = []
     for _ in range(1 + settings.turns):
         _wait(settings.device)
@@ -241,7 +241,7 @@ def _wait(device: str) -> None:
 
 
 def _product_rate(settings: Settings) -> float:
-    """FLOP/s of the matrix product, as it was measured in this run."""
+    """The FLOP/s of the matrix product, as this benchmark has measured it on this machine."""
     product, _ = _kept(settings, "machine", measurements(settings)["machine"])
     return 1e12 * product["value"]
 

@@ -1,8 +1,8 @@
-"""Optimiser steps of SmolLM2: ours beside Hugging Face Trainer's, from the same weights on the same windows.
+"""Speed and memory of training SmolLM2, ours beside Hugging Face Trainer, from the same weights on the same windows.
 
-Both in float32, with AdamW, clipping and one window a step; every loss is held against the other's. A turn is a process
-of its own, which gives the time of its steps after the first, and its peak memory: the second step is the first whose
-forward pass finds the optimiser's state there.
+Both train in float32 with AdamW, clipping and one window a step, and their losses must agree. Each turn is a process of
+its own, which gives its peak memory and the times of its steps after the first. There are at least two steps because
+only from the second on is the optimiser's state in memory during the forward pass.
 """
 
 import itertools
@@ -35,14 +35,14 @@ CONFIG = Config(
     warmup_steps=0,
 )
 TRAINER = "Hugging Face Trainer"
-# window -> turns, steps of each with the first that is not counted, and ours' activation checkpointing
+# By window: turns, steps of a turn (the first is not counted), and the kinds of activation checkpointing of ours.
 CASES: dict[int, tuple[int, int, tuple[Checkpointing, ...]]] = {
     1024: (2, 3, ("none",)),
     2048: (2, 2, ("none", "selective", "full")),
     4096: (2, 2, ("none",)),
 }
-# of speed, at least so many times as fast, and of memory, at most such a share; as fast at 0.8 of the memory is
-# asked of selective checkpointing, 1.35 times the time at 0.6 of full
+# How many times as fast ours should be at least, and which share of their memory it should take at most. Selective
+# checkpointing should be as fast with 0.8 of the memory, and full may take 1.35 times as long with 0.6 of it.
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
 LEANER_AIMS = {"none": None, "selective": 0.8, "full": 0.6}
 
@@ -66,7 +66,7 @@ def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "
 
 @dataclass(frozen=True)
 class Steps:
-    """What each step took, and its loss."""
+    """The seconds and the loss of each step."""
 
     seconds: list[float]
     losses: list[float]
@@ -93,7 +93,7 @@ def ours(job: Job) -> Steps:
 
 
 class _Clock(TrainerCallback):
-    """When each step began, and the last one had ended: between lies all that Trainer does around a step."""
+    """Notes when each step begins and when training ends, so that a step's time has all that Trainer does around it."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -152,13 +152,23 @@ def _wait(device: str) -> None:
 
 
 def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
-    """The steps of "theirs" or of ours with an activation checkpointing."""
+    """Trains in this process, for `alone`.
+
+    Args:
+        who: "theirs", or the kind of activation checkpointing of ours.
+        tokens: The length of the windows.
+        steps: The number of optimiser steps.
+
+    Returns:
+        The fields of `Steps`.
+    """
     way = "none" if who == "theirs" else who
     job = smollm2(tokens, steps, way)
     return asdict(theirs(job) if who == "theirs" else ours(job))
 
 
 def rows() -> Iterator[Row]:
+    """How many times as fast ours is with each kind of checkpointing, and which share of their peak memory it takes."""
     for tokens, (turns, steps, ways) in CASES.items():
         who = ["theirs", *ways]
         seconds: dict[str, list[float]] = {name: [] for name in who}

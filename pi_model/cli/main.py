@@ -208,9 +208,9 @@ def _plan(arguments: argparse.Namespace) -> None:
         raise UsageError("plan: give either one recipe or --model")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    from pi_model import planning
     from pi_model.gpus import GPUS
-    from pi_model.planning import sheet as planning
-    from pi_model.planning.launch_scripts import script
+    from pi_model.planning import script
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 

@@ -24,8 +24,12 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from experiments import record` imports experiments.records.record
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in inside if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()}
+            modules = {name for name in inside if is_module(ROOT.joinpath(*name.split(".")))}
             yield from modules or {node.module}
+
+
+def is_module(path):
+    return path.is_dir() or path.with_suffix(".py").exists()
 
 
 FILES = [path for layer in ALLOWED for path in sorted((ROOT / layer).rglob("*.py"))]
