@@ -46,7 +46,7 @@ def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
         raise RunError(f"{target}: already exists and is not empty; choose another folder or remove it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, so that the last step is a rename and never a copy.
+        # It is made beside the target, so that the last step is a rename and never a copy.
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise RunError(f"{target}: cannot be created: {error.strerror}") from error

@@ -32,7 +32,7 @@ class Package:
 
     @property
     def requirement(self) -> str:
-        """The package as pip is asked for it."""
+        """The package and its version, as pip takes them."""
         return f"{self.name}=={self.version}"
 
 

@@ -36,7 +36,7 @@ from experiments.records import source_hashes as code
 from pi_model.files import cache_dir
 from pi_model.gpus import GPUS
 from pi_model.models.loading import random_llama
-from pi_model.training.config import Architecture, Config, MixturePart
+from pi_model.training.config import Architecture, Checkpointing, Config, Device, Dtype, MixturePart
 from pi_model.training.meter import flops_per_token
 from pi_theory.extrapolation import B_on_grid
 
@@ -52,8 +52,8 @@ FASTER_AIMS = {16384: 1.3}
 class Settings:
     """What is measured, and on what."""
 
-    device: str = "cuda"
-    dtype: str = "bfloat16"
+    device: Device = "cuda"
+    dtype: Dtype = "bfloat16"
     models: dict[str, Architecture] = field(
         default_factory=lambda: {
             # the shapes of SmolLM2-135M and Llama 3.2 1B, with LLaMA's vocabulary
@@ -79,9 +79,10 @@ def measurements(settings: Settings) -> dict[str, Callable[[], list[dict[str, An
         return [asdict(row) for row in of()]
 
     made: dict[str, Callable[[], Iterator[Row]]] = {"machine": partial(machine, settings)}
+    ways: tuple[Checkpointing, ...] = ("none", "full")
     for tokens in settings.lengths:
         for model in settings.models:
-            for way in ("none", "full"):
+            for way in ways:
                 made[f"training-{model}-{tokens}-{way}"] = partial(training, settings, model, tokens, way)
     model = next(iter(settings.models))
     for window in settings.windows:
@@ -103,7 +104,7 @@ def machine(settings: Settings) -> Iterator[Row]:
     yield measured("memory copy, read and written", "GB/s", rates, more=True)
 
 
-def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[Row]:
+def training(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Iterator[Row]:
     """Steps of one window, ours and Trainer's."""
     job = _job(settings, model, tokens, way)
     what = f"training step, LLaMA of {model} parameters, {tokens} tokens, {settings.dtype}"
@@ -183,7 +184,7 @@ def _run(job: Job, who: str) -> tuple[Steps, float] | None:
     return Steps(done.seconds[WARM_UP:], done.losses), peak
 
 
-def _job(settings: Settings, model: str, tokens: int, way: str) -> Job:
+def _job(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Job:
     """Random weights and tokens: neither time nor memory depends on their values."""
     shape = settings.models[model]
     config = Config(

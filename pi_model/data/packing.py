@@ -124,7 +124,7 @@ class PairStream:
         return np.random.default_rng([*self.seed, epoch]).permutation(self.windows)
 
     def _pair(self, number: int) -> int:
-        """Which pair a window holds."""
+        """The index of the pair that a window holds."""
         return int(self._order(number // self.windows)[number % self.windows])
 
     def window(self, number: int) -> Int[np.ndarray, " next"]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import UNDONE, Journal
 from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
+
+Averaging = Literal["token", "window"]
 
 # Number of positions in a block: SmolLM2's float32 logits of one block take 512 x 49152 x 4 bytes = 96 MiB.
 HEAD_BLOCK = 512
@@ -73,7 +76,7 @@ def sliding_perplexity(
     windows: Sequence[int],
     stride: int = 256,
     bos_id: int | None = None,
-    averaging: str = "token",
+    averaging: Averaging = "token",
     batch_tokens: int | None = None,
     names: Sequence[str] | None = None,
     progress_folder: str | Path | None = None,
@@ -138,7 +141,7 @@ def truncated_perplexity(
     windows: Sequence[int],
     last_tokens: int | None = None,
     bos_id: int | None = None,
-    averaging: str = "token",
+    averaging: Averaging = "token",
     names: Sequence[str] | None = None,
     progress_folder: str | Path | None = None,
     progress: bool = False,
@@ -197,7 +200,7 @@ def _losses_of_tokens(
         for number in range(ranks.rank(), len(pieces), ranks.world_size())
         if not journal.done[entries[number]].all()
     ]
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     for number in tqdm(todo, unit="document", leave=False, disable=hidden):
         ids_BT = _inputs(documents, [pieces[number]], bos_id)
         nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
@@ -232,7 +235,7 @@ def _score(
     tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
     skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
     scored = np.array([piece.scored for piece in pieces])
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=hidden) as bar:
         last = time.monotonic()
         for batch in todo:
@@ -320,13 +323,13 @@ def _summary(
     window: int,
     pieces: Sequence[Window],
     sums: np.ndarray,
-    averaging: str,
+    averaging: Averaging,
     documents: Sequence[np.ndarray],
     names: Sequence[str] | None,
 ) -> WindowResult:
     """The result at one window size, from the summed loss of every window; checks that all losses are finite."""
-    if averaging not in ("token", "window"):
-        raise UsageError(f"averaging: unknown {averaging!r}, choose token or window")
+    if averaging not in get_args(Averaging):
+        raise UsageError(f"averaging: unknown {averaging!r}, choose from {', '.join(get_args(Averaging))}")
     scored = np.array([piece.scored for piece in pieces])
     owner = np.array([piece.document for piece in pieces], dtype=int)
     keep = scored > 0

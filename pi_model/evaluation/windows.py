@@ -23,7 +23,7 @@ class Window:
 
     @property
     def scored(self) -> int:
-        """Number of tokens scored."""
+        """Number of tokens that are scored."""
         return self.end - self.score_from
 
 

@@ -109,7 +109,7 @@ class _Entry:
 
 
 def _add_shape(writer: "GGUFWriter", config: LlamaConfig, name: str) -> None:
-    """The metadata that describe the model's layers."""
+    """Write the metadata that describe the model's layers."""
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     writer.add_name(name)
     writer.add_block_count(config.num_hidden_layers)
@@ -261,4 +261,4 @@ def _split_name(content: dict[str, Any], path: Path) -> str:
                 return "smollm"
             case [{"type": "Split", "pattern": {"Regex": pattern}}] if pattern == _LLAMA3_PATTERN:
                 return "llama-bpe"
-    raise RunError(f"{path}: no name is known that GGUF has for a tokenizer which splits text by {split}")
+    raise RunError(f"{path}: GGUF has no name that is known here for a tokenizer which splits text by {split}")

@@ -174,8 +174,7 @@ class Lora:
         if not self.targets:
             raise UsageError(f"lora.targets: name at least one of {', '.join(ADAPTABLE)}")
         for target in self.targets:
-            if target not in ADAPTABLE:
-                raise UsageError(f"lora.targets: unknown {target!r}, choose from {', '.join(ADAPTABLE)}")
+            check_choice("lora.targets", target, ADAPTABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +220,7 @@ class Config:
     window_tokens: int
     factor: float = 1.0
     sequence_tokens: int | None = None
-    method: str = "none"  # not a Literal: whatever pi_theory registers can be trained with
+    method: str = "none"  # not a Literal, because a run can use every method that pi_theory registers
     data: tuple[MixturePart, ...]
     seed: int = 0
     steps: int
@@ -351,17 +350,15 @@ def _check_extension(config: Config) -> None:
             f"sequence_tokens: must be from 1 to the {config.context_tokens} tokens of the extended window, "
             f"got {config.sequence_tokens}"
         )
-    if config.method not in METHODS:
-        raise UsageError(f"method: unknown {config.method!r}, choose from {', '.join(METHODS)}")
+    check_choice("method", config.method, tuple(METHODS))
     if config.method != "none" and config.factor == 1:
         raise UsageError(f"factor: {config.method} with factor 1 changes nothing; use a larger factor or method=none")
 
 
 def _check_choices(config: Config) -> None:
     for name, kind in get_type_hints(Config).items():
-        if get_origin(kind) is Literal and getattr(config, name) not in get_args(kind):
-            choices = ", ".join(get_args(kind))
-            raise UsageError(f"{name}: unknown {getattr(config, name)!r}, choose from {choices}")
+        if get_origin(kind) is Literal:
+            check_choice(name, getattr(config, name), get_args(kind))
 
 
 def _check_hardware(config: Config) -> None:
@@ -395,6 +392,12 @@ def _check_optimiser(config: Config) -> None:
         raise UsageError(f"weight_decay: must be at least 0, got {config.weight_decay}")
     if config.clip_norm is not None and not _positive(config.clip_norm):
         raise UsageError(f"clip_norm: must be positive, or none, got {config.clip_norm}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise UsageError, naming the field, unless its value is one of the choices."""
+    if value not in choices:
+        raise UsageError(f"{name}: unknown {value!r}, choose from {', '.join(choices)}")
 
 
 def _positive(number: float) -> bool:

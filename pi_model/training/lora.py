@@ -37,7 +37,7 @@ def peft_config(lora: Lora, base: str | None = None) -> Any:
         raise RunError("lora: needs a package: pip install peft") from error
     return LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides it by r, whole or not
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft only divides it by r, so it need not be whole
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
         base_model_name_or_path=base,

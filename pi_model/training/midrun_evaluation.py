@@ -60,7 +60,7 @@ class MidrunEvaluation:
             PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)  # raises if the context is too short
 
     def share_done(self) -> None:
-        """Let all ranks know which steps rank 0 says have been measured."""
+        """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""
         box = [self.done]
         dist.broadcast_object_list(box, src=0)
         self.done = box[0]

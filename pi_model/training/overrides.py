@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pi_model.errors import UsageError
-from pi_model.training.config import Config, Evaluation, Lora, MixturePart, Summaries
+from pi_model.training.config import Config, Evaluation, Lora, MixturePart, Summaries, check_choice
 from pi_model.training.recipes import paper_evaluation
 
 # Fields that hold a dataclass, whose own fields are written "group.field".
@@ -74,6 +74,9 @@ def _value(owner: type, present: dict[str, Any], name: str, text: str, prefix: s
     if prefix + name not in settable:
         groups = [] if prefix else [f"{group}.*" for group in _GROUPS]
         raise UsageError(f"{prefix}{name}: no such field; choose from {', '.join([*settable, *groups])}")
+    if get_origin(kinds[name]) is Literal:
+        check_choice(prefix + name, text, get_args(kinds[name]))
+        return text
     try:
         return _parse(kinds[name], text)
     except UsageError:
@@ -87,8 +90,6 @@ def _value(owner: type, present: dict[str, Any], name: str, text: str, prefix: s
 def _parse(kind: Any, text: str) -> Any:
     """A text as a value of a type; ValueError where it is none."""
     arguments = get_args(kind)
-    if get_origin(kind) is Literal:
-        return text  # the config knows its choices and says them
     if NoneType in arguments:
         return None if text == "none" else _parse(arguments[0], text)
     if get_origin(kind) is tuple:

@@ -1,4 +1,4 @@
-"""Benchmarks: the task files against items worked by hand, the scores against plain likelihoods."""
+"""Zero-shot benchmarks: task files are compared with items worked by hand, scores with plain likelihoods."""
 
 import json
 import os
@@ -277,7 +277,7 @@ def test_a_harness_that_is_not_installed_is_said(monkeypatch):
         check(["piqa"])
 
 
-def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
+def test_an_unreachable_hub_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
     def unreachable(*_, **__):
         raise ConnectionError("no route to the hub\nand more lines")
 

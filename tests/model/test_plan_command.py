@@ -27,10 +27,10 @@ def test_a_plan_says_what_it_plans_beside_what_the_paper_used(capsys):
     report = told(capsys, "--model", "llama-65b", "--context", "32768", "--gpus", "128", "--gpu", "h200")
     assert (report["recipe"], report["context_tokens"], report["gpus"]) == ("llama_65b_32768_pi", 32768, 128)
     assert (report["fits"], report["micro_batch"], report["accumulation"]) == (True, 1, 1)
-    assert report["paper"] == []  # its 65B goes to 8192
+    assert report["paper"] == []  # the paper extends 65B to 8192 only
     beside = told(capsys, "llama_33b_8192_pi", "--gpus", "8", "--gpu", "h200")["paper"]
     assert [(one["gpus"], one["gpu"]) for one in beside] == [(32, "a100-40"), (32, "a100-80")]
-    # The same arithmetic on another number of GPUs of another speed.
+    # The comparison is the plan that the command makes for the paper's GPUs.
     here = told(capsys, "llama_33b_8192_pi", "--gpus", "32", "--gpu", "a100-80")["quantities"]
     assert [beside[1][name] for name in ("peak", "room")] == [here[name]["value"] for name in ("peak", "room")]
 
@@ -63,7 +63,7 @@ def test_a_local_folder_is_planned_from_its_config_alone(tiny_folder, tmp_path, 
 
 @pytest.mark.parametrize(("kind", "gpus"), [("torchrun", 8), ("slurm", 8), ("slurm", 16), ("slurm", 64)])
 def test_the_script_starts_the_run_that_was_planned(kind, gpus, tmp_path):
-    """As bash runs it, with Slurm's commands and torchrun replaced by ones that say what they were given."""
+    """Bash runs the script, with programs in place of Slurm's commands and torchrun that print what they are given."""
     changes = ["steps=10", "evaluation.windows=2048,8192"]
     config = override(recipe("llama_13b_8192_pi"), changes)
     planned = advise(config, Shape.of(architecture(config)), A100, gpus)

@@ -21,7 +21,7 @@ from tests.model.plans import A100, run_config, small_llama
 
 
 def peak_allocated(work: Callable[[], object]) -> int:
-    """Bytes of torch's CPU allocator at their highest during some work, above those before it."""
+    """The most bytes that torch's CPU allocator holds during some work, beyond what it held before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     total = peak = 0
@@ -33,7 +33,10 @@ def peak_allocated(work: Callable[[], object]) -> int:
 
 
 def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
-    """Peak of rank 0's second optimiser step; collectives of more than one rank are torch's fake ones."""
+    """The peak memory in bytes of rank 0 in its second optimiser step.
+
+    With more than one rank, torch's fake collectives stand for the others, which allocate but do not communicate.
+    """
     if ranks == 1:
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     else:
@@ -71,7 +74,7 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
         dist.destroy_process_group()
 
 
-# Each has another part of the sheet at its peak: the loss, activations, gathered layers, the head.
+# Each has its peak at another moment: the loss, activations, gathered layers, or the head.
 STEPS = {
     "long windows": (small_llama(), {"window_tokens": 2048}),
     "few words": (small_llama(vocab_size=100, num_hidden_layers=2), {"window_tokens": 2048}),
@@ -120,7 +123,7 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters,
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_a_layer_saves_is_what_autograd_saves(dtype):
-    """Exactly, but for the frequencies' cosines and sines, which all layers share."""
+    """The two agree exactly except for the cosines and sines of the rotary embedding, which all layers share."""
     sizes = []
     for layers in (1, 2):
         llama = LlamaForCausalLM(small_llama(num_hidden_layers=layers, num_key_value_heads=2)).to(getattr(torch, dtype))

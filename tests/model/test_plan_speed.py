@@ -19,9 +19,10 @@ from tests.model.plans import A100, run_config, small_llama
 @pytest.mark.parametrize("lora", [None, Lora(targets=ADAPTABLE)])
 @pytest.mark.parametrize("checkpointing", ["none", "full"])
 def test_planned_operations_are_those_torch_counts(checkpointing, lora):
-    """Attention goes over all pairs there and over the causal half here; the CPU's kernel by the GPU's formula.
+    """Torch counts attention over all pairs of tokens, the plan over the causal half; the difference is added here.
 
-    In bfloat16, because torch does not count the product that float32 adds in place.
+    Torch has no formula for attention's kernel on a CPU, so it is given the one of the GPU's. The test runs in bfloat16
+    because torch does not count the product that float32 adds in place.
     """
     aten = torch.ops.aten
     attention = {
@@ -45,7 +46,7 @@ def test_planned_operations_are_those_torch_counts(checkpointing, lora):
     planned = plan(config, shape, A100, 1)
     products = 9 if checkpointing == "full" else 7
     other_half = products * shape.layers * shape.queries * 512 * 512
-    # Without checkpointing, nothing below the first layer asks what its frozen input was worth.
+    # Without checkpointing, autograd leaves out the gradient of the first layer's input if nothing below is trained.
     unasked = 2 * 512 * shape.hidden * (shape.queries + 2 * shape.keys + 3 * lora.rank) if lora else 0
     counted = counter.get_total_flops() + (unasked if checkpointing == "none" else 0)
     assert planned.sheet.executed_flops + other_half == pytest.approx(counted, rel=1e-3)
@@ -62,7 +63,7 @@ def test_operations_without_recomputation_are_those_the_training_log_counts():
             )
 
 
-# Of the published checkpoints.
+# The numbers of weights in the published checkpoints.
 PUBLISHED = {"7b": 6_738_415_616, "13b": 13_015_864_320, "33b": 32_528_943_616, "65b": 65_285_660_672}
 
 
@@ -76,7 +77,7 @@ def test_parameters_are_those_of_the_whole_model_and_of_the_published_one(size):
 
 
 def test_the_assumed_utilisation_is_below_what_llama_reports():
-    """380 tokens a second on each A100, LLaMA 65B at 2048 tokens (arXiv:2302.13971, Section 2.4)."""
+    """LLaMA 65B was trained at 380 tokens a second on each A100, in windows of 2048 (arXiv:2302.13971, Section 2.4)."""
     config = replace(recipe("llama_65b_8192_direct"), factor=1.0, activation_checkpointing="none")
     shape = Shape.of(architecture(config))
     planned = plan(config, shape, A100, 128)

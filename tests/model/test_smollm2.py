@@ -1,4 +1,4 @@
-"""The real checkpoint, on real text: the numbers here were measured, and a broken conversion would not give them."""
+"""A real checkpoint on real text. The numbers here were measured; a broken conversion would not give them."""
 
 import pytest
 import torch

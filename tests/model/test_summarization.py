@@ -1,4 +1,4 @@
-"""Summaries: what the model is shown, what it learns from, how it writes and how that is scored."""
+"""Summaries: the prompt, the training windows, how a model writes and how its summary is scored."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The loop against independent ones: equal however it is cut up, resumed or killed."""
+"""The training loop against independent loops: its result is the same however it is split, resumed or killed."""
 
 import json
 import math
@@ -196,9 +196,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_broken_checkpoint_is_refused_by_name_and_the_one_before_it_is_used_when_asked(
-    reference, fault, tmp_path, monkeypatch
-):
+def test_a_broken_checkpoint_is_named_and_the_one_before_it_used_when_asked(reference, fault, tmp_path, monkeypatch):
     config, folder, whole = reference
     monkeypatch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
     out = tmp_path / "out"
@@ -268,7 +266,7 @@ def test_the_blockwise_loss_and_its_gradients_are_the_plain_ones(tokens, vocabul
         torch.testing.assert_close(linear_cross_entropy(hidden, weight, target, block), theirs, rtol=1e-6, atol=1e-6)
 
 
-# Recorded on 2026-11-23 with torch 2.13.0 on an x86 CPU: what no refactoring may change.
+# Losses recorded on 2026-11-23 with torch 2.13.0 on an x86 CPU. No refactoring may change them.
 GOLDEN = [6.060616, 6.208508, 5.809992, 5.359455, 5.057521, 4.841993, 4.564164, 4.312586, 4.164194, 3.858403]
 
 
