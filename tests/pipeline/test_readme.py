@@ -19,12 +19,15 @@ import pytest
 from experiments.records.record import ROOT
 
 DOCUMENTS = ("README.md", "docs/guide.md", "docs/records.md")
+# `make figures` writes these pages; figures/ has its own tests of them.
+WRITTEN_FROM_RECORDS = {"docs/claims.md", "docs/experiments.md", "docs/speed.md"}
 PROGRAMS = ("make", "pi-theory", "pi-model", "python")
 
 # What is run in place of a command's words where as written it would take minutes. A command that is not here fails.
 NOTHING_IS_MADE = {"make": "make --dry-run"}  # the suite itself runs what these verbs run
 # The tiny LLaMA has a window of 256 tokens where SmolLM2 has 8192.
 TINY = {"smollm2-135m": "tiny-llama", "2048": "64", "4096": "128", "8192": "256", "16384": "512"}
+TINY_PROMPTS = {"4096": "256", "4": "2"}
 TINY_RUN = {
     "smollm2_16384_pi": "tiny_512_pi",
     "smollm2_32768_pi": "tiny_1024_pi",
@@ -202,6 +205,41 @@ def test_every_command_and_script_of_the_documents_runs(step, folders, monkeypat
 
 def test_nothing_is_kept_for_commands_that_no_document_has():
     assert SHORTER.keys() == {step.text for step in STEPS if step.language == "sh"}
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a page are called in a link, as GitHub forms it."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CONTRIBUTING.md", "LOG.md"])
+def test_every_link_leads_somewhere(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (ROOT / document).parent / path if path else ROOT / document
+        assert page.exists() or page.resolve().relative_to(ROOT).as_posix() in WRITTEN_FROM_RECORDS, target
+        assert not anchor or anchor in anchors(page.read_text()), target
+
+
+def test_every_path_in_the_tree_of_contributing_exists():
+    (tree,) = (content for language, content in blocks((ROOT / "CONTRIBUTING.md").read_text()) if language == "text")
+    top = ""
+    for line in tree.splitlines():
+        path = line.split()[0]
+        top = top if line.startswith(" ") else path
+        assert (ROOT / top / path if line.startswith(" ") else ROOT / path).exists(), path
+
+
+def test_the_readme_cites_the_version_that_is_installed():
+    citation = (ROOT / "CITATION.cff").read_text()
+    title, version = (re.search(rf'^{key}: "?([^"\n]+)', citation, re.MULTILINE)[1] for key in ("title", "version"))
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == version
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"*{title}*, version {version}" in readme
 
 
 def test_the_readme_fits_on_120_lines_and_has_no_generated_table():
