@@ -87,7 +87,8 @@ SHORTER: dict[str, dict[str, str]] = {
         "--figures": "--list",
     },
     "python -m experiments tiny_jump": {"tiny_jump": "tiny_jump --list"},
-    "python -m experiments smollm2_jump --keep": {"--keep": "--list"},
+    "python -m experiments tiny_jump --keep": {"--keep": "--list"},
+    "python -m experiments smollm2_jump": {"smollm2_jump": "smollm2_jump --list"},
     "python -m experiments --list": {},
     "python -m experiments.verify --hashes-only": {
         "--hashes-only": "--help"
