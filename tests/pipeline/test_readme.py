@@ -36,6 +36,7 @@ TINY_RUN = {
 }
 ON_A_BOOK = "--data books --windows 2048 8192 16384 --truncate --min-tokens 16384 --samples 1"
 SHORTER: dict[str, dict[str, str]] = {
+    "make": {},
     "make figures": NOTHING_IS_MADE,
     "make test": NOTHING_IS_MADE,
     "make paper": NOTHING_IS_MADE,
@@ -44,6 +45,10 @@ SHORTER: dict[str, dict[str, str]] = {
     "make verify-results": NOTHING_IS_MADE,
     "make bench BENCH_ARGS=--keep": NOTHING_IS_MADE,
     ".venv/bin/pi-theory bounds --head-dim 128 --base 500000": {},
+    ".venv/bin/pi-theory extrapolation --head-dim 128 --base 500000 --upto 32768": {},
+    ".venv/bin/pi-theory amplification --head-dim 64 --window 512 --factor 4 --method yarn --hmax 10": {"512": "64"},
+    ".venv/bin/pi-theory fit --digits 20": {"fit": "fit --window 256"},
+    ".venv/bin/pi-theory claims": {"claims": "claims --help"},  # tests/theory/test_claims.py settles them
     f".venv/bin/pi-model perplexity --model smollm2-135m {ON_A_BOOK}": TINY,
     f".venv/bin/pi-model perplexity --model smollm2-pi {ON_A_BOOK}": TINY,
     f".venv/bin/pi-model perplexity --model smollm2-yarn {ON_A_BOOK}": TINY,
@@ -58,7 +63,7 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model passkey --model tuned/model --max-context 4096 --positions 4 --trials 2": TINY
     | {"4096": "256"},
     ".venv/bin/pi-model finetune smollm2_16384_pi data=my.jsonl sequence_tokens=4096 global_batch=1 steps=20 "
-    "peak_lr=1e-4 --out tuned": TINY_RUN,
+    "peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN,
     ".venv/bin/pi-model finetune smollm2_32768_pi data=my.jsonl sequence_tokens=4096 global_batch=1 steps=20 "
     "peak_lr=1e-4 warmup_steps=5 activation_checkpointing=selective --out tuned": TINY_RUN,
     ".venv/bin/pi-model finetune smollm2_32768_pi model=my-llama window_tokens=4096 factor=8 data=my.jsonl steps=200 "
