@@ -39,6 +39,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "make": {},
     "make figures": NOTHING_IS_MADE,
     "make test": NOTHING_IS_MADE,
+    "make test-fast": NOTHING_IS_MADE,
     "make paper": NOTHING_IS_MADE,
     "make docs": NOTHING_IS_MADE,
     "make experiments": NOTHING_IS_MADE,
@@ -95,6 +96,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "python -m experiments tiny_jump --keep": {"--keep": "--list"},
     "python -m experiments smollm2_jump": {"smollm2_jump": "smollm2_jump --list"},
     "python -m experiments --list": {},
+    "python -m experiments.records.carry tiny_sweep --since COMMIT": {"COMMIT": "HEAD --help"},
     "python -m experiments.verify --hashes-only": {
         "--hashes-only": "--help"
     },  # test_verify.py runs it on its own records
