@@ -4,7 +4,7 @@ Each document is followed from its first line to its last in one empty folder, b
 take minutes.
 """
 
-import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -13,6 +13,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -48,7 +49,7 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-theory bounds --head-dim 128 --base 500000": {},
     ".venv/bin/pi-theory extrapolation --head-dim 128 --base 500000 --upto 32768": {},
     ".venv/bin/pi-theory amplification --head-dim 64 --window 512 --factor 4 --method yarn --hmax 10": {"512": "64"},
-    ".venv/bin/pi-theory fit --digits 20": {"fit": "fit --window 256"},
+    ".venv/bin/pi-theory fit --digits 20": {"fit": "fit --head-dim 32 --window 64"},
     ".venv/bin/pi-theory claims": {"claims": "claims --help"},  # tests/theory/test_claims.py settles them
     f".venv/bin/pi-model perplexity --model smollm2-135m {ON_A_BOOK}": TINY,
     f".venv/bin/pi-model perplexity --model smollm2-pi {ON_A_BOOK}": TINY,
@@ -158,12 +159,23 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
-def run_in_process(program: str, arguments: list[str]) -> int:
-    """A command of ours, without the seconds that a new process takes to import torch."""
+def program(words: list[str]) -> tuple[ModuleType, str]:
+    """The module of a program of ours, and the function in it that runs the program."""
+    if words[0] == "python":
+        spec = importlib.util.find_spec(words[2])
+        assert spec, words[2]
+        return importlib.import_module(f"{words[2]}.__main__" if spec.submodule_search_locations else words[2]), "main"
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    module, function = scripts[program.removeprefix(".venv/bin/")].split(":")
+    module, function = scripts[words[0].removeprefix(".venv/bin/")].split(":")
+    return importlib.import_module(module), function
+
+
+def run_in_process(words: list[str], monkeypatch) -> int:
+    """The exit code of a program of ours, without the seconds that a new process takes to import torch."""
+    module, function = program(words)
+    monkeypatch.setattr(sys, "argv", words[2:] if words[0] == "python" else words)
     try:
-        return getattr(importlib.import_module(module), function)(arguments)
+        return int(getattr(module, function)() or 0)
     except SystemExit as end:  # --help
         return int(end.code or 0)
 
@@ -189,13 +201,11 @@ def test_every_command_and_script_of_the_documents_runs(step, folders, monkeypat
         assert step.text in SHORTER, "say in SHORTER how the suite runs it"
         shorter = SHORTER[step.text]
         words = shlex.split(" ".join(shorter.get(word, word) for word in step.text.split()))
-        if words[0].startswith(".venv/bin/pi-"):
+        if words[0] != "make":
             monkeypatch.chdir(folder)
-            assert run_in_process(words[0], words[1:]) == 0, capsys.readouterr().err
+            assert run_in_process(words, monkeypatch) == 0, capsys.readouterr().err
             assert capsys.readouterr().out
             return
-        if words[0] == "python":
-            words[0] = sys.executable
     done = subprocess.run(
         words,
         cwd=ROOT if step.language == "sh" else folder,
