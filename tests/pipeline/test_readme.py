@@ -43,6 +43,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "make test-fast": NOTHING_IS_MADE,
     "make paper": NOTHING_IS_MADE,
     "make docs": NOTHING_IS_MADE,
+    "make notebooks": NOTHING_IS_MADE,
     "make experiments": NOTHING_IS_MADE,
     "make verify-results": NOTHING_IS_MADE,
     "make bench BENCH_ARGS=--keep": NOTHING_IS_MADE,
