@@ -1,4 +1,8 @@
-"""SmolLM2-135M fine-tuned beyond its window: perplexity at the extended window and passkey, by step."""
+"""Fine-tuning more than halves PI's perplexity, yet YaRN without any training stays better.
+
+SmolLM2-135M: perplexity at the extended window and farthest passkey distance by fine-tuning step; level lines are
+methods without fine-tuning, and the untouched model in its own window.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,8 @@
-"""How far back a passkey is found against fine-tuning steps, PI and direct, by factor and learning rate."""
+"""No run finds a passkey from the whole new window; mostly PI finds it farther back than direct fine-tuning.
+
+A tiny LLaMA: the farthest distance from which a passkey is found by fine-tuning step, as means over seeds with their
+range shaded; a row for each factor, a column for each peak learning rate. The dashed line is the trained window.
+"""
 
 from matplotlib.figure import Figure
 

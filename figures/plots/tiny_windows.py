@@ -1,4 +1,8 @@
-"""Perplexity of the tiny LLaMA by window: as trained, and fine-tuned to each longer one by PI and directly."""
+"""Past the trained window PI's perplexity stays level and direct fine-tuning's rises; inside it PI costs more.
+
+A tiny LLaMA as trained, and fine-tuned for each factor by PI and directly: perplexity by window, as means over seeds
+with their standard deviation as bars. The dashed line is the trained window.
+"""
 
 from collections.abc import Sequence
 from typing import Any

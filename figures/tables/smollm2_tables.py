@@ -77,7 +77,9 @@ def _by_step(tuned: Runs, head: str, title: str, value: Callable[[Evaluation, fl
         by_step = {one.step: one for curve in group.curves for one in curve}
         found.setdefault((group.method, group.factor), {}).update(by_step)
     rows = []
-    for method, factor in sorted(found.keys() | tuned.gaps.keys(), key=lambda row: (row[1], list(METHODS).index(row[0]))):
+    for method, factor in sorted(
+        found.keys() | tuned.gaps.keys(), key=lambda row: (row[1], list(METHODS).index(row[0]))
+    ):
         measured, gap = found.get((method, factor), {}), tuned.gaps.get((method, factor), ())
         cells: Cells = tuple(
             shown(value(measured[step], factor)) if step in measured else "not measured" if step in gap else "–"

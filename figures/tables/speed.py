@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.records.record import NoRecord, read
-from figures.tables.table import Block, Table, cell
+from figures.tables.table import Block, Table
 
 # part of a record -> what it is called, in the table's order
 PARTS = {
@@ -16,7 +16,9 @@ PARTS = {
     "bench_cold": "From a fresh clone",
     "bench_growth": "How time grows",
 }
-_COLUMNS = ("what", "beside", "measured", "aim")
+_COMPARED = ("what", "compared with", "times as fast as that", "share of its peak memory", "aim")
+_ALONE = ("what", "measured", "aim")
+_FASTER, _LEANER = "times as fast", "of its peak memory"  # units of a record's rows
 
 Part = dict[str, Any]
 Row = dict[str, Any]
@@ -34,47 +36,51 @@ def parts() -> dict[str, Part]:
 
 
 def table() -> Table:
-    """A block a part, and in the caption how to read it and where each part was measured. Raises as `parts` does."""
+    """A block for each part, and in the caption how to read it and where it was measured. Raises as `parts` does."""
     found = parts()
-    blocks = [Block(says, _COLUMNS, _rows(name, found.get(name))) for name, says in PARTS.items()]
     caption = (
-        "Ratios are medians of turns taken in one run, with their range; ours is the better one above 1 in speed and "
-        f"below 1 in memory. {_where(found)}"
+        "Times as fast: the other's time over ours, so above 1 ours is faster. Share of its peak memory: our peak over "
+        "the other's, so below 1 ours needs less. Both are medians of turns that ours and the other take in one run, "
+        f"with their range in brackets. {_where(found)}"
     )
-    return Table("Speed and memory", caption.strip(), tuple(blocks))
+    return Table("Speed and memory", caption.strip(), tuple(_block(name, found.get(name)) for name in PARTS))
 
 
-def markdown(shown: Table) -> str:
-    """All blocks as one Markdown table, and the caption."""
-    lines = [_line(_COLUMNS), "|---" * len(_COLUMNS) + "|"]
-    for block in shown.blocks:
-        lines += [_line((f"**{block.title}**", "", "", "")), *map(_line, block.rows)]
-    return "\n".join([*lines, "", shown.caption]) + "\n"
-
-
-def _rows(name: str, part: Part | None) -> tuple[tuple[str, ...], ...]:
+def _block(name: str, part: Part | None) -> Block:
     if part is None:
         how = "needs a CUDA GPU" if name == "bench_gpu" else f'needs make bench BENCH_ARGS="{name} --keep"'
-        return (("not measured", "", how, ""),)
+        return Block(PARTS[name], _ALONE, (("not measured", how, ""),))
     together: dict[tuple[str, str], list[Row]] = {}
     for row in part["rows"]:
         together.setdefault((row["what"], row["beside"]), []).append(row)
-    left = part.get("not_measured", [])
-    rest = [(f"not measured yet: {', '.join(left)}", "", "", "")] if left else []
-    return (
-        *(
-            (what, beside, "; ".join(map(_measured, rows)), "; ".join(filter(None, map(_aim, rows))))
-            for (what, beside), rows in together.items()
-        ),
-        *rest,
-    )
+    aims = {key: "; ".join(filter(None, map(_aim, rows))) for key, rows in together.items()}
+    left = [f"not measured yet: {', '.join(missing)}"] if (missing := part.get("not_measured", [])) else []
+    if not any(beside for _, beside in together):
+        alone = [(key[0], "; ".join(map(_measured, rows)), aims[key]) for key, rows in together.items()]
+        return Block(PARTS[name], _ALONE, (*alone, *((what, "", "") for what in left)))
+    compared = [
+        (
+            *key,
+            *("; ".join(_ratio(row) for row in rows if row["unit"] == unit) for unit in (_FASTER, _LEANER)),
+            aims[key],
+        )
+        for key, rows in together.items()
+    ]
+    return Block(PARTS[name], _COMPARED, (*compared, *((what, "", "", "", "") for what in left)))
+
+
+def _ratio(row: Row) -> str:
+    return _number(row["value"]) + _spread(row)
 
 
 def _measured(row: Row) -> str:
-    spread = f" ({_number(row['lowest'])} to {_number(row['highest'])})" if row["n"] > 1 else ""
     if row["unit"].startswith("power of"):
-        return f"as the power {_number(row['value'])}{spread} {row['unit'].removeprefix('power ')}"
-    return f"{_number(row['value'])} {row['unit']}{spread}"
+        return f"as the power {_number(row['value'])}{_spread(row)} {row['unit'].removeprefix('power ')}"
+    return f"{_number(row['value'])} {row['unit']}{_spread(row)}"
+
+
+def _spread(row: Row) -> str:
+    return f" ({_number(row['lowest'])} to {_number(row['highest'])})" if row["n"] > 1 else ""
 
 
 def _aim(row: Row) -> str:
@@ -82,7 +88,8 @@ def _aim(row: Row) -> str:
     if row["aim"] is None:
         return ""
     reached = row["value"] >= row["aim"] if row["more"] else row["value"] <= row["aim"]
-    return f"{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
+    of = {_FASTER: "speed ", _LEANER: "memory "}.get(row["unit"], "")
+    return f"{of}{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
 
 
 def _number(value: float) -> str:
@@ -104,7 +111,3 @@ def _where(found: dict[str, Part]) -> str:
     return " ".join(
         f"On {device}, {day}, at {commit}: {', '.join(names)}." for (device, day, commit), names in groups.items()
     )
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(map(cell, cells)) + " |"

@@ -302,7 +302,11 @@ def _jump(name: str) -> Table:
     )
     blocks: tuple[Block, ...] = (
         Block("Loss above that within the window", ("", "nats", "of the jump"), tuple(whole)),
-        Block(f"Loss above that within the window (nats), the first so many of {number} heads clamped", ("order", *map(str, counts)), some),
+        Block(
+            f"Loss above that within the window (nats), the first so many of {number} heads clamped",
+            ("order", *map(str, counts)),
+            some,
+        ),
     )
     if ranks := metrics.get("rank_correlation"):
         correlations = tuple(
@@ -312,7 +316,9 @@ def _jump(name: str) -> Table:
         blocks += (Block(title, ("order", "correlation"), correlations),)
     outcome = EXPERIMENTS[name].outcome()
     scored = f"last {config['last_tokens']} of {config['tokens']} tokens of {runs.documents(config['corpora'])}"
-    scale = f"{config['model']}, window {metrics['model']['window_tokens']} tokens; {scored}; {runs.measured_on(record)}"
+    scale = (
+        f"{config['model']}, window {metrics['model']['window_tokens']} tokens; {scored}; {runs.measured_on(record)}"
+    )
     errors = (
         "± is the standard error over documents. " if losses["none"]["stderr"] is not None else "One document: no ±. "
     )

@@ -173,7 +173,7 @@ def adapts_at_once(study: str) -> Tested:
                 (
                     "retrieval",
                     "at_once",
-                    "PI finds a passkey anywhere in its window from a fifth of the steps on",
+                    "PI finds a passkey anywhere in its window from a fifth of the steps",
                     seen,
                 ),
                 ("retrieval", "lags", "At the end direct fine-tuning finds a passkey less far back than PI", seen),

@@ -66,10 +66,14 @@ class Finding:
             return f"True in all {number} cases" if self.held else f"Not true in any of {number} cases"
         return f"True in {self.held} of {number} cases"
 
+    @property
+    def example(self) -> Check:
+        """The first case that fails, or else the first."""
+        return next((check for check in self.checks if not check.holds), self.checks[0])
+
     def __str__(self) -> str:
-        """One sentence, with the numbers of the first case that fails, or else of the first."""
-        example = next((check for check in self.checks if not check.holds), self.checks[0])
-        return f"{self.count}: {self.states} ({example})."
+        """One sentence, with the numbers of the example."""
+        return f"{self.count}: {self.states} ({self.example})."
 
 
 @dataclass(frozen=True)
