@@ -67,15 +67,15 @@ def experiments_page() -> str:
         "# The paper's experiments",
         "Each experiment is broken into statements that a record decides, by the rules in "
         "[figures/verdicts](../figures/verdicts). It is *reproduced* when all of them are true, *refuted* when none "
-        "is, *partly* reproduced otherwise, and *not tested* where no record can decide. In brackets stand the numbers of "
-        "the first case that fails, or of the first case where none does; `figures/index.html`, which `make figures` "
-        "writes, has all of them. PI ×2 is a model whose window PI doubles. What is found on a tiny model is known at "
+        "is, *partly* reproduced otherwise, and *not tested* where no record can decide. In brackets stand the numbers "
+        "of the first case that fails, or of the first case where none does; `make figures` writes figures/index.html, "
+        "which has all of them. PI ×2 is a model whose window PI doubles. What is found on a tiny model is known at "
         "that size only.",
         _counted(one.verdict for one in found),
     ]
     for group, title in GROUPS.items():
         rows = [experiment_row(one) for one in found if one.experiment.group == group]
-        columns = ("verdict", "what the paper says", "what was found here", "measured", "evidence")
+        columns = ("verdict", "what the paper says", "what was found here", "tested on", "evidence")
         parts += [f"## {title}", _table(columns, rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -87,7 +87,7 @@ def experiment_row(outcome: Outcome) -> str:
     evidence = [f"[study](../experiments/studies/{study}.py)"] if study else []
     if outcome.checks:
         evidence.insert(0, f"[record]({_RECORDS}/{one.study}.json)")
-    found = f"{outcome.count}. {outcome.found}" if outcome.checks else outcome.found
+    found = "<br>".join([f"{outcome.count}.", *map(str, outcome.findings)]) if outcome.checks else outcome.reason
     says = f"{one.says} *({one.source})*"
     return _row(f"**{outcome.verdict}**", says, found, outcome.scale or "–", ", ".join(evidence) or "–")
 

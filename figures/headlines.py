@@ -108,7 +108,8 @@ def _theorem() -> Headline:
     return Headline(
         "The paper's interpolation bound is too small",
         f"Theorem 2.1 fails for {len(failing)} of {len(models)} models in use: the true interpolation error exceeds "
-        f"the published bound by {min(margins) - 1:.0%} to {max(margins) - 1:.0%}. Slightly larger bounds are proved here.",
+        f"the published bound by {min(margins) - 1:.0%} to {max(margins) - 1:.0%}. Slightly larger bounds are proved "
+        "here.",
         ("theorem_region", "claim-chen2023.thm2_1", "claim-taylor", "claim-closed_form"),
         _picture("theorem_region"),
     )

@@ -6,7 +6,7 @@ It needs no network, can be read without its script, and the same records give t
 import base64
 import html
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def page(
         "became of everything the paper claims and measures: claims about attention scores are settled by proof, by "
         "certified arithmetic or by counterexample; experiments were tried again at small size.</p></header>",
         "<nav aria-label='Contents'><ul>",
-        *(f'<li><a href="#{id}">{title}</a></li>' for id, title in _SECTIONS.items()),
+        *(f'<li><a href="#{id}">{id.title()}</a></li>' for id in _SECTIONS),
         "</ul></nav><main>",
         _section("found", _cards(headlines, verdicts, drawn)),
         _section("claims", _claims(claims)),
@@ -83,9 +83,8 @@ def page(
 
 
 def _section(id: str, content: str) -> str:
-    return (
-        f'<section id="{id}" aria-labelledby="{id}-title"><h2 id="{id}-title">{_SECTIONS[id]}</h2>\n{content}</section>'
-    )
+    title = f'<h2 id="{id}-title">{_SECTIONS[id]}</h2>'
+    return f'<section id="{id}" aria-labelledby="{id}-title">{title}\n{content}</section>'
 
 
 def _cards(headlines: Sequence[Headline], verdicts: dict[str, str], drawn: set[str]) -> str:
@@ -146,13 +145,13 @@ def _outcome(outcome: Outcome, records: dict[str, Record], drawn: set[str]) -> s
     one = outcome.experiment
     links = [f'<a href="#record-{one.study}">record {one.study}</a>'] * (one.study in records)
     links += [f'<a href="#{one.id}">table {one.id}</a>'] * (one.id in drawn)
-    about = f'<p class="soft">{_text(one.source)}. {_text(outcome.scale)}{"; " * bool(outcome.scale and links)}{", ".join(links)}</p>'
+    about = [_text(one.source), *([_text(f"Tested on {outcome.scale}")] if outcome.scale else []), *links]
     return _row(
         f"experiment-{one.id}",
         outcome.verdict,
         f'<p class="says">The paper: {_text(one.says)}</p>'
         + (_findings(outcome) if outcome.checks else f"<p>{_text(outcome.reason)}</p>")
-        + about,
+        + f'<p class="soft">{". ".join(about)}.</p>',
     )
 
 
@@ -164,7 +163,8 @@ def _findings(outcome: Outcome) -> str:
         for one in outcome.findings
     )
     checks = "".join(
-        f'<li><span class="{_held(check.holds, 1)}">{"holds" if check.holds else "fails"}</span>: {_text(check.states)} '
+        f'<li><span class="{_held(check.holds, 1)}">{"true" if check.holds else "not true"}</span>: '
+        f"{_text(check.states)} "
         f"<small>({_text(str(check))})</small></li>"
         for check in outcome.checks
     )
@@ -219,8 +219,9 @@ def _figure(one: Shown, verdicts: dict[str, str]) -> str:
 def _picture(png: bytes, says: str, per_inch: int, *, scroll: str = "") -> str:
     """A picture at so many of its pixels an inch of the screen; a wide one scrolls inside its box."""
     width, height = (int.from_bytes(png[start : start + 4]) * 100 // per_inch for start in (16, 20))
+    wide = ' class="page"' * (width > 800)
     picture = (
-        f'<img width="{width}" height="{height}" alt="{_text(says)}" '
+        f'<img{wide} width="{width}" height="{height}" alt="{_text(says)}" '
         f'src="data:image/png;base64,{base64.b64encode(png).decode()}"/>'
     )
     return f'<div class="wide" role="region" tabindex="0" aria-label="{scroll}">{picture}</div>' if scroll else picture
@@ -240,8 +241,12 @@ def _table(one: Shown) -> str:
     )
 
 
-def _sources(records: Iterable[str]) -> str:
-    links = ", ".join(f'<a href="#record-{name}">{name}</a>' for name in records)
+def _sources(records: Mapping[str, Record]) -> str:
+    """Where the numbers are from, and on which machine and day these were measured."""
+    links = "; ".join(
+        f'<a href="#record-{name}">{name}</a> ({_text(record["device"])}, {record["written"][:10]})'
+        for name, record in records.items()
+    )
     return f'<p class="soft">From the record {links}.</p>' if links else ""
 
 

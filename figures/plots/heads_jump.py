@@ -49,6 +49,7 @@ def teaser() -> Figure:
     """The left panel alone."""
     figure, axes = plt.subplots(figsize=(COLUMN, 2.3))
     _worst_first(axes, read("tiny_jump"))
+    axes.set_ylabel("loss above that\nwithin the window (nats)")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 

@@ -105,8 +105,8 @@ def table6_summaries() -> Table:
     settings = dict(setting.split("=", 1) for setting in config["overrides"])
     caption = (
         f"{record['says']}: {len(record['metrics']['documents'])} documents. Fine-tuning: {settings['steps']} steps of "
-        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; {runs.measured_on(record)}. "
-        f"± is the standard error over documents. {outcome.sentence}"
+        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; "
+        f"{runs.measured_on(record)}. ± is the standard error over documents. {outcome.sentence}"
     )
     blocks = (
         Block("Paper, GovReport", ("ROUGE F1", *paper["cols"]), theirs),
@@ -161,7 +161,7 @@ def _by_window(name: str, title: str, corpus: str) -> Table:
 
 def _caption(name: str, tuned: Runs, *, best: runs.Best = "perplexity") -> str:
     """What was found, then at what scale and how it was measured."""
-    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how(best)}Measured here: {tuned.scale}."
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how(best)}Tested here on {tuned.scale}."
 
 
 def _change(found: list[Evaluation], base: Evaluation, corpus: str, window: int) -> str:

@@ -42,8 +42,9 @@ def tiny_pretrain() -> Table:
     model, config = metrics["model"], record["config"]
     trained_on = ", ".join(sorted({one["device"] for one in candidates}))
     caption = (
-        f"{verdict} ({metrics['rule']}). {model['name']}, {model['parameters'] / 1e6:.1f}M parameters, window {window}; candidates of seed "
-        f"{config['seed']}, trained on {trained_on}; the best on the validation works is chosen; {runs.measured_on(record)}."
+        f"{verdict} ({metrics['rule']}). The best candidate on the validation works is chosen. Tested here on "
+        f"{model['name']}, {model['parameters'] / 1e6:.1f}M parameters, window {window} tokens; candidates of seed "
+        f"{config['seed']}, trained on {trained_on}; {runs.measured_on(record)}."
     )
     return Table("The tiny LLaMA on more tokens", caption, blocks)
 

@@ -114,4 +114,4 @@ def _caption(tuned: Runs) -> str:
     )
     if metrics["stopped_early"]:
         said.append("The study was stopped by its time limit.")
-    return " ".join([*said, f"Measured here: {tuned.scale}."])
+    return " ".join([*said, f"Tested here on {tuned.scale}."])

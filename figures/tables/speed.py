@@ -36,41 +36,43 @@ def parts() -> dict[str, Part]:
 
 
 def table() -> Table:
-    """A block for each part, and in the caption how to read it and where it was measured. Raises as `parts` does."""
+    """What was measured, by part; the caption says how to read it and where it was. Raises as `parts` does."""
     found = parts()
     caption = (
         "Times as fast: the other's time over ours, so above 1 ours is faster. Share of its peak memory: our peak over "
         "the other's, so below 1 ours needs less. Both are medians of turns that ours and the other take in one run, "
         f"with their range in brackets. {_where(found)}"
     )
-    return Table("Speed and memory", caption.strip(), tuple(_block(name, found.get(name)) for name in PARTS))
+    blocks = tuple(block for name in PARTS for block in _blocks(name, found.get(name)))
+    return Table("Speed and memory", caption.strip(), blocks)
 
 
-def _block(name: str, part: Part | None) -> Block:
+def _blocks(name: str, part: Part | None) -> list[Block]:
+    """What was compared with something else, then what was measured by itself; each where there is any."""
     if part is None:
         how = "needs a CUDA GPU" if name == "bench_gpu" else f'needs make bench BENCH_ARGS="{name} --keep"'
-        return Block(PARTS[name], _ALONE, (("not measured", how, ""),))
+        return [Block(PARTS[name], _ALONE, (("not measured", how, ""),))]
     together: dict[tuple[str, str], list[Row]] = {}
+    alone: list[tuple[str, str, str]] = []
     for row in part["rows"]:
-        together.setdefault((row["what"], row["beside"]), []).append(row)
-    aims = {key: "; ".join(filter(None, map(_aim, rows))) for key, rows in together.items()}
-    left = [f"not measured yet: {', '.join(missing)}"] if (missing := part.get("not_measured", [])) else []
-    if not any(beside for _, beside in together):
-        alone = [(key[0], "; ".join(map(_measured, rows)), aims[key]) for key, rows in together.items()]
-        return Block(PARTS[name], _ALONE, (*alone, *((what, "", "") for what in left)))
+        if row["unit"] in (_FASTER, _LEANER):
+            together.setdefault((row["what"], row["beside"]), []).append(row)
+        else:
+            what = f"{row['what']}, beside {row['beside']}" if row["beside"] else row["what"]
+            alone.append((what, _measured(row), _aim(row)))
+    if left := part.get("not_measured", []):
+        alone.append((f"not measured yet: {', '.join(left)}", "", ""))
     compared = [
-        (
-            *key,
-            *("; ".join(_ratio(row) for row in rows if row["unit"] == unit) for unit in (_FASTER, _LEANER)),
-            aims[key],
-        )
-        for key, rows in together.items()
+        (what, beside, *(_of_unit(rows, unit) for unit in (_FASTER, _LEANER)), "; ".join(filter(None, map(_aim, rows))))
+        for (what, beside), rows in together.items()
     ]
-    return Block(PARTS[name], _COMPARED, (*compared, *((what, "", "", "", "") for what in left)))
+    blocks = [Block(PARTS[name], _COMPARED, tuple(compared))] * bool(compared)
+    title = f"{PARTS[name]}, by itself" if compared else PARTS[name]
+    return blocks + [Block(title, _ALONE, tuple(alone))] * bool(alone)
 
 
-def _ratio(row: Row) -> str:
-    return _number(row["value"]) + _spread(row)
+def _of_unit(rows: list[Row], unit: str) -> str:
+    return "; ".join(f"{_number(row['value'])}{_spread(row)}" for row in rows if row["unit"] == unit)
 
 
 def _measured(row: Row) -> str:

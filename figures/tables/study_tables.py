@@ -69,11 +69,11 @@ def adaptation() -> Table:
         Block("k_max (tokens) at the end", columns, retrieval),
     )
     rule = (
-        "A cell has one value for each seed. Perplexity is reproduced where PI is there in the first fifth of the steps and direct "
-        "fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct fine-tuning's "
-        "is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
+        "A cell has a value for each seed. Perplexity is reproduced where PI is there in the first fifth of the steps "
+        "and direct fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct "
+        "fine-tuning's is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
     )
-    caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Measured here: {tuned.scale}."
+    caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Tested here on {tuned.scale}."
     return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
 
 
@@ -96,7 +96,7 @@ def methods() -> Table:
     any_row = next(iter(rows.values()))
     caption = (
         f"All extended by {any_row['factor']:g}; {any_row['steps']} steps of {metrics['steps_tokens']} tokens, 1 seed. "
-        f"The paper has no such table. Measured here: {tuned.scale}."
+        f"The paper has no such table. Tested here on {tuned.scale}."
     )
     return Table("Scaling methods at equal steps", caption, tuple(blocks))
 
@@ -122,7 +122,7 @@ def smollm2_windows() -> Table:
     outcome = EXPERIMENTS["zero_shot"].outcome()
     caption = (
         f"The window is extended by {config['factor']:g}. On the paper's Table 3, step 0: {outcome.sentence} "
-        f"Measured here: {outcome.scale}."
+        f"Tested here on {outcome.scale}."
     )
     return Table("SmolLM2-135M by evaluation window, without fine-tuning", caption, blocks)
 
@@ -208,7 +208,7 @@ def _at_extended(corpus: str, group: Group, step: int) -> Value | None:
 
 
 def _caption(name: str, tuned: Runs) -> str:
-    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how()}Measured here: {tuned.scale}."
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how()}Tested here on {tuned.scale}."
 
 
 def _heads(name: str) -> Table:
@@ -262,7 +262,7 @@ def _heads(name: str) -> Table:
     drawn = f"{config['pairs']} pairs of a query and a key are drawn twice from each head and document"
     return Table(
         f"Trained heads of {config['model']} against the bounds",
-        f"{outcome.sentence} {drawn}. Measured here: {outcome.scale}.",
+        f"{outcome.sentence} {drawn}. Tested here on {outcome.scale}.",
         blocks,
     )
 
@@ -324,7 +324,7 @@ def _jump(name: str) -> Table:
     )
     return Table(
         f"Where the loss beyond the window comes from, {config['model']}",
-        f"{outcome.sentence} {errors}Measured here: {scale}.",
+        f"{outcome.sentence} {errors}Tested here on {scale}.",
         blocks,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.records.record import read
 from figures.verdicts.fine_tuning_runs import documents, measured_on
-from figures.verdicts.verdict import Check, NotTested, Tested, experiment
+from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # what the records measure, as phrases
 _MEASURED = {
@@ -38,7 +38,7 @@ _MEASURED = {
     says="The interpolation bound of Theorem 2.1 and the exploding scores of Fig. 2 describe what the trained heads of "
     "a tiny LLaMA do.",
 )  # fmt: skip
-def settled_by_the_study(study: str) -> Tested:
+def settled_by_the_study(study: str) -> Decided:
     """The claims that the record itself has a verdict on."""
     record = read(study)
     settled = [one for one in record["metrics"].get("verdicts", []) if one["verdict"] != "not tested"]
@@ -48,7 +48,7 @@ def settled_by_the_study(study: str) -> Tested:
     scored = f"{config['tokens']} tokens of each of {documents(config['corpora'])}"
     scale = f"{config['model']}, every head; {scored}; {measured_on(record)}"
     checks = [Check(one["claim"], one["verdict"] == "reproduced", _measured(one["measured"])) for one in settled]
-    return Tested(scale, tuple(checks))
+    return Decided(scale, tuple(checks))
 
 
 def _why_not(record: dict[str, Any]) -> str:

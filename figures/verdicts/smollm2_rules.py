@@ -4,7 +4,7 @@ from experiments.records.record import NoRecord, read
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs, read_runs
 from figures.verdicts.tiny_rules import at, by_method, falls, kept, less, passkey_everywhere
-from figures.verdicts.verdict import Check, NotTested, Tested, experiment
+from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # how far above the untouched model's PI starts in the paper's Table 3, extended by 4: 16.10 against 7.20
 AT_ONCE = 16.10 / 7.20
@@ -15,7 +15,7 @@ NO_GPU_RUN = "Not measured: it needs a CUDA GPU (python -m experiments.gpu)."
     id="zero_shot", study="smollm2_perplexity", source="Table 3, step 0, on a released model", group="SmolLM2",
     says="Beyond the trained window perplexity explodes; PI largely prevents it even without fine-tuning.",
 )  # fmt: skip
-def prevents_the_explosion(study: str) -> Tested:
+def prevents_the_explosion(study: str) -> Decided:
     """Perplexity of the last tokens of each window, without fine-tuning."""
     record = read(study)
     config, checks = record["config"], []
@@ -47,7 +47,7 @@ def prevents_the_explosion(study: str) -> Tested:
         ]  # fmt: skip
     documents = runs.documents(config["corpora"])
     scale = f"{config['model']}, trained window {window} tokens, no fine-tuning; {documents}"
-    return Tested(f"{scale}; {runs.measured_on(record)}", tuple(checks))
+    return Decided(f"{scale}; {runs.measured_on(record)}", tuple(checks))
 
 
 @experiment(
@@ -60,7 +60,7 @@ def prevents_the_explosion(study: str) -> Tested:
     id="finetune_smollm2", study="smollm2_finetune", source="Tables 1 to 3, on a released model", group="SmolLM2",
     says="Fine-tuned by PI, a model soon uses its longer window and keeps its quality in the old one.",
 )  # fmt: skip
-def uses_its_window_and_keeps_quality(study: str) -> Tested:
+def uses_its_window_and_keeps_quality(study: str) -> Decided:
     """Perplexity by window and step; what is compared is measured on the same tokens, unless it says so."""
     tuned, best = _fine_tuned(study)
     base, window, checks = [tuned.base], tuned.window, []
@@ -91,7 +91,7 @@ def uses_its_window_and_keeps_quality(study: str) -> Tested:
                     ours, theirs = (at(one.at(step), corpus, context) for one in (group, direct))
                     states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
                     checks.append(less(states, f"{case}, step {step}", ours, theirs, "by PI", "directly"))
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
@@ -104,7 +104,7 @@ def uses_its_window_and_keeps_quality(study: str) -> Tested:
     id="finetune_smollm2_kmax", study="smollm2_finetune", source="Table 4, on a released model", group="SmolLM2",
     says="Fine-tuned by PI, a model soon finds a passkey anywhere in its longer window.",
 )  # fmt: skip
-def passkey_after_fine_tuning(study: str) -> Tested:
+def passkey_after_fine_tuning(study: str) -> Decided:
     """How far back a passkey is found, where training windows were as long as those searched."""
     tuned, found = _fine_tuned(study)
     trained = tuned.record["config"].get("sequence_tokens")

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Evaluation, Group, Part, Value, read_runs
-from figures.verdicts.verdict import Check, NotTested, Tested, experiment
+from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # how far above the untouched model's a perplexity may be to count as kept; the paper's Tables 1 and 2 show up to 2%
 KEPT = 1.02
@@ -36,7 +36,7 @@ HARDLY_MORE = 1.25
     says="On books, a model extended by PI and fine-tuned gains from windows longer than its old one, and more than a "
     "model fine-tuned directly.",
 )  # fmt: skip
-def longer_windows_help(study: str, corpus: str) -> Tested:
+def longer_windows_help(study: str, corpus: str) -> Decided:
     """Perplexity by window after fine-tuning: long against short, against the untouched model, PI against direct."""
     tuned = read_runs(study)
     base, window = [tuned.base], tuned.window
@@ -62,7 +62,7 @@ def longer_windows_help(study: str, corpus: str) -> Tested:
                 ours, theirs = (at(one.last(), corpus, context) for one in (group, direct))
                 states = "In the new window PI ends with a lower perplexity than direct fine-tuning"
                 checks.append(less(states, f"×{group.factor:g}, {context} tokens", ours, theirs, "by PI", "directly"))
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
@@ -75,7 +75,7 @@ def longer_windows_help(study: str, corpus: str) -> Tested:
     says="PI starts far below extrapolation, improves with every evaluation, and soon surpasses what the untouched "
     "model reaches in its own window.",
 )  # fmt: skip
-def improves_with_every_step(study: str) -> Tested:
+def improves_with_every_step(study: str) -> Decided:
     """Perplexity on books at the extended window, by fine-tuning step."""
     tuned = read_runs(study)
     base, window = [tuned.base], tuned.window
@@ -92,7 +92,7 @@ def improves_with_every_step(study: str) -> Tested:
         states = "PI ends with a lower perplexity in its new window than the untouched model has in its own"
         own = at(base, "books", window)
         checks.append(less(states, group.name, curve[-1], own, f"at {context} tokens", f"untouched at {window}"))
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
@@ -105,7 +105,7 @@ def improves_with_every_step(study: str) -> Tested:
     says="PI lets a model find a passkey anywhere in its new window; direct fine-tuning hardly reaches beyond the old "
     "one.",
 )  # fmt: skip
-def passkey_everywhere(study: str) -> Tested:
+def passkey_everywhere(study: str) -> Decided:
     """How far back a passkey is found at the end, k_max."""
     tuned = read_runs(study)
     base, window = tuned.base, tuned.window
@@ -124,14 +124,14 @@ def passkey_everywhere(study: str) -> Tested:
         else:
             states = f"Fine-tuned directly, the model finds a passkey hardly beyond its old window of {window} tokens"
             checks.append(Check(states, max(found) <= HARDLY_MORE * window, measured, group.name))
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
     id="table5_original_window", study="tiny_tables", source="Section 3.4, in its spirit", group="tiny",
     says="Extended models lose little quality inside the original window, and the more the larger the factor.",
 )  # fmt: skip
-def quality_is_kept(study: str) -> Tested:
+def quality_is_kept(study: str) -> Decided:
     """Perplexity in the original window after fine-tuning by PI, beside the untouched model's."""
     tuned = read_runs(study)
     base, window = [tuned.base], tuned.window
@@ -144,14 +144,14 @@ def quality_is_kept(study: str) -> Tested:
         grows = all(after > before for before, after in pairwise(ratios))
         changes = [f"{ratio - 1:+.1%} at ×{group.factor:g}" for group, ratio in zip(extended, ratios, strict=True)]
         checks.append(Check(states, grows, ", ".join(changes), corpus))
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
     id="adaptation", study="tiny_sweep", source="Section 3", group="tiny, longer",
     says="A model adapts to PI within few fine-tuning steps; direct fine-tuning needs far more.",
 )  # fmt: skip
-def adapts_at_once(study: str) -> Tested:
+def adapts_at_once(study: str) -> Decided:
     """Four statements at every factor and learning rate; the study's record holds what decides them.
 
     `experiments.measurement.adaptation` computed it, by the rule that the caption of the table ``adaptation`` states.
@@ -160,15 +160,18 @@ def adapts_at_once(study: str) -> Tested:
     checks = []
     for row in tuned.record["metrics"].get("adaptation", []):
         case = f"×{row['factor']} at rate {row['peak_lr']:g}"
-        pi, direct = (", ".join(map(runs.step, row[method]["steps"])) for method in ("linear", "none"))
-        seen = f"first measured there, by seed: PI at step {pi}, direct fine-tuning at step {direct}"
+        pi, direct = (
+            ", ".join("never" if step is None else f"at step {step}" for step in row[method]["steps"])
+            for method in ("linear", "none")
+        )
+        seen = f"first measured there, by seed: PI {pi}; direct fine-tuning {direct}"
         halves = [
             ("perplexity", "at_once", "PI gets within 5% of the best perplexity in the first fifth of the steps", seen),
             ("perplexity", "lags", "Direct fine-tuning gets within 5% of the best later than PI or never", seen),
         ]
         if row["retrieval"]["verdict"] != "not tested":
             pi, direct = (", ".join(str(k[-1]) for k in row[method]["k_max"]) for method in ("linear", "none"))
-            seen = f"at the end, by seed: PI up to {pi} tokens back, direct fine-tuning up to {direct}"
+            seen = f"at the end, by seed: PI up to {pi} tokens back; direct fine-tuning up to {direct}"
             halves += [
                 (
                     "retrieval",
@@ -179,7 +182,7 @@ def adapts_at_once(study: str) -> Tested:
                 ("retrieval", "lags", "At the end direct fine-tuning finds a passkey less far back than PI", seen),
             ]
         checks += [Check(states, all(row[what][half]), seen, case) for what, half, states, seen in halves]
-    return Tested(tuned.scale, tuple(checks))
+    return Decided(tuned.scale, tuple(checks))
 
 
 @experiment(
@@ -192,7 +195,7 @@ def adapts_at_once(study: str) -> Tested:
     says="Extended models lose little accuracy on standard benchmarks.",
     why="No study here has the benchmarks' data; pi-model benchmark runs them where it is.",
 )  # fmt: skip
-def without_data(study: str, why: str) -> Tested:
+def without_data(study: str, why: str) -> Decided:
     """What no record here can decide."""
     raise NotTested(why)
 

@@ -1,6 +1,6 @@
 """What became of an experiment of the paper: the checks it was broken into, and the verdict that follows from them.
 
-A rule is a function that reads a record and returns a `Tested`; `experiment` registers it, once for each record that
+A rule is a function that reads a record and returns a `Decided`; `experiment` registers it, once for each record that
 it decides. The verdict is *reproduced* when every check holds, *refuted* when none does and *partly* otherwise; it is
 *not tested* when there is no record, or nothing in the record that could decide.
 """
@@ -16,10 +16,10 @@ Group = Literal["tiny", "tiny, longer", "SmolLM2", "heads", "other data"]
 
 # what a page calls each group of experiments, in its order
 GROUPS: dict[Group, str] = {
-    "tiny": "The paper's tables on a tiny LLaMA, fine-tuned briefly",
-    "tiny, longer": "The paper's tables on a tiny LLaMA, fine-tuned longer and at several learning rates",
     "SmolLM2": "The paper's tables on a released model, SmolLM2-135M",
     "heads": "What trained attention heads do",
+    "tiny, longer": "The paper's tables on a tiny LLaMA, fine-tuned longer and at several learning rates",
+    "tiny": "The paper's tables on a tiny LLaMA, fine-tuned briefly",
     "other data": "Benchmarks and summaries",
 }
 
@@ -58,13 +58,13 @@ class Finding:
 
     @property
     def count(self) -> str:
-        """As in "True", "Not true", "True in all 3 cases", "True in 2 of 3 cases" or "Not true in any of 3 cases"."""
+        """As in "True", "Not true", "True in 2 of 3 cases", "True in all 3 cases" or "Not true in any of 3 cases"."""
         number = len(self.checks)
-        if number == 1:
-            return "True" if self.held else "Not true"
-        if self.held in (0, number):
-            return f"True in all {number} cases" if self.held else f"Not true in any of {number} cases"
-        return f"True in {self.held} of {number} cases"
+        if 0 < self.held < number:
+            return f"True in {self.held} of {number} cases"
+        if self.held:
+            return {1: "True", 2: "True in both cases"}.get(number, f"True in all {number} cases")
+        return {1: "Not true", 2: "Not true in either case"}.get(number, f"Not true in any of {number} cases")
 
     @property
     def example(self) -> Check:
@@ -77,7 +77,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Decided:
     """What a rule found in a record: at what scale the record was measured, in a line, and the checks."""
 
     scale: str
@@ -154,7 +154,7 @@ class Experiment:
     source: str
     says: str
     group: Group
-    decide: Callable[[], Tested]
+    decide: Callable[[], Decided]
 
     def outcome(self) -> Outcome:
         """What its record says; not tested where there is none or it cannot decide."""
@@ -169,7 +169,7 @@ class Experiment:
 
 EXPERIMENTS: dict[str, Experiment] = {}  # by id; `figures.verdicts` fills it
 
-Rule = TypeVar("Rule", bound=Callable[..., Tested])
+Rule = TypeVar("Rule", bound=Callable[..., Decided])
 
 
 def experiment(*, id: str, study: str, source: str, says: str, group: Group, **asked: Any) -> Callable[[Rule], Rule]:
