@@ -264,7 +264,8 @@ def _record(name: str, record: Record) -> str:
     rows = {
         "what": record.get("says", ""),
         "command": record["command"],
-        "written": f"{record['written']}, commit {record['commit']}" + (" with changes" if record["dirty"] else ""),
+        "written": f"{record['written']}, commit {record.get('commit')}"
+        + (" with changes" if record.get("dirty") else ""),
         "device": record["device"],
         "versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "time and memory": f"{record['wall_seconds']:.0f} s, {record['peak_memory_gib']:.1f} GiB",
@@ -273,6 +274,10 @@ def _record(name: str, record: Record) -> str:
         "code changed since": "see the table speed" if in_parts else ", ".join(changed) or "nothing",
         "SHA-256": record["sha256"],
     }
+    if carried := record.get("carried"):
+        rows["carried over"] = "; ".join(
+            f"from {one['from'][:10]} to {one['to'][:10]}, {one['how']}" for one in carried
+        )
     items = "".join(f"<dt>{key}</dt><dd>{_text(str(value))}</dd>" for key, value in rows.items())
     state = '<span class="bad">code changed since</span>' if changed else '<span class="good">current</span>'
     state = "part by part" if in_parts else state
