@@ -49,9 +49,9 @@ test: lint ## ruff, mypy and the whole test suite
 test-fast: $(DEV) ## what to run after each edit: the tests that are not marked slow
 	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
 
-bench: $(DEV) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
+bench: $(DEV) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it into docs/speed.md
 	@$(BIN)/python -m experiments.bench $(BENCH_ARGS)
-	@$(BIN)/python -m figures.readme
+	@$(BIN)/python -m figures.docs_pages
 
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
