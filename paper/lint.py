@@ -79,8 +79,9 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
     for figure in _FIGURE.finditer(text):
         scripts = {name.replace("\\", "") for name in re.findall(r"\\script\{(.+?)\}", figure[0])}
         for picture in pictures(figure[0]):
-            if f"{picture}.py" not in scripts or not (ROOT / f"{picture}.py").exists():
-                yield _line(text, figure), f"the figure does not name its script {picture}.py"
+            script = f"figures/plots/{picture.removeprefix('figures/')}.py"
+            if script not in scripts or not (ROOT / script).exists():
+                yield _line(text, figure), f"the figure does not name the script that draws it, {script}"
 
     preamble, _, _ = _blank(_LAYOUT, text).partition(r"\begin{document}")
     for number in re.finditer(_LONG, _blank(_DEFINITION, preamble)):

@@ -3,7 +3,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,44 +10,14 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import experiments
-import pi_theory.claims  # noqa: F401  fills the registry
 from experiments.records import record
 from experiments.records.record import RecordError
-from experiments.records.study import load
 from figures.tables.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
-from pi_theory.verdicts import REGISTRY
 
 TEXT = (FOLDER / "main.tex").read_text()
-
-# the studies behind the report; the slow ones at toy size
-STUDIES = {
-    "positions": {},
-    "landscape": {},
-    "envelope": {},
-    "amplification": {"head_dim": 8, "window": 32, "positions": 6},
-    "least_squares": {"head_dim": 16, "window": 64, "seeds": [0], "zoom": [10, 20], "stride": 1, "exact_stride": 8},
-}
-
-
-def claims_of_the_readme():
-    """The claims record without settling the claims, which test_claims does."""
-    lines = (record.ROOT / "README.md").read_text().splitlines()
-    for bound in REGISTRY.values():
-        line = next(line for line in lines if f" {bound.says} *(".replace("|", "\\|") in line)
-        verdict, _, domain, evidence = (
-            cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]
-        )
-        yield {
-            "id": bound.id,
-            "statement": bound.statement,
-            "verdict": verdict.strip("*"),
-            "domain": domain,
-            "evidence": evidence,
-        }
-
 
 def made_up_heads():
     """A record in the shape of a heads study, of two heads and one pair each."""
@@ -63,20 +32,14 @@ def made_up_heads():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Records of every study that the report reads."""
-    recorded = record.RESULTS / "recorded"
+    """The committed records, with made-up heads in place of the tiny model's."""
+    committed = record.RESULTS / "recorded"
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("results")
+        shutil.copytree(committed, folder / "recorded")
         patch.setattr(record, "RESULTS", folder)
-        for name, changes in STUDIES.items():
-            found = load(name)
-            made = replace(found, config={**found.config, **changes}).measure()
-        for name, metrics in {
-            "claims": {"claims": list(claims_of_the_readme())},
-            "tiny_heads": made_up_heads(),
-        }.items():
-            record.write({**made, "study": name, "metrics": metrics}, record.path_of(name, live=True))
-        shutil.copytree(recorded, folder / "recorded")
+        heads = {**record.read("tiny_heads"), "metrics": made_up_heads()}
+        record.write(heads, record.path_of("tiny_heads", live=False))
         yield folder
 
 
@@ -235,7 +198,7 @@ def test_a_record_measured_anew_makes_its_macro_stale(generated, results, monkey
     monkeypatch.setattr(record, "RESULTS", folder)
     made = record.read("landscape")
     made["metrics"]["models"][0]["sharp"] += 0.01
-    record.write(made, record.path_of("landscape", live=True))
+    record.write(made, record.path_of("landscape", live=False))
     assert any("SharpMidpoint" in line for line in generate.stale(generated))
 
 
