@@ -44,7 +44,7 @@ from jaxtyping import Complex, Float
 from scipy.optimize import linprog
 
 from pi_theory.arguments import Number, check_count, check_finite, check_positive
-from pi_theory.certified.balls import LinearProgramCertifier
+from pi_theory.certified.linear_program import LinearProgramCertifier
 from pi_theory.scaling import LinearPI, NoScaling, Scaling, scaled_frequencies
 
 

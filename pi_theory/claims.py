@@ -1,31 +1,36 @@
-"""Every claim the package settles: the paper's first, then what is found here. Importing this fills the registry."""
+"""Every claim the package settles: those of the paper first, then those found here.
+
+Each is a function that returns its evidence, decorated with the claim. Importing this module registers them all, and
+`CLAIMS` holds them by id: ``CLAIMS["chen2023.thm2_1"].settle()`` computes a verdict with its evidence.
+"""
 
 from functools import cache
 
-from pi_theory import proofs as symbolic
+from pi_theory import proofs
 from pi_theory.amplification import FiniteWindow, stability_constant
-from pi_theory.certified.balls import (
-    ExactFit,
+from pi_theory.certified.balls import enclosure, exact
+from pi_theory.certified.envelope import first_below, integer_scan, minimum
+from pi_theory.certified.interpolation import (
     certify_smallest_valid_head_dim,
-    enclosure,
-    exact,
-    exact_least_squares,
     published_interpolation_ball,
     published_margin_ball,
     sharp_interpolation_ball,
     taylor_interpolation_ball,
 )
-from pi_theory.certified.envelope import first_below, integer_scan, minimum
+from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.interpolation import smallest_valid_head_dim
 from pi_theory.leastsquares import random_points, ridge_bound
 from pi_theory.scaling import METHODS, NoScaling, scaling_by_name
-from pi_theory.verdicts import Certificate, Evidence, claim, holds, refuted, undecided
+from pi_theory.verdicts import REGISTRY, Certificate, Evidence, claim, holds, refuted, undecided
 
 PAPER = "arXiv:2306.15595v2"
 HERE = "this package"
 LLAMA = "d = 128, c = 10^4"
 
-# head dimension and RoPE base of released models, from their configuration files
+CLAIMS = REGISTRY
+"""All claims by id, in the order of this module."""
+
+# The head dimension and RoPE base of released models, from their configuration files.
 MODELS: dict[str, tuple[int, int]] = {
     "LLaMA 1 and 2": (128, 10_000),
     "Llama 3": (128, 500_000),
@@ -74,7 +79,7 @@ def theorem_2_1_at_models() -> Evidence:
 )
 def equation_14() -> Evidence:
     return refuted(
-        "c^x is convex, so the inequality points the other way for every x < 0", proofs=[symbolic.eq14_is_reversed()]
+        "c^x is convex, so the inequality points the other way for every x < 0", proofs=[proofs.eq14_is_reversed()]
     )
 
 
@@ -86,7 +91,7 @@ def equation_14() -> Evidence:
     domain="every even d, c > 1, h and real s",
 )
 def equation_8() -> Evidence:
-    return holds("Abel summation; the first form is attained at every s", proofs=[symbolic.abel()])
+    return holds("Abel summation; the first form is attained at every s", proofs=[proofs.abel()])
 
 
 @claim(
@@ -179,7 +184,7 @@ def six_hundred_suprema() -> Evidence:
     ratio = 64 / sharp_interpolation_ball(128, 10_000)
     return refuted(
         f"sup|a| = d/2 = 64, the ratio is {float(ratio):.1f}",
-        proofs=[symbolic.sharp(), symbolic.midpoint()],
+        proofs=[proofs.sharp(), proofs.midpoint()],
         certificates=[Certificate("ratio < 600", ratio < 600)],
     )
 
@@ -226,25 +231,25 @@ def figure_2_almost_every() -> Evidence:
 @claim(
     id="chen2023.fig2.ridge",
     says="Ridge regularisation keeps the fitted curve bounded everywhere.",
-    statement=symbolic.ridge().theorem,
+    statement=proofs.ridge().theorem,
     source=f"{PAPER}, Section 2.4",
     domain="every d, c, L, points y and ridge rho > 0",
 )
 def figure_2_ridge() -> Evidence:
     example = ridge_bound(random_points(2048, 0), 1.0, 128)
-    return holds(f"for Fig. 2 and rho = 1 the bound is {example:.0f}", proofs=[symbolic.ridge()])
+    return holds(f"for Fig. 2 and rho = 1 the bound is {example:.0f}", proofs=[proofs.ridge()])
 
 
 @claim(
     id="taylor",
     says="With sum_j theta_j^2 / 2 for d / (8 ln c), the theorem is true on every interval.",
-    statement=symbolic.taylor().theorem,
+    statement=proofs.taylor().theorem,
     source=HERE,
     domain="every even d, c > 1, h and interval",
 )
 def taylor() -> Evidence:
     value = taylor_interpolation_ball(128, 10_000)
-    return holds(f"at a unit interval's midpoint, {LLAMA}: {float(value):.5f}", proofs=[symbolic.taylor()])
+    return holds(f"at a unit interval's midpoint, {LLAMA}: {float(value):.5f}", proofs=[proofs.taylor()])
 
 
 @claim(
@@ -258,7 +263,7 @@ def taylor() -> Evidence:
 def closed_form() -> Evidence:
     return holds(
         "1/(1 - e^-t) <= 1/t + 1/2 + t/12 at t = 4 ln c / d",
-        proofs=[symbolic.taylor(), symbolic.eq14_is_reversed()],
+        proofs=[proofs.taylor(), proofs.eq14_is_reversed()],
     )
 
 
@@ -274,7 +279,7 @@ def region() -> Evidence:
     return holds(
         f"the smallest valid d is {head_dim} at c = 10^4 "
         f"and {certify_smallest_valid_head_dim(500_000)} at 5x10^5; it grows as 190 ln c",
-        proofs=[symbolic.sharp(), symbolic.midpoint(), symbolic.monotonicity()],
+        proofs=[proofs.sharp(), proofs.midpoint(), proofs.monotonicity()],
         certificates=[
             Certificate("F <= 1 there", published_margin_ball(head_dim, 10_000) <= 1),
             Certificate("F > 1 one step below", published_margin_ball(head_dim - 2, 10_000) > 1),
@@ -285,12 +290,12 @@ def region() -> Evidence:
 @claim(
     id="eq8.never_better",
     says="Eq. 8's last form, 2 max|h| B(s), is never below the trivial bound (d/2) max|h|.",
-    statement=symbolic.pairs().theorem,
+    statement=proofs.pairs().theorem,
     source=HERE,
     domain="every even d, c > 1, real s",
 )
 def equation_8_never_better() -> Evidence:
-    return holds("neighbouring partial sums differ by a unit vector, so B(s) >= d/4", proofs=[symbolic.pairs()])
+    return holds("neighbouring partial sums differ by a unit vector, so B(s) >= d/4", proofs=[proofs.pairs()])
 
 
 @claim(
@@ -310,12 +315,12 @@ def half_d() -> Evidence:
 @claim(
     id="stability",
     says="Between trained integer positions a score exceeds its largest trained value by at most sec(1/2) = 1.1395.",
-    statement=symbolic.stability().theorem,
+    statement=proofs.stability().theorem,
     source=HERE + "; after M. Riesz, Bernstein-Szego, Duffin and Schaeffer",
     domain="every even d, c > 1 and h; all integers trained",
 )
 def stability() -> Evidence:
-    return holds(f"sec(1/2) = {stability_constant():.6f}", proofs=[symbolic.stability()])
+    return holds(f"sec(1/2) = {stability_constant():.6f}", proofs=[proofs.stability()])
 
 
 @claim(
@@ -326,7 +331,7 @@ def stability() -> Evidence:
     domain="every even d, c > 1, L, and h with S = sum|h| >= e, where the argument is below pi/2",
 )
 def stability_window() -> Evidence:
-    return holds("proof in pi_theory.amplification", proofs=[symbolic.stability()])
+    return holds("proof in pi_theory.amplification", proofs=[proofs.stability()])
 
 
 @claim(

@@ -3,7 +3,7 @@ import pytest
 import pi_theory.claims  # noqa: F401  fills the registry
 from figures.readme import README, row
 from pi_theory.proofs import Proof, taylor
-from pi_theory.verdicts import REGISTRY, Bound, Certificate, Evidence, Verdict, claim, holds, refuted, undecided
+from pi_theory.verdicts import REGISTRY, Certificate, Claim, Evidence, Verdict, claim, holds, refuted, undecided
 
 EXPECTED = {
     "chen2023.thm2_1": Verdict.REFUTED,
@@ -67,12 +67,12 @@ def test_a_computation_that_cannot_decide_is_undecided_with_its_reason():
     def hopeless() -> Evidence:
         raise ArithmeticError("too close to call")
 
-    bound = Bound(id="x", says="", statement="", source="", domain="", evidence=hopeless)
-    settled = bound.settle()
+    hopeless_claim = Claim(id="x", says="", statement="", source="", domain="", evidence=hopeless)
+    settled = hopeless_claim.settle()
     assert settled.verdict is Verdict.UNDECIDED
     assert settled.evidence.says == "too close to call"
 
 
 def test_a_claim_cannot_be_registered_twice():
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match="another id"):
         claim(id="taylor", says="", statement="", source="", domain="")(lambda: undecided(""))

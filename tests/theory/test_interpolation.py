@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pi_theory.certified.balls import (
+from pi_theory.certified.interpolation import (
     certify_smallest_valid_head_dim,
     published_interpolation_ball,
     published_margin_ball,

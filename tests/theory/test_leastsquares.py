@@ -6,7 +6,8 @@ from flint import fmpq, fmpq_mat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pi_theory.certified.balls import enclosure, exact_least_squares
+from pi_theory.certified.balls import enclosure
+from pi_theory.certified.least_squares import exact_least_squares
 from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 from tests.theory import strategies as some
 
