@@ -19,6 +19,7 @@ from paper.numbers import NUMBERS, QUOTED, Number
 
 TEXT = (FOLDER / "main.tex").read_text()
 
+
 def made_up_heads():
     """A record in the shape of a heads study, of two heads and one pair each."""
 
