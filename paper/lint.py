@@ -1,4 +1,4 @@
-r"""What main.tex may not say by itself: a number that a record could hold.
+r"""Finds what main.tex may not say by itself: a number that a record could hold.
 
 Outside mathematics no digit may be typed, except where it names something: a theorem, figure or section of the paper
 under study, a model, a data type. Nor may a number be spelled out next to a unit, or from ten on anywhere. Inside,
@@ -61,7 +61,7 @@ def faults(text: str) -> list[str]:
 
 
 def pictures(text: str) -> list[str]:
-    """The figures that a TeX source includes, as "figures/NAME"."""
+    """The figures that a TeX source includes, each as "figures/NAME"."""
     return re.findall(r"\\includegraphics(?:\[.*?\])?\{\.\./(.+?)\.pdf\}", text)
 
 
@@ -101,7 +101,7 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _measured(formula: str) -> Iterator[str]:
-    """The numbers of a formula that are no mathematics."""
+    """The numbers in a formula that must have been measured or chosen."""
     yield from _TEXT_IN_MATH.findall(formula)
     plain = re.sub(r"\\[dt]?frac\d\d", " ", _blank(_TEXT_IN_MATH, formula))
     yield from (number[0] for number in _MEASURED_IN_MATH.finditer(plain))

@@ -1,8 +1,9 @@
-"""Every number that the report's prose uses: its macro, the record it comes from, the place in it, and how it is shown.
+"""Every number in the report's prose: its macro, its record, the place in the record, and how it is shown.
 
-A path is keys and list indices with a slash between them. ``name=ntk`` picks the elements of a list whose ``name`` is
-ntk (one alone is taken out of its list), a key applied to a list is applied to each element, and ``min()``, ``max()``
-and ``count()`` reduce a list. Bounds are rounded outwards: ``down`` for a lower one, ``up`` for an upper one.
+A place is a path of keys and list indices with slashes between them. ``name=ntk`` picks the elements of a list whose
+``name`` is ntk; a single one is taken out of its list. A key applied to a list is applied to each of its elements, and
+``min()``, ``max()`` and ``count()`` reduce a list to one value. Bounds are rounded outwards: ``down`` for a lower
+bound, ``up`` for an upper one.
 """
 
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Number:
-    """One number of the prose, and where it comes from."""
+    """One number in the prose, and where it comes from."""
 
-    macro: str  # letters only, as TeX wants it
-    study: str  # whose record
-    path: str
-    show: str  # "5 near", "5 down", "5 up" (decimals); "3 scientific"; "integer"; "power"; "text"
-    find: str = ""  # for a path that ends in a sentence: a regular expression whose group is the number in it
+    macro: str  # letters only, because TeX allows no others
+    study: str  # the study whose record holds it
+    path: str  # the place in the record
+    show: str  # "5 near", "5 down", "5 up": decimals and rounding; "3 scientific"; "integer"; "power"; "text"
+    find: str = ""  # where the path leads to a sentence: a regular expression whose group is the number
 
 
 LLAMA = "metrics/models/name=LLaMA 1 and 2"
@@ -213,7 +214,7 @@ NUMBERS = (
     Number("VersionFlint", "claims", "versions/python-flint", "text"),
 )
 
-# What the published paper itself says, by the macro that quotes it: the value, and where it stands there.
+# What the published paper itself says: for each macro the value, and where the paper has it.
 QUOTED = {
     "PaperRatio": ("600", "Section 2.3"),
     "PaperConstant": ("294.73", "Section 2.3"),

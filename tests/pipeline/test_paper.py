@@ -203,19 +203,9 @@ def test_a_record_measured_anew_makes_its_macro_stale(generated, results, monkey
     assert any("SharpMidpoint" in line for line in generate.stale(generated))
 
 
-def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_where_there_are_none(
-    generated, results, monkeypatch, tmp_path_factory
-):
+def test_measured_heads_are_shown_by_the_median_and_the_largest(generated):
     rows = (generated / "heads.tex").read_text()
     assert rows.count("& 0.188 & 0.750") == len(generate._QUANTITIES)
-    folder = tmp_path_factory.mktemp("without")
-    shutil.copytree(results, folder, dirs_exist_ok=True)
-    monkeypatch.setattr(record, "RESULTS", folder)
-    for name in generate._HEADS:
-        for live in (True, False):
-            record.path_of(name, live=live).unlink(missing_ok=True)
-    generate.write(generated)
-    assert not (generated / "heads.tex").exists()
 
 
 def test_every_record_that_a_figure_or_table_may_read_is_listed(generated, results):
@@ -286,6 +276,14 @@ def test_without_tex_one_line_says_what_to_install():
     assert "apt-get install latexmk" in done.stderr
 
 
+# taller than a page, with a heading that is wider than its columns
+LONG_TABLE = (
+    r"\begin{table*} \centering\small \begin{tabular}{lr} \toprule \rlap{\textit{" + "A wide heading. " * 4 + r"}} \\"
+    "\n" + r"name & value \\ \midrule" + "\n" + r"a & b \\" * 90 + r" \bottomrule \end{tabular}"
+    r"\caption{What it shows.} \end{table*}"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed")
 def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_shown(results, tmp_path, capsys):
@@ -295,10 +293,16 @@ def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_sho
         shutil.copy(FOLDER / name, paper)
     for picture in lint.pictures(TEXT):
         Figure((1, 1)).savefig(_made(figures) / f"{picture.removeprefix('figures/')}.pdf")
-    (_made(figures / "tables") / "table1_books.tex").write_text("a table")
+    tables = tmp_path / "build" / "tables"
+    tables.mkdir(parents=True)
+    for name in TABLES:
+        (tables / f"{name}.tex").write_text(LONG_TABLE)
     assert build(paper, tmp_path / "auxiliary")
     assert (paper / "main.pdf").read_bytes().startswith(b"%PDF")
-    assert "undefined" not in (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    log = (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    assert "undefined" not in log
+    assert "Float too large" not in log
+    assert "Overfull" not in log
     (paper / "main.tex").write_text(with_text(r"\nosuchcommand"))
     assert not build(paper, tmp_path / "auxiliary")
     assert "Undefined control sequence" in capsys.readouterr().err
