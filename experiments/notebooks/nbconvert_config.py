@@ -7,9 +7,11 @@ left out; their pictures stay, at the sliders' first values.
 
 import html
 import re
+from typing import Any
 
 from latex2mathml.converter import convert
 from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
 
 FORMULA = re.compile(r"\$([^$]+)\$")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -22,11 +24,11 @@ def mathml(formula: re.Match[str]) -> str:
 class Offline(Preprocessor):
     """Replaces what a browser would need the network for."""
 
-    def preprocess(self, notebook, resources):
+    def preprocess(self, notebook: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         notebook.metadata.pop("widgets", None)
         return super().preprocess(notebook, resources)
 
-    def preprocess_cell(self, cell, resources, _):
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         if cell.cell_type == "markdown":
             cell.source = FORMULA.sub(mathml, cell.source)
         elif cell.cell_type == "code":
@@ -36,7 +38,7 @@ class Offline(Preprocessor):
                     output.data["text/html"] = self.picture(output)
         return cell, resources
 
-    def picture(self, output) -> str:
+    def picture(self, output: NotebookNode) -> str:
         """An image with its description, which nbconvert itself would leave out."""
         says = output.metadata.get("image/png", {})
         size = "".join(f' {side}="{says[side]}"' for side in ("width", "height") if side in says)

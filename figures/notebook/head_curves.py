@@ -10,7 +10,7 @@ from figures.style import BLACK, BLUE, GREEN, METHOD_STYLES, ORANGE, PAGE, PURPL
 
 
 def draw(curves: dict[str, Any], title: str) -> Figure:
-    """Draws (a) the score by distance, (b) its size beside its bounds, and (c) how far it is from the line beside bounds.
+    """Draws (a) the score by distance, (b) its size beside its bounds, and (c) how far it is from the line.
 
     Args:
         curves: what `experiments.measurement.head_curves.head_curves` returns.

@@ -19,7 +19,7 @@ from figures.style import shared_style
 _DPI = 160
 
 
-class Number(HBox):
+class Number(HBox):  # type: ignore[misc]  # ipywidgets has no types
     """A slider over usual numbers, and a field beside it that takes any other.
 
     Text that is no number is answered by a line beside the field and changes nothing. Whether a number makes sense is
