@@ -48,11 +48,11 @@ _MEASURED_IN_MATH = re.compile(
 )
 _MEASURED_WITH_UNIT = re.compile(rf"(?:(?<=frac)|(?<![A-Za-z_^{{\d]))\d+\s*(?:\$|\\\]|\\\)){_BETWEEN}{_UNIT}")
 _TEXT_IN_MATH = re.compile(r"\\(?:text|mbox|mathrm|textrm)\{([^{}]*\d[^{}]*)\}")
-_LAYOUT = re.compile(r"\\(?:re)?newcommand\{\\(?:(?:top|text|floatpage)fraction|arraystretch|tableheight)\}\{\.\d+\}")
+_LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|arraystretch)\}\{\.\d+\}")
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
-_OF_TEX = {"DeclareMathOperator", "IfFileExists", "Phi", "Bigl", "Bigr", "H"}
+_OF_TEX = {"DeclareMathOperator", "IfFileExists", "LTpre", "Phi", "Bigl", "Bigr", "H"}
 
 
 def faults(text: str) -> list[str]:

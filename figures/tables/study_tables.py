@@ -5,11 +5,12 @@ from functools import partial
 from statistics import fmean, median
 from typing import Any
 
-from experiments.records.record import Record, read
-from figures.verdicts import fine_tuning_runs as runs
+from experiments.records.record import read
 from figures.tables.paper_cells import METHODS, k_max, shown
-from figures.verdicts.experiments import EXPERIMENTS
 from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Group, Runs, Value, read_runs
 
 _BOUNDS = {
     "published": "Theorem 2.1 as published",
@@ -29,28 +30,26 @@ _ORDERS = {
 
 def longer_steps() -> Table:
     """Perplexity at the extended window by step, at every factor and rate."""
-    record = read("tiny_sweep")
-    base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
+    tuned = read_runs("tiny_sweep")
     blocks = []
-    for corpus in base["perplexity"]:
-        own = runs.value([base], corpus, window)
-        title = f"{corpus}: perplexity at L' by steps (untouched, at {window}: {own})"
-        blocks.append(_by_step(record, title, partial(_at_extended, corpus)))
-    return Table("Perplexity by fine-tuning steps, factor and rate", _caption("longer_steps", record), tuple(blocks))
+    for corpus in tuned.corpora:
+        own = runs.value([tuned.base], corpus, tuned.window)
+        title = f"{corpus}: perplexity at L' by steps (untouched, at {tuned.window}: {own})"
+        blocks.append(_by_step(tuned, title, partial(_at_extended, corpus)))
+    return Table("Perplexity by fine-tuning steps, factor and rate", _caption("longer_steps", tuned), tuple(blocks))
 
 
 def longer_kmax() -> Table:
     """k_max by step, at every factor and rate."""
-    record = read("tiny_sweep")
-    title = f"k_max in tokens by steps (untouched: {record['metrics']['base']['k_max']})"
-    block = _by_step(record, title, k_max)
-    return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", record), (block,))
+    tuned = read_runs("tiny_sweep")
+    block = _by_step(tuned, f"k_max in tokens by steps (untouched: {tuned.base.k_max})", k_max)
+    return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", tuned), (block,))
 
 
 def adaptation() -> Table:
     """Where PI adapts at once and direct fine-tuning lags."""
-    record = read("tiny_sweep")
-    rows = record["metrics"]["adaptation"]
+    tuned = read_runs("tiny_sweep")
+    rows = tuned.record["metrics"]["adaptation"]
     columns = ("", "PI", "direct", "verdict")
     methods = ("linear", "none")
     perplexity = tuple(
@@ -70,26 +69,25 @@ def adaptation() -> Table:
         Block("k_max (tokens) at the end", columns, retrieval),
     )
     rule = (
-        "One value a seed. Perplexity is reproduced where PI is there in the first fifth of the steps and direct "
-        "fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct fine-tuning's "
-        "is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
+        "A cell has a value for each seed. Perplexity is reproduced where PI is there in the first fifth of the steps "
+        "and direct fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct "
+        "fine-tuning's is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
     )
-    outcome = EXPERIMENTS["adaptation"].outcome()
-    caption = f"{runs.scale(record)}. {rule}Verdict on all of it: {outcome.verdict}, {outcome.count}."
+    caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Tested here on {tuned.scale}."
     return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
 
 
 def methods() -> Table:
-    record = read("tiny_methods")
+    record, tuned = read("tiny_methods"), read_runs("tiny_methods")
     metrics, rows = record["metrics"], record["metrics"]["methods"]
     blocks = []
-    for corpus in metrics["base"]["perplexity"]:
-        windows = runs.windows([row["zero_shot"] for row in rows.values()], corpus)
+    for corpus in tuned.corpora:
+        windows = runs.windows([runs.evaluation(row["zero_shot"]) for row in rows.values()], corpus)
         for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
             body = tuple(
                 (
                     METHODS[name],
-                    *(shown(runs.value([row[when]], corpus, window)) for window in windows),
+                    *(shown(runs.value([runs.evaluation(row[when])], corpus, window)) for window in windows),
                     shown(row[when].get("k_max")),
                 )
                 for name, row in rows.items()
@@ -98,7 +96,7 @@ def methods() -> Table:
     any_row = next(iter(rows.values()))
     caption = (
         f"All extended by {any_row['factor']:g}; {any_row['steps']} steps of {metrics['steps_tokens']} tokens, 1 seed. "
-        f"The paper has no such table. {runs.scale(record)}."
+        f"The paper has no such table. Tested here on {tuned.scale}."
     )
     return Table("Scaling methods at equal steps", caption, tuple(blocks))
 
@@ -123,8 +121,8 @@ def smollm2_windows() -> Table:
     )
     outcome = EXPERIMENTS["zero_shot"].outcome()
     caption = (
-        f"Extended by {config['factor']:g}. {outcome.scale}. Verdict on Table 3, step 0: {outcome.verdict}. "
-        f"{outcome.evidence()}."
+        f"The window is extended by {config['factor']:g}. On the paper's Table 3, step 0: {outcome.sentence} "
+        f"Tested here on {outcome.scale}."
     )
     return Table("SmolLM2-135M by evaluation window, without fine-tuning", caption, blocks)
 
@@ -166,7 +164,7 @@ def heads_tuned() -> Table:
         f"{config['model']} extended by {config['factor']} with PI; {training}, 1 seed, peak learning rate "
         f"{config['peak_lr']:g}; root mean squares over {config['pairs']} pairs of tokens in each of "
         f"{runs.documents(config['corpora'])}, whose loss falls from {before:.2f} to "
-        f"{after:.2f} nats; {record['device']}. The paper has no such table."
+        f"{after:.2f} nats; {runs.measured_on(record)}. The paper has no such table."
     )
     return Table("What fine-tuning by PI changes in the coefficients h", caption, blocks)
 
@@ -193,24 +191,24 @@ TABLES: dict[str, Callable[[], Table]] = {
 }
 
 
-def _by_step(record: Record, title: str, measured: Callable[[runs.Group, int], object]) -> Block:
-    """A row a factor, method and rate; a column a step at which some of them were measured."""
-    found = sorted(runs.all_groups(record), key=lambda group: (group.factor, group.method, group.peak_lr))
+def _by_step(tuned: Runs, title: str, measured: Callable[[Group, int], object]) -> Block:
+    """A row for each factor, method and rate, and a column for each step at which some of them were measured."""
+    found = sorted(tuned.groups, key=lambda group: (group.factor, group.method, group.peak_lr))
     cells = {
         step: [shown(measured(group, step)) for group in found]
         for step in sorted({step for group in found for step in group.steps})
     }
     cells = {step: column for step, column in cells.items() if set(column) != {shown(None)}}
-    labels = [runs.label(group, record) for group in found]
+    labels = [tuned.label(group) for group in found]
     return Block(title, ("run", *map(str, cells)), tuple(zip(labels, *cells.values(), strict=True)))
 
 
-def _at_extended(corpus: str, group: runs.Group, step: int) -> runs.Value | None:
+def _at_extended(corpus: str, group: Group, step: int) -> Value | None:
     return runs.value(group.at(step), corpus, group.context_tokens)
 
 
-def _caption(name: str, record: Record) -> str:
-    return f"{runs.scale(record)}. {runs.how(record)}{EXPERIMENTS[name].outcome().sentence}"
+def _caption(name: str, tuned: Runs) -> str:
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how()}Tested here on {tuned.scale}."
 
 
 def _heads(name: str) -> Table:
@@ -261,10 +259,10 @@ def _heads(name: str) -> Table:
         ),
     )
     outcome = EXPERIMENTS[name].outcome()
-    caption = f"{outcome.scale}. {config['pairs']} pairs of a query and a key, drawn twice, of each head and document. "
+    drawn = f"{config['pairs']} pairs of a query and a key are drawn twice from each head and document"
     return Table(
         f"Trained heads of {config['model']} against the bounds",
-        f"{caption}{outcome.sentence}",
+        f"{outcome.sentence} {drawn}. Tested here on {outcome.scale}.",
         blocks,
     )
 
@@ -304,7 +302,11 @@ def _jump(name: str) -> Table:
     )
     blocks: tuple[Block, ...] = (
         Block("Loss above that within the window", ("", "nats", "of the jump"), tuple(whole)),
-        Block(f"The same, the first heads of an order clamped, of {number} (nats)", ("order", *map(str, counts)), some),
+        Block(
+            f"Loss above that within the window (nats), the first so many of {number} heads clamped",
+            ("order", *map(str, counts)),
+            some,
+        ),
     )
     if ranks := metrics.get("rank_correlation"):
         correlations = tuple(
@@ -314,13 +316,15 @@ def _jump(name: str) -> Table:
         blocks += (Block(title, ("order", "correlation"), correlations),)
     outcome = EXPERIMENTS[name].outcome()
     scored = f"last {config['last_tokens']} of {config['tokens']} tokens of {runs.documents(config['corpora'])}"
-    scale = f"{config['model']}, window {metrics['model']['window_tokens']}; {scored}; {record['device']}"
+    scale = (
+        f"{config['model']}, window {metrics['model']['window_tokens']} tokens; {scored}; {runs.measured_on(record)}"
+    )
     errors = (
         "± is the standard error over documents. " if losses["none"]["stderr"] is not None else "One document: no ±. "
     )
     return Table(
         f"Where the loss beyond the window comes from, {config['model']}",
-        f"{scale}. {errors}{outcome.sentence}",
+        f"{outcome.sentence} {errors}Tested here on {scale}.",
         blocks,
     )
 

@@ -7,7 +7,7 @@ from experiments import STUDIES
 from experiments.records import record, study
 from experiments.records.study import load
 from figures import FIGURES
-from figures.__main__ import save
+from figures.drawing import save
 
 # the same studies at toy size: seconds in all
 TOY = {

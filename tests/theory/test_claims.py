@@ -1,7 +1,7 @@
 import pytest
 
 import pi_theory.claims  # noqa: F401  fills the registry
-from figures.readme import README, row
+from figures.docs_pages import DOCS, claim_row
 from pi_theory.proofs import Proof, taylor
 from pi_theory.verdicts import REGISTRY, Certificate, Claim, Evidence, Verdict, claim, holds, refuted, undecided
 
@@ -40,7 +40,7 @@ def test_every_claim_has_an_expected_verdict():
 def test_claim_settles_as_expected(claim_id):
     settled = REGISTRY[claim_id].settle()
     assert settled.verdict is EXPECTED[claim_id], settled.evidence.says
-    assert row(settled.row()) in README.read_text(), "make figures writes the README's table"
+    assert claim_row(settled.row()) in (DOCS / "claims.md").read_text(), "make figures writes docs/claims.md"
 
 
 def test_nothing_holds_or_is_refuted_without_proof_or_certificate():
