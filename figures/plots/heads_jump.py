@@ -5,6 +5,8 @@ head, the loss it saves when it alone is kept from them, by how far its scores e
 text.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,13 +14,13 @@ from matplotlib.figure import Figure
 from experiments.records.record import Record, read
 from figures.style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, panel
 
-ORDERS = {
+ORDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "excess": ("by excess of score", {"color": RED, "marker": "o", "markersize": 5, "lw": 2}),
     "displaced": ("by attention displaced", {"color": BLUE, "marker": "s", "ls": "--"}),
     "amplification": ("by size of score", {"color": GREEN, "marker": "^", "ls": "-."}),
 }
 # of several random orders one is named
-AT_RANDOM = {
+AT_RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
     "random 0": ("at random", {"color": "0.7", "lw": 0.7}),
     "others": ("_", {"color": "0.7", "lw": 0.7}),
 }

@@ -5,6 +5,7 @@ methods without fine-tuning, and the untouched model in its own window.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ def draw() -> Figure:
     for row, factor in zip(grid, factors, strict=True):
         context = factor * trained
         for axes, corpus in zip(row, corpora, strict=False):
-            _curves(axes, tuned, factor, lambda one, corpus=corpus, context=context: one.perplexity(corpus, context))
+            _curves(axes, tuned, factor, partial(Evaluation.perplexity, corpus=corpus, window=context))
             own = tuned.base.perplexity(corpus, trained)
             axes.axhline(own, color=BLACK, lw=0.6, ls=":", label="untouched, at L")
             axes.set_yscale("log")

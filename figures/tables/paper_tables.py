@@ -4,10 +4,10 @@ from collections.abc import Callable
 from statistics import fmean
 
 from experiments.records.record import read
-from figures.tables import study_tables
+from figures.tables import head_tables, tuning_tables
 from figures.tables.paper_cells import k_max, multiple, named, paper_numbers, shown
 from figures.tables.pretrain_table import tiny_pretrain
-from figures.tables.smollm2_tables import finetune_smollm2
+from figures.tables.smollm2_tables import finetune_smollm2, smollm2_windows
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
@@ -17,22 +17,27 @@ SUMMARIES = "summaries"  # the study of Table 6
 
 
 def table1_books() -> Table:
+    """Perplexity on books by window, after brief fine-tuning."""
     return _by_window("table1_books", "Perplexity by evaluation window, books", "books")
 
 
 def table2_code() -> Table:
+    """Perplexity on code by window, after brief fine-tuning."""
     return _by_window("table2_code", "Perplexity by evaluation window, code", "code")
 
 
 def longer_books() -> Table:
+    """Perplexity on books by window, after longer fine-tuning."""
     return _by_window("longer_books", "Perplexity by evaluation window after longer tuning, books", "books")
 
 
 def longer_code() -> Table:
+    """Perplexity on code by window, after longer fine-tuning."""
     return _by_window("longer_code", "Perplexity by evaluation window after longer tuning, code", "code")
 
 
 def table3_steps() -> Table:
+    """Perplexity at the extended window by fine-tuning step."""
     paper, tuned = paper_numbers()["table3_pg19_by_step_7B_PI"], read_runs("tiny_tables")
     theirs = tuple((f"7B, PI to {n}", *map(shown, paper[n])) for n in ("8192", "16384"))
     found = [group for group in tuned.best() if group.method == "linear"]
@@ -52,6 +57,7 @@ def table3_steps() -> Table:
 
 
 def table4_kmax() -> Table:
+    """How far back a passkey is found by fine-tuning step."""
     paper, tuned = paper_numbers()["table4_kmax"], read_runs("tiny_tables")
     theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
     found = tuned.best("k_max")
@@ -67,6 +73,7 @@ def table4_kmax() -> Table:
 
 
 def table5_original_window() -> Table:
+    """What an extension costs inside the original window."""
     paper, tuned = paper_numbers()["table5_zero_shot"], read_runs("tiny_tables")
     theirs = tuple(
         (
@@ -91,6 +98,7 @@ def table5_original_window() -> Table:
 
 
 def table6_summaries() -> Table:
+    """ROUGE of summaries before and after fine-tuning."""
     paper, record = paper_numbers()["table6_govreport"], read(SUMMARIES)
     scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
     theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
@@ -125,7 +133,16 @@ TABLES: dict[str, Callable[[], Table]] = {
     "table6_summaries": table6_summaries,
     "longer_books": longer_books,
     "longer_code": longer_code,
-    **study_tables.TABLES,
+    "longer_steps": tuning_tables.longer_steps,
+    "longer_kmax": tuning_tables.longer_kmax,
+    "adaptation": tuning_tables.adaptation,
+    "methods": tuning_tables.methods,
+    "smollm2_windows": smollm2_windows,
+    "heads_tiny": head_tables.heads_tiny,
+    "heads_smollm2": head_tables.heads_smollm2,
+    "heads_tuned": head_tables.heads_tuned,
+    "jump_tiny": head_tables.jump_tiny,
+    "jump_smollm2": head_tables.jump_smollm2,
     "finetune_smollm2": finetune_smollm2,
     "tiny_pretrain": tiny_pretrain,
 }

@@ -9,6 +9,7 @@ from figures.verdicts import fine_tuning_runs as runs
 
 
 def tiny_pretrain() -> Table:
+    """Perplexity of the candidates and of the shipped model, and which is better."""
     record = read("tiny_pretrain")
     metrics, window = record["metrics"], record["metrics"]["model"]["window_tokens"]
     shipped, candidates = metrics["shipped"], metrics["candidates"]

@@ -1,8 +1,9 @@
-"""SmolLM2 fine-tuned beyond its window, beside the paper's 7B: perplexity by window and by step, and passkey."""
+"""SmolLM2 beyond its window, without fine-tuning and after it, beside the paper's 7B."""
 
 from collections.abc import Callable
 from typing import Any
 
+from experiments.records.record import read
 from figures.tables.paper_cells import METHODS, Cells, multiple, named, paper_numbers, shown
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
@@ -27,6 +28,33 @@ def finetune_smollm2() -> Table:
         blocks.append(_by_step(tuned, "perplexity at L'", title, _at_extended(corpus, tuned.window)))
     blocks += [_theirs_k_max(), _by_step(tuned, "k_max", "Here, k_max by steps", lambda one, _: one.k_max)]
     return Table("SmolLM2-135M fine-tuned beyond its window", _caption(tuned), tuple(blocks))
+
+
+def smollm2_windows() -> Table:
+    """Perplexity by window and method, without fine-tuning."""
+    record = read("smollm2_perplexity")
+    config, found = record["config"], record["metrics"]["perplexity"]
+    blocks = tuple(
+        Block(
+            f"{corpus}, {scored}",
+            ("perplexity at", *map(str, config["windows"])),
+            tuple(
+                (
+                    "as trained" if method == "none" else METHODS[method],
+                    *(shown(case["perplexity"]) for case in found[method][corpus][part]),
+                )
+                for method in config["methods"]
+            ),
+        )
+        for corpus in config["corpora"]
+        for part, scored in (("whole", "all tokens"), ("last", f"last {config['last_tokens']} tokens of each window"))
+    )
+    outcome = EXPERIMENTS["zero_shot"].outcome()
+    caption = (
+        f"The window is extended by {config['factor']:g}. On the paper's Table 3, step 0: {outcome.sentence} "
+        f"Tested here on {outcome.scale}."
+    )
+    return Table("SmolLM2-135M by evaluation window, without fine-tuning", caption, blocks)
 
 
 def _theirs_by_window(corpus: str) -> list[Block]:

@@ -131,9 +131,11 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The verdict with what was found, for a caption."""
-        counted = f"{self.verdict}, {self.count}" if self.checks else self.verdict
-        return f"Verdict: {counted}. {self.found}"
+        """The verdict and what it rests on, for the caption of a table that has the numbers."""
+        if not self.checks:
+            return f"Verdict: {self.verdict}. {self.reason}"
+        found = " ".join(f"{finding.count}: {finding.states}." for finding in self.findings)
+        return f"Verdict: {self.verdict}, {self.count}. {found}"
 
 
 @dataclass(frozen=True)
