@@ -26,7 +26,7 @@ class Offline(Preprocessor):
 
     def preprocess(self, notebook: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
         notebook.metadata.pop("widgets", None)
-        return super().preprocess(notebook, resources)
+        return super().preprocess(notebook, resources)  # type: ignore[no-untyped-call]
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, index: int) -> tuple[NotebookNode, Any]:
         if cell.cell_type == "markdown":
