@@ -45,7 +45,7 @@ class BoundRatios:
 
 
 def bound_ratios(head_dim: int, base: Number, upto: int = 4096) -> BoundRatios:
-    """The ratio of the extrapolation bound to the interpolation bound, under each reading of Section 2.3.
+    """Divides the extrapolation bound by the interpolation bound, under each reading of Section 2.3.
 
     Args:
         head_dim: d, even, at least 2.
