@@ -30,7 +30,7 @@ from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
 from pi_model.files import cache_dir, sha256_file
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint, local_folder
-from pi_model.training.config import Corpus
+from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny
 from pi_theory.scaling import scaling_by_name
@@ -154,8 +154,8 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
     return {"step": steps, "perplexity": perplexity, **retrieval(model, config, context)}
 
 
-def mixture(config: dict[str, Any]) -> tuple[Corpus, ...]:
-    return tuple(Corpus(name=name, weight=weight) for name, weight in config["mixture"].items())
+def mixture(config: dict[str, Any]) -> tuple[MixturePart, ...]:
+    return tuple(MixturePart(name=name, weight=weight) for name, weight in config["mixture"].items())
 
 
 def perplexities(
