@@ -14,9 +14,8 @@ ALLOWED = {
     "experiments": {"experiments", "pi_theory", "pi_model"},
     "figures": {"figures", "experiments.records.record", "experiments.records.source_hashes"},
 }
-NAMES_OF_A_PACKAGE = {
-    "paper": {"experiments"}
-}  # what its __init__ defines, the list of studies, but none of its modules
+# What the package itself defines may be imported, as the list of studies is, but none of its modules.
+NAMES_OF_A_PACKAGE = {"paper": {"experiments"}}
 FORBIDDEN = {"pi_theory": {"torch", "transformers", "matplotlib"}, "figures": {"torch", "transformers"}}
 
 
