@@ -257,30 +257,36 @@ def _records(records: dict[str, Record]) -> str:
 
 
 def _record(name: str, record: Record) -> str:
-    config = record["config"]
+    """When and where a record was made and whether its code is current; the rest is folded under that."""
     in_parts = "parts" in record["metrics"]  # the benchmarks: each part has a device, day and hash of its own
     changed = [] if in_parts else source_hashes.changed(record)
+    state = '<span class="bad">code changed since</span>' if changed else '<span class="good">current</span>'
+    kept = "made live" if record["kept"] == "live" else "recorded"
+    items = "".join(f"<dt>{key}</dt><dd>{_text(value)}</dd>" for key, value in _about(record, changed).items())
+    return (
+        f'<details class="block" id="record-{name}"><summary>{name}: {kept} {record["written"][:10]} on '
+        f"{_text(record['device'])}, {'part by part' if in_parts else state}</summary><dl>{items}</dl></details>\n"
+    )
+
+
+def _about(record: Record, changed: Sequence[str]) -> dict[str, str]:
+    """What a record says of itself, as terms and what they are."""
     versions = {"python": record["python"], **record["versions"]}
-    rows = {
+    by_commit = f"commit {record.get('commit') or 'unknown'}" + (" with changes" if record.get("dirty") else "")
+    carried = [f"from {one['from'][:10]} to {one['to'][:10]}: {one['how']}" for one in record.get("carried", [])]
+    return {
         "what": record.get("says", ""),
         "command": record["command"],
-        "written": f"{record['written']}, commit {record['commit']}" + (" with changes" if record["dirty"] else ""),
+        "written": f"{record['written']}, {by_commit}",
         "device": record["device"],
         "versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "time and memory": f"{record['wall_seconds']:.0f} s, {record['peak_memory_gib']:.1f} GiB",
-        "config": ", ".join(f"{key} = {value}" for key, value in config.items()) or "none",
+        "config": ", ".join(f"{key} = {value}" for key, value in record["config"].items()) or "none",
         "inputs": ", ".join(f"{key} {value[:12]}" for key, value in record.get("inputs", {}).items()) or "none",
-        "code changed since": "see the table speed" if in_parts else ", ".join(changed) or "nothing",
+        **({"code changed since": ", ".join(changed)} if changed else {}),
+        **({"carried over": "; ".join(carried)} if carried else {}),
         "SHA-256": record["sha256"],
     }
-    items = "".join(f"<dt>{key}</dt><dd>{_text(str(value))}</dd>" for key, value in rows.items())
-    state = '<span class="bad">code changed since</span>' if changed else '<span class="good">current</span>'
-    state = "part by part" if in_parts else state
-    kept = "made live" if record["kept"] == "live" else "recorded"
-    return (
-        f'<details class="block" id="record-{name}"><summary>{name}: {kept} {record["written"][:10]} on '
-        f"{_text(record['device'])}, {state}</summary><dl>{items}</dl></details>\n"
-    )
 
 
 def _verdict(verdict: str) -> str:

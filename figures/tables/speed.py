@@ -108,7 +108,7 @@ def _where(found: dict[str, Part]) -> str:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for name in filter(found.__contains__, PARTS):
         one = found[name]
-        key = (one["device"], one["written"][:10], (one["commit"] or "no commit")[:10])
+        key = (one["device"], one["written"][:10], (one.get("commit") or "no commit")[:10])
         groups.setdefault(key, []).append(PARTS[name].lower())
     return " ".join(
         f"On {device}, {day}, at {commit}: {', '.join(names)}." for (device, day, commit), names in groups.items()

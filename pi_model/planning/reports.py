@@ -7,6 +7,10 @@ from typing import Any
 from pi_model.planning.formulas import formulas, meanings
 from pi_model.planning.givens import Givens
 from pi_model.planning.sheet import PARTS, Plan
+from pi_theory.console import wrap
+
+# where the meanings begin, after a name, a value and its unit
+_INDENT = " " * 47
 
 
 def report(planned: Plan, fewest: int | None, paper: Sequence[Plan]) -> dict[str, Any]:
@@ -65,20 +69,21 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
         content: What `report` gives.
         explain: Whether to print the formula below each quantity, and the givens at the end.
     """
-    lines = _answer(content)
+    lines = [wrap(line, "  ", "") for line in _answer(content)]
     for heading, part in PARTS.items():
         lines += ["", heading]
         for name in (formula.name for formula in formulas(part)):
             quantity = content["quantities"][name]
             value, unit = _readable(quantity["value"], quantity["unit"])
-            lines.append(f"{name:>24} {value:>15} {unit:5}  {quantity['meaning']}")
+            lines.append(wrap(quantity["meaning"], _INDENT, f"{name:>24} {value:>15} {unit:5} "))
             if explain:
                 lines.append(f"{'':>24} = {quantity['formula']}")
     if explain:
         lines += ["", "What the formulas start from"]
         meaning = meanings(Givens)
-        lines += [f"{name:>24} {_given(value):>15}        {meaning[name]}" for name, value in content["givens"].items()]
-        lines += ["", f"The data sheets are: {content['gpu_facts']['source']}."]
+        for name, value in content["givens"].items():
+            lines.append(wrap(meaning[name], _INDENT, f"{name:>24} {_given(value):>15}       "))
+        lines += ["", wrap(f"The data sheets are: {content['gpu_facts']['source']}.")]
     return "\n".join(lines)
 
 

@@ -2,6 +2,8 @@ import math
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.records import record
 from figures import docs_pages
@@ -200,6 +202,19 @@ def test_what_an_experiment_says_and_what_was_found_can_be_read_alone(one):
     assert all(re.search(r"\d", check.measured) for check in outcome.checks)
 
 
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
+def test_findings_hold_every_check_once_and_the_verdict_follows_from_all_of_them(decided):
+    checks = tuple(Check(states, holds, "") for states, holds in decided)
+    outcome = Experiment("", "", "", "", "tiny", lambda: Decided("", checks)).outcome()
+    findings = outcome.findings
+    assert [finding.states for finding in findings] == list(dict.fromkeys(check.states for check in checks))
+    assert sorted(map(id, checks)) == sorted(id(check) for finding in findings for check in finding.checks)
+    held = [check.holds for check in checks]
+    assert (outcome.verdict == "reproduced") == (bool(held) and all(held))
+    assert (outcome.verdict == "refuted") == (bool(held) and not any(held))
+    assert (outcome.verdict == "not tested") == (not held)
+
+
 def test_a_statement_is_said_once_with_its_count_and_the_first_case_that_fails():
     checks = [Check("It grows", holds, f"{holds:d} of 1", case) for case, holds in (("a", True), ("b", False))]
     outcome = Experiment("", "", "", "", "tiny", lambda: Decided("", tuple(checks))).outcome()
@@ -230,9 +245,8 @@ def test_of_each_group_the_decided_rows_come_first():
             assert verdicts == sorted(verdicts, key=lambda verdict: verdict == undecided)
 
 
-def test_every_link_of_the_pages_leads_to_a_file():
-    links = {
-        link for page in docs_pages.DOCS.glob("*.md") for link in re.findall(r"\]\((\.\./[^)]*)\)", page.read_text())
-    }
+def test_every_link_of_the_pages_leads_to_a_file(tmp_path):
+    docs_pages.write(tmp_path)
+    links = {link for page in tmp_path.iterdir() for link in re.findall(r"\]\((\.\./[^)]*)\)", page.read_text())}
     assert links
     assert [link for link in sorted(links) if not (docs_pages.DOCS / link).exists()] == []
