@@ -35,8 +35,9 @@ verify-results: $(CORE) ## hold every record against its hashes and run the chea
 	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
 
 notebooks: $(NOTEBOOKS) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
-	rm -rf build/notebooks
-	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
+	rm -rf build/notebooks && mkdir -p build/notebooks
+	cp experiments/notebooks/*.ipynb build/notebooks
+	$(BIN)/python -m nbconvert --execute --to html --config experiments/notebooks/nbconvert_config.py build/notebooks/*.ipynb
 
 lint: $(DEV)
 	$(BIN)/ruff check .
