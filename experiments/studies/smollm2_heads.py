@@ -1,7 +1,7 @@
 """Every head of SmolLM2-135M, its scores on real queries and keys against every bound."""
 
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from experiments.studies.smollm2_perplexity import inputs
 from experiments.studies.tiny_heads import run
 
 STUDY = Study(
@@ -19,7 +19,7 @@ STUDY = Study(
         "programs": 6,
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=5,
 )

@@ -1,7 +1,7 @@
 """Which heads of SmolLM2-135M its loss beyond the window comes from."""
 
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from experiments.studies.smollm2_perplexity import inputs
 from experiments.studies.tiny_jump import run
 
 STUDY = Study(
@@ -25,7 +25,7 @@ STUDY = Study(
         "alone": False,
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=20,
 )

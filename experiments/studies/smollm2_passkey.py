@@ -5,17 +5,14 @@ its rate to within ten percent.
 """
 
 import shutil
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from experiments.records.record import digest
+from experiments.measurement.extended_model import extended_model
+from experiments.measurement.kept import study_folder
+from experiments.measurement.pinned_inputs import smollm2_checkpoint
 from experiments.records.study import Study
 from pi_model.evaluation.passkey import passkey
-from pi_model.files import cache_dir
-from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import EMBEDDED, load_checkpoint
-from pi_theory.scaling import scaling_by_name
+from pi_model.models.loading import load_checkpoint
 
 
 def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
@@ -25,17 +22,13 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
         ``cases``, a list of {method, context_tokens, k_max, distances, accuracy, trials}; and ``resumed``, whether part
         of it was kept from an earlier start, which the wall time then leaves out.
     """
-    progress_folder = cache_dir() / "runs" / f"smollm2_passkey-{digest(config)[:16]}"
-    resumed = progress_folder.exists()
+    folder = study_folder("smollm2_passkey", config)
+    resumed = folder.exists()
     cases = []
     for context in config["contexts"]:
         for method in config["methods"]:
-            with TemporaryDirectory() as temporary:
-                extended = Path(temporary) / method
-                if method != "none":
-                    extend_checkpoint(config["model"], scaling_by_name(method, config["factor"]), extended)
-                source, device = config["model"] if method == "none" else extended, config.get("device", "cpu")
-                checkpoint = load_checkpoint(source, device=device)
+            with extended_model(config["model"], method, config["factor"]) as model:
+                checkpoint = load_checkpoint(model, device=config.get("device", "cpu"))
                 result = passkey(
                     checkpoint.model,
                     checkpoint.tokenizer,
@@ -44,7 +37,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                     trials=config["trials"],
                     seed=config["seed"],
                     bos_id=checkpoint.bos_id,
-                    progress_folder=progress_folder / method,
+                    progress_folder=folder / method,
                     progress=progress,
                 )
             cases.append(
@@ -57,13 +50,8 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                     "trials": result.trials,
                 }
             )
-    shutil.rmtree(progress_folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     return {"cases": cases, "resumed": resumed}
-
-
-def inputs() -> dict[str, str]:
-    """The pinned archive that the checkpoint comes from."""
-    return {"checkpoint": EMBEDDED["smollm2-135m"][0].sha256}
 
 
 STUDY = Study(
@@ -79,7 +67,7 @@ STUDY = Study(
         "seed": 0,
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_checkpoint,
     live=False,
     minutes=15,
     profiles={"gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10}},

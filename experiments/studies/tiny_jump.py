@@ -4,8 +4,9 @@ from typing import Any
 
 from experiments.measurement.head_ablation import Jump, loss_jump
 from experiments.measurement.head_scores import medians
+from experiments.measurement.pinned_inputs import tiny_llama_heads
+from experiments.measurement.unextended_model import described, held_out_documents, unextended_model
 from experiments.records.study import Study
-from experiments.studies.tiny_heads import described, documents, inputs, unextended
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
@@ -14,10 +15,10 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     Heads are ranked by what their scores in a short text say of longer ones ("excess" and "amplification", medians of
     `Bounds.measure`), and by what they attend to in the long text itself ("displaced").
     """
-    checkpoint, bounds = unextended(config)
+    checkpoint, bounds = unextended_model(config)
     nearest = bounds.beyond[0]
     names = {"excess": f"excess_{nearest}", "amplification": f"amplification_{nearest}"}
-    long, measured_on = documents(checkpoint, config)
+    long, measured_on = held_out_documents(checkpoint, config)
     short = [ids[: config["short_tokens"]] for ids in long]
     found = medians(
         checkpoint.model, short, bounds, pairs=config["pairs"], names=list(names.values()), seed=config["seed"]
@@ -65,6 +66,7 @@ STUDY = Study(
         "alone": True,
     },
     run=run,
-    inputs=inputs,
+    inputs=tiny_llama_heads,
+    live=False,
     minutes=0.6,
 )

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.measurement.fine_tuning import MEASURED, Run, measured_runs
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
 
 
@@ -11,10 +13,10 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
 
     Returns:
         ``methods[method]``: {factor, zero_shot, fine_tuned, steps}, the two as entries of a curve of
-        `experiments.measurement.fine_tuning.measured_runs`, whose ``model``, ``steps_tokens``, ``base`` and ``resumed`` are there too.
+        `measured_runs`, whose ``model``, ``steps_tokens``, ``base`` and ``resumed`` are there too.
     """
     runs = [Run(method, config["factor"], config["peak_lr"], config["seed"]) for method in config["methods"]]
-    made = measured_runs(config, runs, "tiny_methods", processes=processes or cores(), progress=progress)
+    made = measured_runs(config, runs, "tiny_methods", processes=processes or processes_here(), progress=progress)
     made["methods"] = {
         run["method"]: {
             "factor": run["factor"],
@@ -39,6 +41,7 @@ STUDY = Study(
         "steps": [20],
     },
     run=run,
-    inputs=tiny_inputs,
+    inputs=tiny_llama_and_corpora,
+    live=False,
     minutes=2.5,
 )

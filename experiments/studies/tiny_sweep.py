@@ -7,7 +7,9 @@ core seconds in all (one AVX-512 core, float32). Stopped at any time, the same c
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.measurement.fine_tuning import MEASURED, Run, measured_runs
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
 
 
@@ -20,7 +22,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for peak_lr in config["peak_lrs"]
         for method in config["methods"]
     ]
-    made = measured_runs(config, runs, "tiny_sweep", processes=processes or cores(), progress=progress)
+    made = measured_runs(config, runs, "tiny_sweep", processes=processes or processes_here(), progress=progress)
     first = next(iter(config["corpora"]))
     return made | {"adaptation": adaptation(made["runs"], made["base"], config["window_tokens"], corpus=first)}
 
@@ -37,7 +39,7 @@ STUDY = Study(
         "steps": [10, 25, 50, 100, 200],
     },
     run=run,
-    inputs=tiny_inputs,
+    inputs=tiny_llama_and_corpora,
     live=False,
     profiles={"all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]}},
     minutes=45,

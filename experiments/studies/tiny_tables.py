@@ -3,7 +3,9 @@
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.measurement.fine_tuning import MEASURED, Run, measured_runs
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
 
 
@@ -15,7 +17,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for method in config["methods"]
         for seed in config["seeds"]
     ]
-    made = measured_runs(config, runs, "tiny_tables", processes=processes or cores(), progress=progress)
+    made = measured_runs(config, runs, "tiny_tables", processes=processes or processes_here(), progress=progress)
     first = next(iter(config["corpora"]))
     return made | {"adaptation": adaptation(made["runs"], made["base"], config["window_tokens"], corpus=first)}
 
@@ -32,6 +34,7 @@ STUDY = Study(
         "steps": [8, 40],
     },
     run=run,
-    inputs=tiny_inputs,
+    inputs=tiny_llama_and_corpora,
+    live=False,
     minutes=5,
 )

@@ -90,7 +90,7 @@ def table5_original_window() -> Table:
 
 
 def table6_summaries() -> Table:
-    paper, record = paper_numbers()["table6_govreport"], read("summaries")
+    paper, record = paper_numbers()["table6_govreport"], read("smollm2_summaries")
     scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
     theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
     ours = tuple(
