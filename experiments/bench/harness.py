@@ -62,7 +62,7 @@ def part(name: str, rows: Iterable[dict[str, Any]], seconds: float) -> dict[str,
     """What a record keeps of a part: ``rows``, and where, when, how fast and by which code they were measured."""
     about = {"wall_seconds": round(seconds, 1), "peak_memory_gib": round(record.peak_memory_gib(), 3)}
     by = {"code_sha256": record.digest(source_hashes.sources(script(name)))}
-    return {**record.environment(), **about, **by, "rows": list(rows)}
+    return {**record.commit(), **record.environment(), **about, **by, "rows": list(rows)}
 
 
 def kept(study: str) -> dict[str, dict[str, Any]]:

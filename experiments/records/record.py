@@ -29,6 +29,7 @@ from typing import Any
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"
+_CODE = ("pi_theory", "pi_model", "experiments")
 _PACKAGES = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers", "matplotlib")
 # of records that are no study's
 _COMMANDS = {"bench": "make bench BENCH_ARGS=--keep", "bench_gpu": "python -m experiments.bench.gpu"}
@@ -150,12 +151,25 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def commit() -> Record:
+    """The commit that is checked out, and whether code differs from it: ``{commit, dirty}``; null outside of git.
+
+    To be asked before a study runs: what it imports is what stands there then.
+    """
+    changed = uncommitted()
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
+
+
+def uncommitted() -> list[str] | None:
+    """The files of code, new ones included, that the checked-out commit does not hold as they are; None without git."""
+    status = _git("status", "--porcelain", "--untracked-files=all", "--", *_CODE)
+    return None if status is None else [line[3:] for line in status.splitlines() if line.endswith(".py")]
+
+
 def environment() -> Record:
-    """Where a study runs: commit, versions, device."""
+    """Where a study ran: versions and device, the GPU included if the study used one."""
     return {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
         "device": _device(),
@@ -194,7 +208,7 @@ def _git(*arguments: str) -> str | None:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def _device() -> str:

@@ -108,8 +108,17 @@ class Study:
         return found if all(found.get(key) == value for key, value in self.fingerprint().items()) else None
 
     def measure(self, **options: Any) -> Record:
-        """Runs the study, with options that its `run` takes beside the config, and writes its record."""
-        fingerprint = self.fingerprint()
+        """Runs the study and writes its record.
+
+        Args:
+            options: what its `run` takes beside the config.
+
+        Raises:
+            UsageError: the record is to be committed, and the code that makes it is not.
+        """
+        if self.path.parent.name == "recorded":
+            _refuse_uncommitted(self.record_name)
+        fingerprint, commit = self.fingerprint(), record.commit()
         sources = code.sources(f"experiments.studies.{self.name}")
         start = time.perf_counter()
         metrics = self.run(self.config, **options)
@@ -122,6 +131,7 @@ class Study:
             "config": self.config,
             **fingerprint,
             "code": sources,
+            **commit,
             **record.environment(),
             "wall_seconds": round(time.perf_counter() - start, 3),
             "peak_memory_gib": round(record.peak_memory_gib(), 3),
@@ -135,6 +145,18 @@ def load(name: str) -> Study:
     """The study of the script ``experiments/studies/NAME.py``."""
     study: Study = importlib.import_module(f"experiments.studies.{name}").STUDY
     return study
+
+
+def _refuse_uncommitted(name: str) -> None:
+    """A committed record names a commit, which has to hold the code that made it. Raises UsageError: it does not."""
+    changed = record.uncommitted()
+    if changed is None:
+        raise UsageError(f"{name}: its record names the commit that made it, and there is no git checkout here")
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(
+            f"{name}: its record names the commit that made it; commit {changed[0]}{more} first, then run it"
+        )
 
 
 def _model_digest(model: str) -> str:

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 import torch
 
-from experiments.bench import __main__ as command
+from experiments.bench import __main__ as bench_command
 from experiments.bench import cold as bench_cold
 from experiments.bench import gpu as bench_gpu
 from experiments.bench import growth as bench_growth
@@ -152,7 +152,7 @@ def run(monkeypatch, *arguments, **rows):
 
         monkeypatch.setattr(f"{bench.script(name)}.rows", made)
     monkeypatch.setattr(sys, "argv", ["bench", *rows, *arguments])
-    return command.main()
+    return bench_command.main()
 
 
 def test_a_part_is_kept_by_itself_and_the_others_stay_as_they_were(results, monkeypatch):
@@ -212,7 +212,7 @@ def test_the_record_is_held_against_its_hashes_and_is_nobodys_leftover(results, 
 def test_an_unknown_part_is_a_wrong_usage(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench", "bench_nothing"])
     with pytest.raises(SystemExit) as stop:
-        command.main()
+        bench_command.main()
     assert stop.value.code == 2
     assert "no part named nothing; choose from theory" in capsys.readouterr().err
 
@@ -354,7 +354,7 @@ def settings(tmp_path, monkeypatch):
 
 def test_a_gpu_is_needed_and_asked_for_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert command.main(["gpu", "--minutes", "3"]) == 1
+    assert bench_command.main(["gpu", "--minutes", "3"]) == 1
     assert capsys.readouterr().err == "python -m experiments.bench gpu: needs a CUDA GPU, and there is none here\n"
 
 

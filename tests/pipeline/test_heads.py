@@ -249,7 +249,7 @@ def toy_records(tmp_path_factory):
         patch.setattr(record, "RESULTS", folder / "results")
         for name, change in changes.items():
             found = load(name)
-            made = {**vars(found), "config": found.config | change, "inputs": dict}
+            made = {**vars(found), "config": found.config | change, "inputs": dict, "live": True}
             study.Study(**made).measure()
         yield {name: record.read(name)["metrics"] for name in changes}
 
