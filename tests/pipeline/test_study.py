@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch):
     sources = {
         "experiments/__init__.py": "",
         "experiments/studies/__init__.py": "",
-        "experiments/studies/demo.py": "from pi_theory.near import f\n",
+        "experiments/studies/demo.py": "from pi_theory.near import f\n\ndef run(config):\n    return f()\n",
         "pi_theory/__init__.py": "",
         "pi_theory/near.py": "def f():\n    from pi_theory import far\n    return far\n",
         "pi_theory/far.py": "VALUE = 1\n",
@@ -33,6 +33,12 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(record, "_git", lambda *_: "")  # two processes a record, and nothing to see
     return tmp_path
+
+
+def change(path, salt):
+    """Makes what the definitions of a file compute differ."""
+    text = path.read_text()
+    path.write_text(text.replace("return ", f"return {salt!r}, ").replace("VALUE = ", f"VALUE = {salt!r}, "))
 
 
 def demo(runs, config=None, inputs=None):
@@ -67,16 +73,15 @@ def test_a_study_is_redone_exactly_when_config_code_or_inputs_changed(project, w
         "indirect import": "pi_theory/far.py",
     }
     if name := files.get(what, "pi_theory/other.py" if what == "unused" else None):
-        path = project / name
-        path.write_text(path.read_text() + f"ADDED = {salt}, {len(path.read_text())}\n")
+        change(project / name, salt)
     again = demo(
         runs, {"x": salt + 1} if what == "config" else {"x": salt}, {"data": "b"} if what == "input" else {"data": "a"}
     )
     assert (again.current() is not None) == (what in ("unused", "nothing"))
     changed = {
-        "script": "experiments.studies.demo",
-        "direct import": "pi_theory.near",
-        "indirect import": "pi_theory.far",
+        "script": "run",
+        "direct import": "f",
+        "indirect import": "VALUE",
     }
     assert code.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
 
@@ -100,8 +105,12 @@ GRAPH = {
 def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_else(
     project, monkeypatch, changes, salt
 ):
-    (project / "experiments/studies/one.py").write_text("from pi_theory.near import f\n")
-    (project / "experiments/studies/two.py").write_text("from pi_theory import far\n")
+    (project / "experiments/studies/one.py").write_text(
+        "from pi_theory.near import f\n\ndef run(config):\n    return f()\n"
+    )
+    (project / "experiments/studies/two.py").write_text(
+        "from pi_theory import far\n\ndef run(config):\n    return far\n"
+    )
     configs, inputs, ran = {"one": {"x": salt}, "two": {"x": salt}}, {"data": "a"}, []
 
     def load(name):
@@ -129,8 +138,7 @@ def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_e
         elif what == "record":
             record.path_of(study, live=True).unlink()
         else:
-            with (project / name).open("a") as file:
-                file.write(f"ADDED = {salt}\n")
+            change(project / name, salt)
     assert main.main() == 0
     assert set(ran) == {study for name in changes for study in GRAPH[name]}
     assert len(ran) == len(set(ran))
@@ -262,7 +270,7 @@ def test_redoing_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 def test_every_listed_study_loads_and_knows_its_code(name):
     found = load(name)
     assert found.name == name
-    assert f"experiments.studies.{name}" in code.sources(f"experiments.studies.{name}")
+    assert "run" in {line.split()[0] for line in code.sources(f"experiments.studies.{name}")}
 
 
 def test_an_unknown_study_is_one_line_and_exit_2():
