@@ -40,7 +40,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="amplification",
-    says="Worst-case amplification of scores by each scaling method",
+    says="Each scaling method has a worst case by which it can amplify attention scores at a position",
     config={
         "head_dim": 64,
         "base": 10_000,

@@ -13,7 +13,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="claims",
-    says="Every claim about attention scores, settled",
+    says="Every claim about attention scores is settled: proved, refuted or left undecided",
     config={},
     run=run,
     minutes=0.5,

@@ -33,7 +33,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="envelope",
-    says="B(s)/d with certified envelope, minima and crossings (Fig. 5)",
+    says="B(s)/d has a certified envelope, certified minima and certified crossings of 1 (Fig. 5)",
     config={"head_dim": 128, "base": 10_000, "ranges": [4096, 32768], "pieces": 1024, "samples": 4096},
     run=run,
     minutes=0.1,

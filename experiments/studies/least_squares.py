@@ -60,7 +60,8 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="least_squares",
-    says="Least-squares extrapolation in rising precision (Fig. 2)",
+    says="Least-squares fits extrapolate wildly in floating point; rising precision shows how much of it "
+    "is rounding (Fig. 2)",
     config={
         "head_dim": 128,
         "base": 10_000,

@@ -263,7 +263,8 @@ GPU: dict[str, Any] = {
 
 STUDY = Study(
     name="smollm2_finetune",
-    says="SmolLM2-135M extended by PI and by direct fine-tuning: perplexity and passkey by step, other methods beside",
+    says="SmolLM2-135M is extended by PI and by direct fine-tuning, and measured by perplexity and "
+    "passkey retrieval step by step",
     config=CPU,
     run=run,
     inputs=smollm2_and_corpora,

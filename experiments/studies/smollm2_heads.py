@@ -6,7 +6,7 @@ from experiments.studies.tiny_heads import run
 
 STUDY = Study(
     name="smollm2_heads",
-    says="Every head of SmolLM2-135M against every bound of its scores",
+    says="The scores of every head of SmolLM2-135M are held against every bound",
     config={
         "model": "smollm2-135m",
         "corpora": {"books": 1, "code": 1},  # documents drawn from each

@@ -6,7 +6,7 @@ from experiments.studies.tiny_jump import run
 
 STUDY = Study(
     name="smollm2_jump",
-    says="The heads of SmolLM2-135M that its loss beyond the window comes from",
+    says="The loss of SmolLM2-135M jumps beyond its window; this shows which heads the jump comes from",
     config={
         "model": "smollm2-135m",
         "corpora": {"code": 1},  # documents drawn from each

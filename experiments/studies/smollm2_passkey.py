@@ -56,7 +56,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
 STUDY = Study(
     name="smollm2_passkey",
-    says="Passkey retrieval of SmolLM2-135M as trained and extended x2 by PI, not fine-tuned",
+    says="Passkey retrieval of SmolLM2-135M is measured as trained and extended x2 by PI, without fine-tuning",
     config={
         "model": "smollm2-135m",
         "factor": 2.0,

@@ -70,7 +70,8 @@ def _row(result: WindowResult) -> dict[str, Any]:
 
 STUDY = Study(
     name="smollm2_perplexity",
-    says="Perplexity of SmolLM2-135M by context, as trained and extended x2 by PI, NTK-aware and YaRN, not fine-tuned",
+    says="The perplexity of SmolLM2-135M by context is measured as trained and extended x2 by PI, "
+    "NTK-aware and YaRN, without fine-tuning",
     config={
         "model": "smollm2-135m",
         "factor": 2.0,

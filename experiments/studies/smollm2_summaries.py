@@ -76,7 +76,7 @@ def inputs() -> dict[str, str]:
 
 STUDY = Study(
     name="smollm2_summaries",
-    says="ROUGE of SmolLM2-135M's summaries of Python modules before and after a short fine-tuning on others",
+    says="SmolLM2-135M summarises Python modules before and after a short fine-tuning on others, scored by ROUGE",
     config={
         "recipe": "smollm2_abstracts",
         "overrides": [

@@ -20,7 +20,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="tiny_heads",
-    says="Every head of the tiny LLaMA against every bound of its scores",
+    says="The scores of every head of the tiny LLaMA are held against every bound",
     config={
         "model": "tiny-llama",
         "corpora": {"books": 6, "code": 6},  # documents drawn from each

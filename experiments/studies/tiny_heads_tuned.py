@@ -81,7 +81,8 @@ def compare(before: Path, after: Path, config: dict[str, Any]) -> dict[str, Any]
 
 STUDY = Study(
     name="tiny_heads_tuned",
-    says="What fine-tuning by Position Interpolation changes in the heads' coefficients h",
+    says="Fine-tuning after Position Interpolation changes the heads' coefficients h; this shows which "
+    "ones and by how much",
     config={
         "model": "tiny-llama",
         "factor": 2,

@@ -47,7 +47,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="tiny_jump",
-    says="The heads of the tiny LLaMA that its loss beyond the window comes from",
+    says="The loss of the tiny LLaMA jumps beyond its window; this shows which heads the jump comes from",
     config={
         "model": "tiny-llama",
         "corpora": {"books": 4, "code": 4},  # documents drawn from each

@@ -31,7 +31,8 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
 
 STUDY = Study(
     name="tiny_methods",
-    says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA, zero-shot and fine-tuned at equal steps",
+    says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA are compared without fine-tuning "
+    "and after equally many steps",
     config={
         **MEASURED,
         "factor": 4,

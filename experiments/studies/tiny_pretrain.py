@@ -199,7 +199,7 @@ GPU: dict[str, Any] = {
 
 STUDY = Study(
     name="tiny_pretrain",
-    says="Whether the tiny LLaMA, pretrained on more tokens, is better than the shipped one on held-out works",
+    says="The tiny LLaMA is pretrained on more tokens and compared with the shipped one on held-out works",
     config=CPU,
     run=run,
     inputs=tiny_llama_and_corpora,

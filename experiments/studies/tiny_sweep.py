@@ -29,7 +29,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
 
 STUDY = Study(
     name="tiny_sweep",
-    says="PI and direct fine-tuning of the tiny LLaMA by learning rate, factor and step",
+    says="PI and direct fine-tuning of the tiny LLaMA are compared over learning rates, factors and steps",
     config={
         **MEASURED,
         "corpora": {"books": 6, "code": 6},
