@@ -1,6 +1,6 @@
-"""`make figures` in a fresh clone with empty caches, from nothing to every figure, and again when nothing has changed.
+"""How long `make figures` takes in a fresh clone with empty caches, and again when nothing has changed.
 
-Not among the parts that run by themselves: it installs all packages from the registry, as a new user's machine does.
+This part runs only when it is named: it installs all packages from the registry, as a new user's machine does.
 """
 
 import os
@@ -30,10 +30,10 @@ def rows() -> Iterator[Row]:
 
 
 def made(clone: Path, cache: Path, target: str) -> float:
-    """Seconds that a make target takes.
+    """How many seconds a make target takes in a clone, with a cache of its own.
 
     Raises:
-        RuntimeError: it failed, with its last words.
+        RuntimeError: the target failed; the message has its last words.
     """
     without = ("PI_MODEL_CACHE", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in without}

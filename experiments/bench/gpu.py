@@ -1,9 +1,10 @@
-"""On a CUDA GPU: training beside Hugging Face Trainer, and both beside what the machine can do; perplexity; B(s).
+"""On a CUDA GPU: training beside Hugging Face Trainer, perplexity, and B(s).
 
-Rates of a matrix product and of a copy are measured first: a model's FLOP utilisation is held against the product's,
-and stands beside it against the data sheet's. Ours and theirs follow one another, each alone on the GPU; memory is what
-torch allocated at most. A way that does not fit is a result. What is measured is kept at once; the same command goes
-on from there.
+    python -m experiments.bench gpu --minutes 9.5     # as far as the time takes it; again: it goes on from there
+
+The rates of a matrix product and of a copy are measured first: a model's use of the GPU is a share of the product's
+rate, and beside it of the data sheet's. Ours and theirs follow one another, each alone on the GPU; memory is what torch
+allocated at most. A way that does not fit into memory is a result. What is measured is kept at once.
 """
 
 import copy
@@ -43,7 +44,7 @@ SAYS = "Training and perplexity beside what people would otherwise run: tokens a
 COMMAND = "python -m experiments.bench gpu"
 WARM_UP = 2  # steps that do not count
 RESERVE_SECONDS = 20  # for what cannot be interrupted, and the record
-# 1.3 times Trainer at 16k is asked for; nowhere slower
+# window -> ours should be so many times as fast as Trainer; elsewhere it should not be slower
 FASTER_AIMS = {16384: 1.3}
 
 
@@ -72,7 +73,7 @@ class Settings:
 
 
 def measurements(settings: Settings) -> dict[str, Callable[[], list[dict[str, Any]]]]:
-    """By name, in the order they are made: each gives its rows, as values that JSON holds."""
+    """The measurements by name, in the order in which they are made: each call gives its rows as JSON values."""
 
     def values(of: Callable[[], Iterator[Row]]) -> list[dict[str, Any]]:
         return [asdict(row) for row in of()]
@@ -90,7 +91,7 @@ def measurements(settings: Settings) -> dict[str, Callable[[], list[dict[str, An
 
 
 def machine(settings: Settings) -> Iterator[Row]:
-    """What two operations that do nothing else reach."""
+    """The rates of a matrix product and of a memory copy: what no training step can exceed."""
     dtype, device = getattr(torch, settings.dtype), settings.device
     a, b = torch.randn(2, settings.side, settings.side, device=device).to(dtype)
     seconds = _seconds(lambda: a @ b, settings)
@@ -103,7 +104,7 @@ def machine(settings: Settings) -> Iterator[Row]:
 
 
 def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[Row]:
-    """Steps of one window, ours and Trainer's."""
+    """Training steps of one window each, by our loop and by Trainer."""
     task = _task(settings, model, tokens, way)
     what = f"training step, LLaMA of {model} parameters, {tokens} tokens, {settings.dtype}"
     what += "" if way == "none" else f", {way} activation checkpointing"
@@ -135,7 +136,7 @@ def training(settings: Settings, model: str, tokens: int, way: str) -> Iterator[
 
 
 def perplexity(settings: Settings, model: str, window: int) -> Iterator[Row]:
-    """Windows a second, ours and the documented loop's, on the same random tokens."""
+    """Perplexity of the same random tokens, by ours and by the documented loop, in windows a second."""
     llama = copy.deepcopy(_llama(settings.models[model]))
     llama.config.max_position_embeddings = window
     llama.to(settings.device, getattr(torch, settings.dtype))  # type: ignore[arg-type]  # transformers wraps it
@@ -168,7 +169,10 @@ def sums(settings: Settings) -> Iterator[Row]:
 
 
 def _run(task: Task, who: str) -> tuple[Steps, float] | None:
-    """Steps by one of both, alone on the device, without those that warm it up, and GiB; None: it does not fit."""
+    """The steps of "ours" or "theirs", alone on the device, after those that warm it up, and the peak in GiB.
+
+    None: the model does not fit into the memory.
+    """
     cuda = task.config.device == "cuda"
     gc.collect()
     if cuda:
@@ -221,7 +225,7 @@ def _llama(shape: Architecture) -> LlamaForCausalLM:
 
 
 def _seconds(call: Callable[[], Any], settings: Settings) -> list[float]:
-    """Of one call each, a warm-up and turns of ten."""
+    """The seconds of one call, in turns of ten calls after a turn that warms up."""
     seconds = []
     for _ in range(1 + settings.turns):
         _wait(settings.device)

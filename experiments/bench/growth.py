@@ -1,4 +1,4 @@
-"""How each main computation grows with its size: the exponent of the power of the size that fits its time best."""
+"""How the time of each main computation grows with its size: as the power of the size that fits best."""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from pi_theory.extrapolation import B_on_grid
 from pi_theory.scaling import LinearPI
 
 REPEATS = 3
-AT_LEAST = 0.05  # seconds a turn
+AT_LEAST = 0.05  # seconds that a turn takes
 MODEL = "tiny-llama"
 DOCUMENT, STRIDE = 8192, 256  # tokens
 
@@ -43,7 +43,7 @@ def truncated(tokens: int) -> Call:
     return partial(sweep, *model_and_document(MODEL, tokens), [tokens // 4, tokens // 2, tokens])
 
 
-# what, what makes the call for a size, its sizes, and what they count
+# what is timed, the function that makes the call for a size, three sizes, and what the sizes count
 GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
     ("B(s) on a grid", grid, (65_536, 262_144, 1_048_576), "positions"),
     ("certified minimum of B/d", certified_minimum, (4_096, 32_768, 262_144), "length of the interval"),
@@ -54,7 +54,7 @@ GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
 
 
 def exponent(sizes: tuple[int, ...], seconds: list[float]) -> float:
-    """Slope of log time against log size, by least squares."""
+    """The slope of log time against log size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 

@@ -1,4 +1,7 @@
-"""Passkey retrieval: one teacher-forced pass a trial, filler shared, beside generate() with and without a cache."""
+"""Passkey retrieval beside generate() with and without its cache.
+
+Ours judges a trial by one teacher-forced pass, and trials share the pass over the filler text before their keys.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,19 +14,20 @@ from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.models.loading import load_checkpoint
 
 MODEL = "smollm2-135m"
-# context, positions, trials at each, turns, turns of generate without its cache
+# context in tokens, positions, trials at each, turns, and turns of generate() without its cache
 CASES = [(512, 6, 2, 2, 2), (2048, 4, 1, 2, 0)]
 UNCACHED_AIM = 8
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
-    """Trials by distance, the farthest first."""
+    """The prompts of all trials, by distance, the farthest first."""
     keys = range(10007, 99999, 601)
     by_distance = distances(maker.context_tokens, positions)[::-1]
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 
 
 def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
+    """For each trial 1 where the model finds the key, else 0."""
     judge = Judge(model, maker.prefix)
     return [float(right) for row in prompts for right in judge.answers(row)]
 
@@ -31,7 +35,7 @@ def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence
 def theirs(
     model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool
 ) -> list[float]:
-    """Greedy generation of as many tokens as the key has, one trial at a time."""
+    """Generates as many tokens as the key has, greedily and one trial at a time: for each, 1 where it is the key."""
     found = []
     for prompt in (prompt for row in prompts for prompt in row):
         ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)])

@@ -1,4 +1,4 @@
-"""Perplexity: ours beside the strided loop of transformers' documentation, and the truncated sweep beside its cuts."""
+"""Sliding perplexity beside the strided loop of transformers' documentation, and the truncated one beside its cuts."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from pi_model.models.loading import load_checkpoint
 
 LOOP = "the strided loop of transformers' documentation"
 CUTS = "one pass a cut, as in that loop"
-# model, tokens, window, stride, turns, and whether the rows before have warmed a slow model up
+# model, tokens of the document, window, stride, turns, and whether an earlier row has warmed a slow model up
 SLIDING = [
     ("tiny-llama", 8192, 256, 64, 5, False),
     ("tiny-llama", 8192, 512, 256, 5, False),
@@ -29,18 +29,19 @@ LEANER_AIM = 0.5
 
 
 def model_and_document(name: str, tokens: int) -> tuple[LlamaForCausalLM, np.ndarray]:
-    """A checkpoint and a book's first tokens."""
+    """The model of a checkpoint and the first tokens of a book."""
     checkpoint = load_checkpoint(name)
     documents = load_documents(Source("books"), checkpoint.tokenizer, Selection(tokens, tokens, samples=1))
     return checkpoint.model, documents.tokens[0]
 
 
 def ours(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
+    """The mean loss in nats a token, as `sliding_perplexity` measures it."""
     return [sliding_perplexity(model, [ids], windows=[window], stride=stride)[0].loss_nats]
 
 
 def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
-    """One window at a time, whole logits, the model's own masked loss, as their page on perplexity shows."""
+    """The mean loss as their page on perplexity computes it: window by window, from whole logits, by masked labels."""
     ids_1T = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
     total, count, scored = 0.0, 0, 0
     for start in range(0, ids_1T.shape[1], stride):
@@ -58,16 +59,17 @@ def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -
 
 
 def sweep(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+    """The mean loss of the document cut to each window, all from one pass."""
     return [result.loss_nats for result in truncated_perplexity(model, [ids], windows=windows)]
 
 
 def cuts(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
-    """Each cut as one window of the loop."""
+    """The mean loss of the document cut to each window, one pass a cut."""
     return [loss for window in windows for loss in theirs(model, ids[:window], window, window)]
 
 
 def once(who: str, name: str, tokens: int, window: int, stride: int) -> None:
-    """One run by "ours" or "theirs", for its memory."""
+    """Runs "ours" or "theirs" once, so that its memory can be measured."""
     case = (*model_and_document(name, tokens), window, stride)
     ours(*case) if who == "ours" else theirs(*case)
 

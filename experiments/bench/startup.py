@@ -1,4 +1,4 @@
-"""How long a user waits before anything happens: imports and --help, in processes of their own."""
+"""How long a user waits before anything happens: imports and --help, each in a process of its own."""
 
 import re
 import statistics
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from experiments.bench.timing import Row, measured, seconds_of
 
 REPEATS = 3
-# what every command of a package needs
+# module -> seconds that importing it should take at most
 IMPORTS = {"pi_theory": 0.3, "pi_theory.verdicts": 0.3, "pi_model": 2.0, "pi_model.models.loading": 2.0}
 PROGRAMS = {"pi-theory": "pi_theory.cli", "pi-model": "pi_model.cli.main"}
 HELP_AIM = 0.5

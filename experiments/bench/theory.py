@@ -1,4 +1,8 @@
-"""B(s) beside the paper's recipe and what sines cost, certificates beside single balls, the program beside a loop."""
+"""The theory's main computations beside the obvious way to do each.
+
+B(s) is held against the paper's recipe and against what its sines and cosines alone cost, certificates against one ball
+an interval, and the finite-window program against a loop over the primal program.
+"""
 
 import heapq
 import itertools
@@ -26,11 +30,12 @@ _BLOCK = 1 << 15  # angles that the caches hold
 
 
 def ours(count: int) -> list[float]:
+    """The mean of B over so many positions, as the library computes it."""
     return [float(B_on_grid(count, head_dim=HEAD_DIM, base=BASE).mean())]
 
 
 def recipe(count: int) -> list[float]:
-    """B by vectorised float32 torch, the steps of Chen et al. 2023, Appendix C.2."""
+    """The mean of B by vectorised float32 torch, in the steps of Chen et al. 2023, Appendix C.2."""
     import torch  # not at the top: its memory is not ours
 
     freqs = 1.0 / (BASE ** (torch.arange(0, HEAD_DIM, 2).float() / HEAD_DIM))
@@ -40,7 +45,7 @@ def recipe(count: int) -> list[float]:
 
 
 def pairs(count: int) -> list[float]:
-    """As many sines and cosines as B has terms, in float64 on all cores and within the caches; nothing else."""
+    """Computes as many sines and cosines as B has terms, and nothing else: in float64, on all cores, within caches."""
     import torch
 
     angles = torch.arange(min(_BLOCK, count * HEAD_DIM // 2), dtype=torch.float64)
@@ -52,11 +57,12 @@ def pairs(count: int) -> list[float]:
 
 
 def certified(upto: int) -> list[float]:
+    """The lower and upper end of the certified minimum of B/d on [0, upto]."""
     return _ends(minimum(0, upto, head_dim=HEAD_DIM, base=BASE, rel_width=REL_WIDTH).value)
 
 
 def certified_by_balls(upto: int) -> list[float]:
-    """The same by bisection of the interval with the lowest bound; every interval is one ball."""
+    """The minimum by bisection of the interval with the lowest bound, where every interval is one ball."""
 
     def bounds(a: float, b: float) -> Enclosure:
         return enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)
@@ -84,7 +90,7 @@ def bands(pieces: int) -> list[float]:
 
 
 def bands_by_balls(pieces: int) -> list[float]:
-    """The same pieces, one ball each."""
+    """The mean of the envelope of B/d on [0, 64] with one ball a piece."""
     edges = np.linspace(0, 64, pieces + 1).tolist()
     found = [
         enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)
@@ -94,12 +100,13 @@ def bands_by_balls(pieces: int) -> list[float]:
 
 
 def programs(window: int, count: int) -> list[float]:
+    """The certified upper bound of the finite-window program at so many positions."""
     program = FiniteWindow(head_dim=64, base=BASE, window=window, scaling=LinearPI(2.0))
     return [program.worst_case(position, 1.0).upper_bound for position in _odd(window, count)]
 
 
 def programs_naively(window: int, count: int) -> list[float]:
-    """The primal program from the start at each position, uncertified."""
+    """The value of the primal program, set up anew at each position and not certified."""
     values = []
     for position in _odd(window, count):
         certifier = LinearProgramCertifier(head_dim=64, base=BASE, window=window)

@@ -1,4 +1,4 @@
-"""Ours beside theirs, turn by turn in one run: warmed up apart, and never without the same answer."""
+"""Times and memory of two ways to one answer: turn by turn in one run, and never unless the answers agree."""
 
 import json
 import math
@@ -20,7 +20,7 @@ LEANER = "of its peak memory"
 
 
 class Different(Exception):
-    """Two ways to one answer did not give it."""
+    """Two ways that should give the same answer do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class Row:
     """A measured value, and what it should be.
 
     Attributes:
-        what: ours; with `beside` and `unit` it names the row in its part.
-        beside: what it is held against, "" for nothing.
-        unit: of the value: `FASTER` and `LEANER` are ratios to `beside`.
-        value: the median.
-        lowest, highest: over n measurements.
-        n: how many.
-        aim: what the value should reach, or not exceed; None where nothing was aimed for.
+        what: what of ours is measured; with `beside` and `unit` it names the row in its part.
+        beside: what it is held against; "" is nothing.
+        unit: of the value; `FASTER` and `LEANER` are ratios to `beside`.
+        value: the median of the measurements.
+        lowest, highest: the range of the measurements.
+        n: the number of measurements.
+        aim: what the value should reach, or should not exceed; None where nothing was aimed for.
         more: whether more is better.
-        detail: what the value comes from, units in the names.
+        detail: what the value comes from, with units in the names.
     """
 
     what: str
@@ -59,18 +59,21 @@ def race(
     at_least: float = 0.2,
     warm: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds of one call, by way: `repeats` turns of each, every other turn in the opposite order.
+    """Measures ways to the same numbers in turns, every other turn in the opposite order.
 
     Args:
-        ways: to the same numbers.
-        repeats: turns, after one that is not counted.
-        warm: the ways have run before, at another size, and are slow: every turn counts, and is one call.
-        relative: how far answers may lie apart; None where they are not the same thing.
-        at_least: calls are repeated within a turn until one takes so many seconds; 0 for calls that change something,
-            as training steps do.
+        ways: the calls, by name; each returns its numbers.
+        repeats: how many turns count; one before them does not.
+        warm: whether the ways have run before, at another size, and are slow: then every turn counts and is one call.
+        relative: how far answers may lie apart; None where the ways do not give the same numbers.
+        at_least: a turn repeats its call until it takes so many seconds; 0 for calls that change something, as training
+            steps do.
+
+    Returns:
+        By way, the seconds of one call in each turn.
 
     Raises:
-        Different: the numbers of some turn lie further apart.
+        Different: the numbers of some turn lie further apart than `relative` allows.
     """
     calls = dict.fromkeys(ways, 1)
     answers: dict[str, list[float]] = {}
@@ -90,7 +93,7 @@ def race(
 
 
 def _timed(call: Call, times: int) -> tuple[float, list[float]]:
-    """Seconds of one call, and its answer."""
+    """The seconds that one of so many calls takes, and its answer."""
     start = time.perf_counter()
     for _ in range(times):
         answer = call()
@@ -98,7 +101,7 @@ def _timed(call: Call, times: int) -> tuple[float, list[float]]:
 
 
 def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) -> None:
-    """Raises Different unless all gave the first one's numbers; None asks for nothing."""
+    """Raises Different unless all ways gave the numbers of the first, to within `relative`; None asks for nothing."""
     if relative is None or not answers:
         return
     (first, wanted), *others = answers.items()
@@ -110,11 +113,13 @@ def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) 
 def faster(
     what: str, beside: str, seconds: Mapping[str, Sequence[float]], *, aim: float | None = None, **detail: Any
 ) -> Row:
-    """How many times as fast as theirs, turn by turn.
+    """The row that says how many times as fast ours is, turn by turn.
 
     Args:
+        what, beside: see `Row`.
         seconds: of "ours" and "theirs", from `race`.
-        aim: at least so many times.
+        aim: ours should be at least so many times as fast.
+        detail: see `Row`.
     """
     medians: dict[str, Any] = {f"{who}_seconds": statistics.median(seconds[who]) for who in ("ours", "theirs")}
     ratios = [other / own for own, other in zip(seconds["ours"], seconds["theirs"], strict=True)]
@@ -124,11 +129,13 @@ def faster(
 def leaner(
     what: str, beside: str, ours: Sequence[float], theirs: Sequence[float], *, aim: float | None = None, **detail: Any
 ) -> Row:
-    """What share of their peak memory, process by process.
+    """The row that says which share of their peak memory ours needs, process by process.
 
     Args:
-        ours, theirs: GiB, of `peak_gib`.
-        aim: at most this share.
+        what, beside: see `Row`.
+        ours, theirs: peaks in GiB, from `peak_gib`.
+        aim: ours should need at most this share.
+        detail: see `Row`.
     """
     peaks: dict[str, Any] = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
     shares = [own / other for own, other in zip(ours, theirs, strict=True)]
@@ -145,7 +152,7 @@ def measured(
     more: bool = False,
     **detail: Any,
 ) -> Row:
-    """The median of values with their range."""
+    """The row of some measurements: their median and their range."""
     return Row(
         what=what,
         beside=beside,
@@ -161,10 +168,10 @@ def measured(
 
 
 def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
-    """Wall seconds of a whole process, after one run that is not counted.
+    """The wall seconds of a whole process, run so many times after one run that is not counted.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the process failed.
     """
     seconds = []
     for _ in range(repeats + 1):
@@ -175,13 +182,18 @@ def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
 
 
 def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
-    """What ``module.function(*arguments)`` gives in a new process, as JSON, and that process's largest resident size.
+    """Calls ``module.function(*arguments)`` in a new process.
+
+    Args:
+        module: the dotted name of a module.
+        function: the name of a function in it, whose result JSON can hold.
+        arguments: JSON values.
 
     Returns:
-        The value, and GiB with everything included.
+        What the function returned, and the largest resident size of the process in GiB, everything included.
 
     Raises:
-        RuntimeError: it failed; with its last words.
+        RuntimeError: the process failed; the message has its last words.
     """
     program = (
         "import sys, json, importlib\n"
@@ -201,5 +213,5 @@ def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
 
 
 def peak_gib(module: str, function: str, *arguments: object) -> float:
-    """The largest resident size alone, of `alone`."""
+    """The largest resident size in GiB of a process that makes one call, see `alone`."""
     return alone(module, function, *arguments)[1]

@@ -1,8 +1,8 @@
-"""Optimiser steps of SmolLM2: ours beside Hugging Face Trainer's, from the same weights on the same windows.
+"""Optimiser steps of SmolLM2 by our loop and by Hugging Face Trainer, from the same weights on the same windows.
 
-Both in float32, with AdamW, clipping and one window a step; every loss is held against the other's. A turn is a process
-of its own, which gives the time of its steps after the first, and its peak memory: the second step is the first whose
-forward pass finds the optimiser's state there.
+Both train in float32, with AdamW, clipping and one window a step, and every loss is held against the other's. A turn is
+a process of its own, which gives the time of its steps after the first, and its peak memory: the second step is the
+first whose forward pass finds the optimiser's state there.
 """
 
 import itertools
@@ -34,25 +34,33 @@ CONFIG = Config(
     warmup_steps=0,
 )
 TRAINER = "Hugging Face Trainer"
-# window -> turns, steps of each with the first that is not counted, and ours' activation checkpointing
+# window -> turns, steps of each including the first, which is not counted, and our kinds of activation checkpointing
 CASES = {1024: (2, 3, ("none",)), 2048: (2, 2, ("none", "selective", "full")), 4096: (2, 2, ("none",))}
-# of speed, at least so many times as fast, and of memory, at most such a share; as fast at 0.8 of the memory is
-# asked of selective checkpointing, 1.35 times the time at 0.6 of full
+# At least so many times as fast, and at most such a share of the memory: selective checkpointing should be as fast at
+# 0.8 of the memory, and full checkpointing may take 1.35 times as long at 0.6 of it.
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
 LEANER_AIMS = {"none": None, "selective": 0.8, "full": 0.6}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained: ``config`` has optimiser, precision, device and checkpointing, the rest is given."""
+    """What is to be trained.
+
+    Attributes:
+        config: optimiser, precision, device and activation checkpointing.
+        architecture: of the model.
+        read: gives a weight by its name.
+        windows: a step each, token ids of shape (1, tokens + 1).
+    """
 
     config: Config
     architecture: LlamaConfig
-    read: Callable[[str], Tensor]  # a weight by its name
-    windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
+    read: Callable[[str], Tensor]
+    windows: Sequence[Tensor]
 
 
 def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> Task:
+    """SmolLM2-135M on the first windows of its recipe, of so many tokens."""
     config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
     start = prepare(config, Path())
     windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
@@ -61,13 +69,14 @@ def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> 
 
 @dataclass(frozen=True)
 class Steps:
-    """What each step took, and its loss."""
+    """The seconds and the loss of each step."""
 
     seconds: list[float]
     losses: list[float]
 
 
 def ours(task: Task) -> Steps:
+    """Our training loop."""
     config, done = task.config, Steps([], [])
     with process_group(config.device) as device:
         model = sharded_model(
@@ -88,7 +97,7 @@ def ours(task: Task) -> Steps:
 
 
 class _Clock(TrainerCallback):
-    """When each step began, and the last one had ended: between lies all that Trainer does around a step."""
+    """Notes when each step began and when the last had ended; in between lies all that Trainer does around a step."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -102,6 +111,7 @@ class _Clock(TrainerCallback):
 
 
 def theirs(task: Task) -> Steps:
+    """Hugging Face Trainer with the same settings."""
     config = task.config
     clock = _Clock(config.device)
     model = LlamaForCausalLM._from_config(task.architecture, attn_implementation="sdpa", dtype=torch.float32)
@@ -147,7 +157,7 @@ def _wait(device: str) -> None:
 
 
 def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
-    """The steps of "theirs" or of ours with an activation checkpointing."""
+    """Trains as `who` says, in this process: "theirs", or ours with the activation checkpointing of that name."""
     way = "none" if who == "theirs" else who
     task = smollm2(tokens, steps, way)
     return asdict(theirs(task) if who == "theirs" else ours(task))

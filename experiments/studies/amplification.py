@@ -1,4 +1,7 @@
-"""Worst-case amplification against position, for each scaling method and several coefficient boxes."""
+"""The worst case by which each scaling method amplifies scores, by position and for several limits of the coefficients.
+
+The value is the optimum of a linear program over all heads whose scores are at most 1 at the trained positions.
+"""
 
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every claim of the registry, settled."""
+"""Every claim of the registry, settled: proved, refuted or undecided, with its evidence."""
 
 from typing import Any
 

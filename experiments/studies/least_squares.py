@@ -1,4 +1,7 @@
-"""Fig. 2: random points fitted on the window, seen beyond it, in rising precision and with ridge regularisation."""
+"""Fig. 2: scores fitted to random points on the window, and what they are beyond it.
+
+The same fit is made in rising precision and with ridge regularisation, which shows what of it is rounding.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every head of SmolLM2-135M, its scores on real queries and keys against every bound."""
+"""Every head of SmolLM2-135M: its scores on real queries and keys, held against every bound."""
 
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study

@@ -1,4 +1,4 @@
-"""Which heads of SmolLM2-135M its loss beyond the window comes from."""
+"""The loss of SmolLM2-135M jumps beyond its window: which heads the jump comes from."""
 
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study

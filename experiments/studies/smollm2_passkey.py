@@ -1,7 +1,7 @@
-"""Passkey retrieval of SmolLM2-135M, without fine-tuning: as trained, and extended x2 by PI.
+"""Passkey retrieval of SmolLM2-135M without fine-tuning: as trained, and extended x2 by PI.
 
-Few keys at few distances, in windows that two cores can pay for: it shows whether retrieval survives interpolation, not
-its rate to within ten percent.
+There are few keys at few distances, in windows that two cores can pay for. This shows whether retrieval survives
+interpolation, and not its rate to within ten percent.
 """
 
 import shutil

@@ -1,7 +1,7 @@
-"""Perplexity of SmolLM2-135M by context, without fine-tuning: as trained, and extended x2 by PI, NTK-aware and YaRN.
+"""Perplexity of SmolLM2-135M by context without fine-tuning: as trained, and extended x2 by PI, NTK-aware and YaRN.
 
-The truncated sweep: each document cut to each window, all windows from one pass. At 135M parameters and this many
-documents it shows directions and sizes, not third digits; the standard error over documents says how far to trust it.
+Each document is cut to each window, and all windows are measured in one pass. At 135M parameters and with so few
+documents this shows directions and sizes, not third digits; the standard error over documents says how far to trust it.
 """
 
 import shutil

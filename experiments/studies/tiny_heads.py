@@ -1,4 +1,4 @@
-"""Every head of the tiny LLaMA, its scores on real queries and keys against every bound."""
+"""Every head of the tiny LLaMA: its scores on real queries and keys, held against every bound."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from experiments.records.study import Study
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """`measure_heads` of config["model"], any unextended LLaMA, with ``model`` and ``measured_on``."""
+    """What `measure_heads` finds in config["model"], an unextended LLaMA, and ``model`` and ``measured_on``."""
     checkpoint, bounds = unextended_model(config)
     found, measured_on = held_out_documents(checkpoint, config)
     measured = measure_heads(

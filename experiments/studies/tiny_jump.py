@@ -1,4 +1,4 @@
-"""Which heads of the tiny LLaMA its loss beyond the window comes from."""
+"""The loss of the tiny LLaMA jumps beyond its window: which heads the jump comes from."""
 
 from typing import Any
 
@@ -10,18 +10,25 @@ from experiments.records.study import Study
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """`loss_jump` of config["model"], any unextended LLaMA, with ``model`` and ``measured_on``.
+    """What `loss_jump` finds in config["model"], any LLaMA that is not extended, with ``model`` and ``measured_on``.
 
     Heads are ranked by what their scores in a short text say of longer ones ("excess" and "amplification", medians of
-    `Bounds.measure`), and by what they attend to in the long text itself ("displaced").
+    `PairScores`), and by what they attend to in the long text itself ("displaced").
     """
     checkpoint, bounds = unextended_model(config)
     nearest = bounds.beyond[0]
-    names = {"excess": f"excess_{nearest}", "amplification": f"amplification_{nearest}"}
     long, measured_on = held_out_documents(checkpoint, config)
     short = [ids[: config["short_tokens"]] for ids in long]
-    found = medians(
-        checkpoint.model, short, bounds, pairs=config["pairs"], names=list(names.values()), seed=config["seed"]
+    ranks = medians(
+        checkpoint.model,
+        short,
+        bounds,
+        pairs=config["pairs"],
+        quantities={
+            "excess": lambda scores: scores.excess[nearest],
+            "amplification": lambda scores: scores.amplification[nearest],
+        },
+        seed=config["seed"],
     )
     jump = Jump(
         checkpoint.model,
@@ -33,7 +40,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     )
     made = loss_jump(
         jump,
-        {name: found[quantity] for name, quantity in names.items()},
+        ranks,
         treatments=config["treatments"],
         worst_first=config["worst_first"],
         counts=config["counts"],

@@ -1,4 +1,4 @@
-"""Scaling methods beside PI on the tiny LLaMA: zero-shot, and fine-tuned for equally many steps."""
+"""Scaling methods beside PI on the tiny LLaMA: without fine-tuning, and fine-tuned for equally many steps."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
 """Where the paper's picture holds on the tiny LLaMA: PI and direct fine-tuning by learning rate, factor and step.
 
-The paper's own rate is 2e-5 (7B and 13B). Two seeds at factor 4, one at 2 and 8: 24 runs of 200 steps, about 5000
-core seconds in all (one AVX-512 core, float32). Stopped at any time, the same command goes on.
+The paper's own learning rate is 2e-5, for 7B and 13B. There are two seeds at factor 4 and one each at 2 and 8: 24 runs
+of 200 steps, which take about 5000 core seconds in all (one AVX-512 core, float32). Stopped at any time, the same
+command goes on.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from experiments.records.study import Study
 
 
 def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
-    """`measured_runs`, and `adaptation`: where the paper's claim holds; an interrupted run goes on where it stopped."""
+    """What `measured_runs` gives, and ``adaptation``, where the paper's claim holds; an interrupted run goes on."""
     runs = [
         Run(method, int(factor), peak_lr, seed)
         for factor, seeds in config["seeds_by_factor"].items()

@@ -1,4 +1,4 @@
-"""Tables 1 to 4 at the size of the tiny LLaMA: PI and direct fine-tuning at equal steps, by window and by step."""
+"""Tables 1 to 4 with the tiny LLaMA: PI and direct fine-tuning at equal steps, by window and by step."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from experiments.records.study import Study
 
 
 def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
-    """`measured_runs`, and `adaptation`: where the paper's claim holds; an interrupted run goes on where it stopped."""
+    """What `measured_runs` gives, and ``adaptation``, where the paper's claim holds; an interrupted run goes on."""
     runs = [
         Run(method, factor, config["peak_lr"], seed)
         for factor in config["factors"]
