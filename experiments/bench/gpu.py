@@ -261,8 +261,14 @@ def _kept(settings: Settings, name: str, make: Callable[[], list[dict[str, Any]]
 def _folder(settings: Settings) -> Path:
     """Where measurements are kept: of these settings, this code and this device."""
     name = torch.cuda.get_device_name() if settings.device == "cuda" else "cpu"
-    key = record.digest([asdict(settings), source_hashes.sources("experiments.bench.gpu"), name, torch.__version__])
+    key = record.digest([asdict(settings), _code(), name, torch.__version__])
     return cache_dir() / "runs" / f"{GPU_NAME}-{key[:16]}"
+
+
+@cache
+def _code() -> list[str]:
+    """The definitions that these measurements reach; they do not change while this process runs."""
+    return source_hashes.sources("experiments.bench.gpu")
 
 
 def run(settings: Settings, *, budget: Budget = UNLIMITED) -> dict[str, Any]:
@@ -294,7 +300,7 @@ def run(settings: Settings, *, budget: Budget = UNLIMITED) -> dict[str, Any]:
 def is_whole(found: record.Record) -> bool:
     """Whether a record has all measurements, by today's code. Raises KeyError: it is no record of these."""
     part = found["metrics"]["parts"][GPU_NAME]
-    same = part["code_sha256"] == record.digest(source_hashes.sources("experiments.bench.gpu"))
+    same = part["code_sha256"] == record.digest(_code())
     return same and not part["not_measured"]
 
 
