@@ -1,39 +1,44 @@
-# The public verbs. Each builds .venv when it is missing or older than the files that define it.
+# The public verbs. Each puts into .venv what it needs, when that is missing or older than the files that define it.
 PYTHON ?= python3
 PYTEST_ARGS ?=
 VERIFY_ARGS ?=
 BENCH_ARGS ?=
 
 BIN := .venv/bin
-INSTALLED := .venv/installed
+CORE := .venv/installed-core
+DEV := .venv/installed-dev
+NOTEBOOKS := .venv/installed-notebooks
 export MPLBACKEND := Agg
 
-.PHONY: help figures experiments verify-results notebooks test lint bench clean
+.PHONY: help figures experiments verify-results notebooks test test-fast lint bench clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
-$(INSTALLED): pyproject.toml constraints.txt
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
 
-figures: $(INSTALLED) ## run what has changed, then draw every figure and table and figures/index.html
+# .venv/installed-NAME: the package with its extra NAME; "core" has none, and "dev" has them all
+.venv/installed-%: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '$(if $(filter core,$*),.,.[$*])'
+	@touch $@ $(if $(filter dev,$*),$(CORE) $(NOTEBOOKS),)
+
+figures: $(CORE) ## run what has changed, then draw every figure and table and figures/index.html
 	@$(BIN)/python -m experiments --figures
 
-experiments: $(INSTALLED) ## redo every study, recorded ones too: hours; PROFILE=gpu takes the large settings
+experiments: $(DEV) ## redo every study, recorded ones too: hours; PROFILE=gpu takes the large settings
 	@$(BIN)/python -m experiments --all --force --figures $(if $(PROFILE),--profile $(PROFILE))
 
-verify-results: $(INSTALLED) ## hold every record against its hashes and run the cheap studies again
+verify-results: $(CORE) ## hold every record against its hashes and run the cheap studies again
 	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
 
-notebooks: $(INSTALLED) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
+notebooks: $(NOTEBOOKS) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
 	rm -rf build/notebooks
 	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
 
-lint: $(INSTALLED)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -41,7 +46,10 @@ lint: $(INSTALLED)
 test: lint ## ruff, mypy and the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(INSTALLED) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
+test-fast: $(DEV) ## what to run after each edit: the tests that are not marked slow
+	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
+
+bench: $(DEV) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
 	@$(BIN)/python -m experiments.bench $(BENCH_ARGS)
 	@$(BIN)/python -m figures.readme
 
@@ -50,10 +58,10 @@ clean: ## remove what a run can make again; .venv and records stay
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 .PHONY: paper docs
-paper: $(INSTALLED) ## build paper/main.pdf from the records (needs latexmk)
+paper: $(CORE) ## build paper/main.pdf from the records (needs latexmk)
 	@$(BIN)/python -m paper --check
 	@$(MAKE) --no-print-directory figures
 	$(BIN)/python -m paper
 
-docs: $(INSTALLED) ## build/docs: the API reference, from the docstrings
+docs: $(DEV) ## build/docs: the API reference, from the docstrings
 	$(BIN)/python -m pdoc -d google -o build/docs pi_theory pi_model

@@ -1,37 +1,39 @@
 r"""How far a score between and beyond trained positions can exceed its values at them.
 
-**Stability theorem.** Let f be real on the line with f(x) = int exp(i w x) dmu(w), mu a finite measure on [-t, t],
-t < pi; every score a(s) is such a function with t = theta_0 = 1. Then
+**Stability theorem.** Let f be a real function with f(x) = int exp(i w x) dmu(w) for a finite measure mu on [-t, t]
+with t < pi. Every score a(s) is such a function, with t = theta_0 = 1. Then
 
     sup over reals of |f|  <=  sec(t/2)  sup over integers of |f|.
 
 For scores the constant is sec(1/2) = 1.1395, whatever d, c and h: interpolation cannot make a score explode.
-Proof, in three steps; step 1 is checked algebraically by `pi_theory.proofs`.
+
+The proof has three steps; the algebra of step 1 is verified by `pi_theory.proofs`.
 
 1. For every real alpha, writing x_k = x + (k pi - alpha)/t,
    f'(x) sin(alpha) - t f(x) cos(alpha) = -t sum_k (-1)^k sin^2(alpha)/(alpha - k pi)^2 f(x_k).
    For f = exp(i w x) this is the Fourier series, on |w| <= t, of a continuous function; integrate over mu.
-   The coefficients' absolute values sum to t (partial fractions of 1/sin^2), so with M = sup |f| and the best alpha
-   f'^2 + t^2 f^2 <= t^2 M^2 (the Bernstein-Szego inequality).
+   The absolute values of the coefficients sum to t (partial fractions of 1/sin^2). So with M = sup |f| and the best
+   alpha, f'^2 + t^2 f^2 <= t^2 M^2, which is the Bernstein-Szego inequality.
 2. Hence arccos(f/M) has slope at most t wherever |f| < M. Unless f is constant, where there is nothing to prove, the
    points with |f| = M are isolated, because f is entire; so arccos(f/M), continuous there, is t-Lipschitz on the line.
 3. Given e > 0 take x with |f(x)| >= M - e, say f(x) > 0, and the integer n nearest to it: arccos(f(n)/M) <=
    arccos(1 - e/M) + t/2 < pi. So sup|f(n)| >= M cos(t/2 + arccos(1 - e/M)); let e -> 0. QED
 
-Sources: step 1, M. Riesz 1914, Duffin and Schaeffer 1938; step 2 with a maximum at x, M. Riesz's comparison with a
-cosine; a bound of this kind, Cartwright's theorem (Boas 1954, chapter 10).
+Sources: step 1 is due to M. Riesz 1914 and to Duffin and Schaeffer 1938; step 2, with a maximum at x, is M. Riesz's
+comparison with a cosine. A bound of this kind is Cartwright's theorem (Boas 1954, chapter 10).
 
-**Finite windows.** A model has seen n = 0 .. L only. If |a(n)| <= 1 there and sum_j |h_j| <= S with S >= e, then at
-distance D = min(s, L - s) + 1 from the nearest unseen integer (`window_bound`)
+**Finite windows.** A model has seen only n = 0 .. L. Suppose |a(n)| <= 1 there and sum_j |h_j| <= S with S >= e. Then
+at a position s whose distance from the nearest unseen integer is D = min(s, L - s) + 1,
 
     |a(s)| <= sec((1 + r)/2),      r = e ceil(ln S) / D,      provided 1 + r < pi.
 
 Proof: m = ceil(ln S); g(x) = a(x) (sin(y)/y)^m with y = r (x - s)/m satisfies the theorem's hypothesis with
 t = 1 + r, and g(s) = a(s). At trained n, |g(n)| <= 1; at the others |y| >= r D / m = e, so |g(n)| <= S e^-m <= 1. QED
-So it takes only a logarithmic distance from the window's ends for interpolation to be safe for every head.
+This bound is `window_bound`. So a distance from the window's ends that is logarithmic in S is enough to make
+interpolation safe for every head.
 
-**Nothing of the kind holds beyond the window**, nor for frequencies that leave the curve s -> (s theta_j)_j: there the
-worst case is a linear program, `FiniteWindow`, whose value grows with the coefficients allowed.
+**Nothing of the kind holds beyond the window**, nor for scaling methods whose phases leave the curve s -> (s theta_j).
+There the worst case is the value of a linear program, `FiniteWindow`, and it grows with the coefficients allowed.
 """
 
 import math
@@ -44,15 +46,18 @@ from jaxtyping import Complex, Float
 from scipy.optimize import linprog
 
 from pi_theory.arguments import Number, check_count, check_finite, check_positive
-from pi_theory.certified.balls import LinearProgramCertifier
+from pi_theory.certified.linear_program import LinearProgramCertifier
 from pi_theory.scaling import LinearPI, NoScaling, Scaling, scaled_frequencies
 
 
 def stability_constant(theta_max: float = 1.0) -> float:
-    """sec(theta_max / 2), the constant of the stability theorem.
+    """Returns sec(theta_max / 2), the constant of the stability theorem.
+
+    Args:
+        theta_max: the largest frequency, in radians per position; 1 for every score with unscaled frequencies.
 
     Raises:
-        ValueError: theta_max negative or >= pi, where integers no longer determine the function.
+        ValueError: theta_max is negative, or at least pi, where integers no longer determine the function.
 
     >>> round(stability_constant(), 4)
     1.1395
@@ -64,15 +69,18 @@ def stability_constant(theta_max: float = 1.0) -> float:
 
 
 def window_bound(position: float, window: int, coefficient_sum: float) -> float:
-    """The finite-window theorem: an upper bound of |a(s)| when |a(n)| <= 1 at n = 0 .. window.
+    """Returns the bound of |a(s)| in the finite-window theorem, for scores with |a(n)| <= 1 at n = 0 .. window.
 
     Args:
         position: s in [0, window].
-        window: L.
-        coefficient_sum: an upper bound of sum_j |h_j|.
+        window: L, the last trained position.
+        coefficient_sum: S, an upper bound of sum_j |h_j|.
 
     Returns:
-        sec((1 + r)/2) with r = e ceil(ln S)/D, or ``coefficient_sum`` where that is less or 1 + r >= pi.
+        sec((1 + r)/2) with r = e ceil(ln S)/D, or S itself where S is smaller or 1 + r >= pi.
+
+    Raises:
+        ValueError: an argument is outside its domain.
     """
     check_count(window)
     check_positive(coefficient_sum, "coefficient_sum")
@@ -85,25 +93,33 @@ def window_bound(position: float, window: int, coefficient_sum: float) -> float:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The largest score at one position among all heads that behave at trained positions."""
+    """The largest score at one position among all heads whose scores are at most 1 at trained positions."""
 
-    position: float  # as asked for, before scaling
-    value: float  # attained by `h`, checked in balls
-    upper_bound: float  # no feasible h exceeds it, checked in balls
-    h: Complex[np.ndarray, " half"]
+    position: float  # the relative position asked for, before scaling
+    value: float  # a score that some admissible h certainly attains there
+    upper_bound: float  # a score that certainly no admissible h exceeds there
+    h: Complex[np.ndarray, " half"]  # attains `value` after division by its largest trained score, if that exceeds 1
 
 
 class FiniteWindow:
-    """max a'(s) over h with |a(n)| <= 1 for n = 0 .. L and |Re h_j|, |Im h_j| <= hmax.
+    """The linear program that finds the worst head of a finite window.
 
-    a is the score with trained frequencies and a' the one that the scaling method computes at relative position s of
-    the extended window, without YaRN's attention factor, which multiplies all scores alike. The linear program is
-    solved by HiGHS in float64; both its sides are then checked in ball arithmetic, so `WorstCase` holds whatever the
-    solver did. The scaled frequencies of methods other than linear are taken to be the float64 values of
-    `scaled_frequencies`.
+    It maximises a'(s) over all h with |a(n)| <= 1 at the trained positions n = 0 .. L and |Re h_j|, |Im h_j| <= hmax.
+    Here a is the score with the trained frequencies, and a' the score that the scaling method computes at relative
+    position s of the extended window. YaRN's attention factor is left out, because it multiplies all scores alike.
+
+    HiGHS solves the program in float64. Both sides of its solution are then checked in ball arithmetic, so that a
+    `WorstCase` is certain whatever the solver did. For methods other than `LinearPI`, the scaled frequencies are taken
+    to be exactly the float64 values of `scaled_frequencies`.
+
+    Args:
+        head_dim: d, even, at least 2.
+        base: c > 1, taken exactly.
+        window: L, the last trained position.
+        scaling: the method that the extended window uses; `NoScaling` is extrapolation.
 
     Raises:
-        ValueError: an argument outside its domain.
+        ValueError: an argument is outside its domain.
     """
 
     def __init__(self, *, head_dim: int, base: Number, window: int, scaling: Scaling) -> None:
@@ -113,12 +129,21 @@ class FiniteWindow:
         self._frequencies = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)
         self._certifier = LinearProgramCertifier(head_dim=head_dim, base=base, window=window)
         trained = self._certifier.trained()
-        # The dual: min ||y||_1 + hmax ||z||_1 with V^T y + z = v, each of y and z split into its signs.
+        # The dual program is min ||y||_1 + hmax ||z||_1 with V^T y + z = v; y and z are split by sign.
         identity = np.eye(head_dim)
         self._dual_matrix = np.hstack([trained.T, -trained.T, identity, -identity])
 
     def worst_case(self, position: float, hmax: float) -> WorstCase:
-        """The worst case at relative position ``position`` of the extended window, any real number."""
+        """Returns the worst case at one relative position of the extended window.
+
+        Args:
+            position: s, any real number.
+            hmax: the bound of all |Re h_j| and |Im h_j|, above 0.
+
+        Raises:
+            ValueError: an argument is outside its domain.
+            ArithmeticError: the solver found no solution.
+        """
         check_finite(position, "position")
         check_positive(hmax, "hmax")
         certifier = self._certifier
@@ -133,7 +158,7 @@ class FiniteWindow:
         d, n = v.size, self.window + 1
         cost = np.concatenate([np.ones(2 * n), np.full(2 * d, hmax)])
         best: WorstCase | None = None
-        # Simplex is several times faster; where its tolerance leaves a gap, the interior point method closes it.
+        # The simplex method is several times faster; the interior point method closes the gaps that it leaves.
         for method in ("highs-ds", "highs-ipm"):
             solution = linprog(cost, A_eq=self._dual_matrix, b_eq=v, method=method)
             if solution.x is None:
@@ -151,18 +176,23 @@ class FiniteWindow:
             if _gap(best) < 1e-5:
                 break
         if best is None:
-            raise ArithmeticError(f"HiGHS found no solution at position {position}: {solution.message}")
+            raise ArithmeticError(
+                f"position: HiGHS solved no program at {position}; try another hmax ({solution.message})"
+            )
         return best
 
     def profile(self, positions: Iterable[float], hmax: float) -> list[WorstCase]:
-        """`worst_case` at each position."""
+        """Returns the `worst_case` at each of the positions."""
         return [self.worst_case(position, hmax) for position in positions]
 
 
 def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, " n"]:
-    """``count`` integers evenly spread over [1, factor * window], and the half-integers just below them.
+    """Returns ``count`` integers spread evenly over [1, factor * window] and the half-integers just below, sorted.
 
-    Integers are what a model asks for; half-integers are the hardest real positions inside the window.
+    Integers are the positions that a model asks for. Half-integers are the hardest real positions inside the window.
+
+    Raises:
+        ValueError: window is not an integer of at least 1.
     """
     last = max(1, math.floor(factor * check_count(window)))
     integers = np.unique(np.round(np.linspace(1, last, count)))
@@ -170,4 +200,5 @@ def study_positions(window: int, factor: float, count: int = 24) -> Float[np.nda
 
 
 def _gap(case: WorstCase) -> float:
+    """Returns how far apart the two certified values are, relative to the larger one."""
     return (case.upper_bound - case.value) / case.upper_bound

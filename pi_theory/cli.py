@@ -133,13 +133,13 @@ def _build_parser() -> _Parser:
 def _bounds(args: argparse.Namespace) -> Result:
     from pi_theory.amplification import stability_constant
     from pi_theory.arguments import check_base, check_count, check_head_dim
-    from pi_theory.certified.balls import (
+    from pi_theory.certified.envelope import minimum
+    from pi_theory.certified.interpolation import (
         published_interpolation_ball,
         published_margin_ball,
         sharp_interpolation_ball,
         taylor_interpolation_ball,
     )
-    from pi_theory.certified.envelope import minimum
 
     d, base = check_head_dim(args.head_dim), check_base(args.base)
     check_count(args.upto, "upto")
@@ -315,7 +315,8 @@ def _fit(args: argparse.Namespace) -> Result:
     import numpy as np
 
     from pi_theory.arguments import check_base, check_count, check_head_dim
-    from pi_theory.certified.balls import enclosure, exact_least_squares
+    from pi_theory.certified.balls import enclosure
+    from pi_theory.certified.least_squares import exact_least_squares
     from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 
     check_head_dim(args.head_dim)

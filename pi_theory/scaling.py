@@ -1,10 +1,10 @@
-"""RoPE scaling methods: how each one turns the trained frequencies into those of a longer window.
+"""RoPE scaling methods: how each turns the frequencies of the trained window into those of a longer one.
 
-A method is a frozen dataclass; together they are the tagged union `Scaling`. `scaled_frequencies` is the one place
-that knows what each does. Everything is float64 NumPy, written from the papers and independent of any model library,
-so that it can serve as the check of one.
+A method is a frozen dataclass that holds its settings; together they form the union `Scaling`. What each does to the
+frequencies is written in one place, `scaled_frequencies`. Everything is computed in float64 NumPy from the published
+formulas and independently of any model library, so that a library can be checked against it.
 
-Throughout, ``factor`` = L'/L: extended window over trained window (papers that invert it call it a scale).
+Throughout, ``factor`` is L'/L, the extended window over the trained one.
 """
 
 import math
@@ -18,7 +18,7 @@ from pi_theory.arguments import check_base, check_count, check_factor, check_hea
 
 @dataclass(frozen=True)
 class NoScaling:
-    """Positions beyond the window are used as they are: extrapolation."""
+    """No scaling: positions beyond the trained window are used as they are, which is extrapolation."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _ByFactor:
 
 @dataclass(frozen=True)
 class LinearPI(_ByFactor):
-    """Position Interpolation: every frequency, equivalently every position, divided by ``factor``.
+    """Position Interpolation, which divides every frequency (equivalently every position) by ``factor``.
 
     Source: Chen et al. 2023, arXiv:2306.15595, Eq. 4.
     """
@@ -39,7 +39,9 @@ class LinearPI(_ByFactor):
 
 @dataclass(frozen=True)
 class NTKAware(_ByFactor):
-    """Base raised to c * factor^(d/(d-2)): theta_0 keeps its value, the slowest frequency is divided by ``factor``.
+    """NTK-aware scaling, which raises the base c to c * factor^(d/(d-2)).
+
+    The fastest frequency keeps its value and the slowest is divided by ``factor``; those between follow a power law.
 
     Source: bloc97, "NTK-Aware Scaled RoPE", 2023; arXiv:2309.00071, Definition 1.
     """
@@ -47,20 +49,23 @@ class NTKAware(_ByFactor):
 
 @dataclass(frozen=True)
 class DynamicNTK(_ByFactor):
-    """NTK-aware with a factor that grows with the context in use, ``factor * context / window - (factor - 1)``.
+    """NTK-aware scaling by ``factor * context / window - (factor - 1)``, which grows with the context in use.
 
-    Up to the trained window it changes nothing. Source: emozilla, "Dynamically Scaled RoPE", 2023;
-    arXiv:2309.00071, Section 3.3, in the form that Hugging Face transformers computes.
+    As long as the context fits in the trained window, nothing changes.
+
+    Source: emozilla, "Dynamically Scaled RoPE", 2023; arXiv:2309.00071, Section 3.3, in the form that Hugging Face
+    transformers computes.
     """
 
 
 @dataclass(frozen=True)
 class Yarn(_ByFactor):
-    """Frequencies blended by how often they turn in the trained window, and attention made sharper.
+    """YaRN, which scales each frequency by how often it turns in the trained window, and sharpens attention.
 
-    More than ``beta_fast`` turns: kept. Fewer than ``beta_slow``: divided by ``factor``. Between: a linear ramp in
-    the index j, its ends rounded outward to whole indices when ``truncate``. Queries and keys are both multiplied by
-    0.1 ln(factor) + 1, hence scores by its square.
+    A frequency of more than ``beta_fast`` turns is kept, and one of fewer than ``beta_slow`` turns is divided by
+    ``factor``. Between them, the share that is divided rises linearly with the index j; with ``truncate``, the ends of
+    this ramp are rounded outwards to whole indices. Queries and keys are both multiplied by 0.1 ln(factor) + 1
+    (`attention_factor`), so that scores are multiplied by its square.
 
     Source: Peng et al. 2023, arXiv:2309.00071, Section 3.2-3.4.
     """
@@ -77,10 +82,12 @@ class Yarn(_ByFactor):
 
 @dataclass(frozen=True)
 class Llama3(_ByFactor):
-    """Frequencies kept, divided by ``factor`` or blended, by wavelength against the trained window.
+    """Llama-3 scaling, which compares each frequency's wavelength with the trained window.
 
-    Wavelengths below window / ``high_freq_factor`` are kept, above window / ``low_freq_factor`` divided, and in
-    between the frequency is a linear blend in window / wavelength. Source: the Llama 3.1 reference code.
+    A frequency is kept if its wavelength is below window / ``high_freq_factor`` and divided by ``factor`` if it is
+    above window / ``low_freq_factor``. In between the result is a blend of the two, linear in window / wavelength.
+
+    Source: the Llama 3.1 reference code.
     """
 
     low_freq_factor: float = 1.0
@@ -96,6 +103,7 @@ class Llama3(_ByFactor):
 
 
 Scaling = NoScaling | LinearPI | NTKAware | DynamicNTK | Yarn | Llama3
+"""Any of the methods."""
 
 METHODS: dict[str, type[Scaling]] = {
     "none": NoScaling,
@@ -105,13 +113,14 @@ METHODS: dict[str, type[Scaling]] = {
     "yarn": Yarn,
     "llama3": Llama3,
 }
+"""The methods by the names that the command lines use."""
 
 
 def scaling_by_name(method: str, factor: float) -> Scaling:
-    """The method called ``method`` (a key of `METHODS`) with its default settings.
+    """Returns the method of that name, a key of `METHODS`, with its default settings.
 
     Raises:
-        ValueError: an unknown name, or a factor that is not a finite number >= 1.
+        ValueError: the name is unknown, or ``factor`` is not a finite number of at least 1.
     """
     check_factor(factor)
     if method not in METHODS:
@@ -123,17 +132,17 @@ def scaling_by_name(method: str, factor: float) -> Scaling:
 def scaled_frequencies(
     scaling: Scaling, *, head_dim: int, base: float, window: int, context: int | None = None
 ) -> Float[np.ndarray, " half"]:
-    """Angular frequencies theta'_j in radians a position, shape (head_dim / 2,), float64.
+    """Returns the frequencies theta'_j of the extended window in radians per position, float64, shape (head_dim / 2,).
 
     Args:
         scaling: the method.
-        head_dim: d, even, >= 2.
-        base: c > 1.
-        window: the trained window L in tokens, >= 1.
-        context: tokens in use; only `DynamicNTK` depends on it. Default: ``factor * window``.
+        head_dim: d, even, at least 2.
+        base: c > 1, the base of the trained frequencies.
+        window: L, the trained window in tokens, at least 1.
+        context: the tokens in use, on which only `DynamicNTK` depends; ``factor * window`` if it is not given.
 
     Raises:
-        ValueError: an argument outside its domain.
+        ValueError: an argument is outside its domain.
 
     >>> scaled_frequencies(LinearPI(4.0), head_dim=4, base=10000, window=2048).tolist()
     [0.25, 0.0025]
@@ -163,12 +172,12 @@ def scaled_frequencies(
 
 
 def attention_factor(scaling: Scaling) -> float:
-    """What the method multiplies queries and keys by, each; scores are multiplied by its square."""
+    """Returns the number by which the method multiplies queries and keys; scores are multiplied by its square."""
     return 0.1 * math.log(scaling.factor) + 1.0 if isinstance(scaling, Yarn) else 1.0
 
 
 def _ntk_multiplier(factor: float, head_dim: int) -> np.ndarray:
-    # (c k)^(-2j/d) / c^(-2j/d) with k = factor^(d/(d-2)); at d = 2 only j = 0 exists, and it never changes.
+    # This is (c k)^(-2j/d) / c^(-2j/d) with k = factor^(d/(d-2)). At d = 2 there is only j = 0, which never changes.
     index = np.arange(head_dim // 2)
     return factor ** (-2.0 * index / max(head_dim - 2, 1))
 
@@ -182,5 +191,5 @@ def _yarn_ramp(scaling: Yarn, head_dim: int, base: float, window: int) -> np.nda
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, head_dim - 1)
     if first == last:
-        last += 0.001  # the published code's way round a ramp of no width
+        last += 0.001  # as the published code does, so that the ramp is not of zero width
     return np.clip((np.arange(head_dim // 2) - first) / (last - first), 0.0, 1.0)

@@ -1,21 +1,25 @@
-"""What a claim is and what may settle it.
+"""What a claim is, what evidence may settle it, and the registry of all claims.
 
-HOLDS needs a proof whose steps all verify, or balls that certify it; REFUTED needs a witness checked in balls or a
-proof; anything else is UNDECIDED, which never counts as a pass. Samples settle nothing, so there is no way to pass
-them here.
+A claim holds when a proof of it verifies step by step, or when a comparison of balls makes it certain. It is refuted
+by a proof of the contrary, or by a counterexample that is certain in balls. Everything else is undecided, which never
+counts as a pass. Samples settle nothing, so there is no way to pass them to `holds` or `refuted`.
+
+This module does not load SymPy: only `pi_theory.claims` and `pi_theory.proofs` do.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import cache
+from typing import TYPE_CHECKING
 
-from pi_theory.proofs import Proof
+if TYPE_CHECKING:
+    import pi_theory.proofs
 
 
-class Verdict(Enum):
-    """What was found of a claim. UNDECIDED never passes for one of the others."""
+class Verdict(StrEnum):
+    """What was found about a claim."""
 
     HOLDS = "holds"
     REFUTED = "refuted"
@@ -24,7 +28,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """A statement about balls: ``certain`` is the truth value of a comparison that is true only when certain."""
+    """A statement that a comparison of balls has decided.
+
+    Such a comparison is true only when it is true for every pair of numbers in the two balls, so ``certain`` is False
+    both where the statement is false and where the balls are too wide to tell.
+    """
 
     says: str
     certain: bool
@@ -32,28 +40,47 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Make one with `holds` or `refuted`; both fall back to UNDECIDED when something does not check."""
+    """A verdict and the sentence that explains it.
+
+    Make one with `holds`, `refuted` or `undecided`; the first two fall back to UNDECIDED when something does not check.
+    """
 
     verdict: Verdict
     says: str
 
 
-def holds(says: str, *, proofs: Sequence[Proof] = (), certificates: Sequence[Certificate] = ()) -> Evidence:
-    """HOLDS when every proof verifies and every certificate is certain, and there is at least one of them."""
+def holds(
+    says: str, *, proofs: Sequence["pi_theory.proofs.Proof"] = (), certificates: Sequence[Certificate] = ()
+) -> Evidence:
+    """Returns HOLDS if every proof verifies and every certificate is certain, else UNDECIDED with the reason.
+
+    Args:
+        says: the sentence that explains the verdict.
+        proofs: proofs that together imply the claim.
+        certificates: comparisons of balls that together with the proofs imply it. At least one proof or certificate
+            is needed.
+    """
     return _settle(Verdict.HOLDS, says, proofs, certificates)
 
 
-def refuted(says: str, *, proofs: Sequence[Proof] = (), certificates: Sequence[Certificate] = ()) -> Evidence:
-    """REFUTED when every proof verifies and every certificate is certain, and there is at least one of them."""
+def refuted(
+    says: str, *, proofs: Sequence["pi_theory.proofs.Proof"] = (), certificates: Sequence[Certificate] = ()
+) -> Evidence:
+    """Returns REFUTED if every proof verifies and every certificate is certain, else UNDECIDED with the reason.
+
+    The arguments are those of `holds`, for the contrary of the claim.
+    """
     return _settle(Verdict.REFUTED, says, proofs, certificates)
 
 
 def undecided(says: str) -> Evidence:
-    """UNDECIDED, and why."""
+    """Returns UNDECIDED with the sentence that says why."""
     return Evidence(Verdict.UNDECIDED, says)
 
 
-def _settle(verdict: Verdict, says: str, proofs: Sequence[Proof], certificates: Sequence[Certificate]) -> Evidence:
+def _settle(
+    verdict: Verdict, says: str, proofs: Sequence["pi_theory.proofs.Proof"], certificates: Sequence[Certificate]
+) -> Evidence:
     if not proofs and not certificates:
         return undecided(f"no proof and no certificate given for: {says}")
     for proof in proofs:
@@ -66,23 +93,23 @@ def _settle(verdict: Verdict, says: str, proofs: Sequence[Proof], certificates: 
 
 
 @cache
-def _first_failing_step(proof: Proof) -> int | None:
+def _first_failing_step(proof: "pi_theory.proofs.Proof") -> int | None:
     return next((number for number, step in enumerate(proof.steps, 1) if not step.verify()), None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bound:
-    """A claim about attention scores, from the paper or from here."""
+class Claim:
+    """A statement about attention scores, the paper's or ours, and the computation that settles it."""
 
     id: str  # "chen2023.thm2_1"
-    says: str  # one plain sentence
-    statement: str  # LaTeX, printed in the paper
+    says: str  # one sentence that can be read by itself
+    statement: str  # the same as a LaTeX formula, for the report
     source: str  # "arXiv:2306.15595v2, Thm 2.1"
-    domain: str  # where the verdict is about
-    evidence: Callable[[], Evidence]
+    domain: str  # the head dimensions, bases, positions and coefficients that the verdict is about
+    evidence: Callable[[], Evidence]  # settles the claim
 
     def settle(self) -> "Settled":
-        """Runs the evidence. A computation that cannot decide is UNDECIDED with its reason."""
+        """Runs the evidence; a computation that raises ArithmeticError leaves the claim UNDECIDED, with its message."""
         start = time.perf_counter()
         try:
             evidence = self.evidence()
@@ -93,20 +120,20 @@ class Bound:
 
 @dataclass(frozen=True)
 class Settled:
-    """A claim with the evidence that its settling produced and the seconds it took."""
+    """A claim with the evidence that settled it and the seconds that took."""
 
-    bound: Bound
+    claim: Claim
     evidence: Evidence
     seconds: float
 
     @property
     def verdict(self) -> Verdict:
-        """The evidence's verdict."""
+        """The verdict of the evidence."""
         return self.evidence.verdict
 
     def row(self) -> dict[str, str | float]:
-        """As JSON values, for records and the command line."""
-        described = {key: getattr(self.bound, key) for key in ("id", "says", "statement", "source", "domain")}
+        """Returns the claim and its evidence as JSON values, for records and the command line."""
+        described = {key: getattr(self.claim, key) for key in ("id", "says", "statement", "source", "domain")}
         return described | {
             "verdict": self.verdict.value,
             "evidence": self.evidence.says,
@@ -114,18 +141,23 @@ class Settled:
         }
 
 
-REGISTRY: dict[str, Bound] = {}
+REGISTRY: dict[str, Claim] = {}
+"""Every claim registered so far by its id; `pi_theory.claims.CLAIMS` is the same dictionary, filled."""
 
 
 def claim(
     *, id: str, says: str, statement: str, source: str, domain: str
 ) -> Callable[[Callable[[], Evidence]], Callable[[], Evidence]]:
-    """Registers the decorated function as the evidence of a claim."""
+    """Registers the decorated function as the evidence of a claim with the given fields of `Claim`.
+
+    Raises:
+        ValueError: another claim has the same id.
+    """
 
     def register(evidence: Callable[[], Evidence]) -> Callable[[], Evidence]:
         if id in REGISTRY:
-            raise ValueError(f"id: claim {id!r} is registered twice")
-        REGISTRY[id] = Bound(id=id, says=says, statement=statement, source=source, domain=domain, evidence=evidence)
+            raise ValueError(f"id: a claim {id!r} is registered already; choose another id")
+        REGISTRY[id] = Claim(id=id, says=says, statement=statement, source=source, domain=domain, evidence=evidence)
         return evidence
 
     return register

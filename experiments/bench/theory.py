@@ -15,8 +15,9 @@ from scipy.optimize import linprog
 
 from experiments.bench.timing import Row, faster, leaner, peak_gib, race
 from pi_theory.amplification import FiniteWindow
-from pi_theory.certified.balls import B_ball, Enclosure, LinearProgramCertifier, enclosure, interval_ball
+from pi_theory.certified.balls import B_ball, Enclosure, enclosure, interval_ball
 from pi_theory.certified.envelope import envelope, minimum
+from pi_theory.certified.linear_program import LinearProgramCertifier
 from pi_theory.extrapolation import B_on_grid
 from pi_theory.scaling import LinearPI
 

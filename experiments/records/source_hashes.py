@@ -25,15 +25,16 @@ _PACKAGES = ("pi_theory", "pi_model", "experiments")
 _NOT_SYNTAX = ("ctx", "kind", "type_comment")
 
 
-def sources(module: str) -> list[str]:
+def sources(module: str, root: Path | None = None) -> list[str]:
     """The definitions that a study or a benchmark reaches, each as its name and a hash, sorted.
 
     Args:
         module: the dotted name of its script. A study begins at the ``run`` of its ``STUDY``: its description and the
             guess of its duration measure nothing, and its config has a hash of its own. A benchmark begins at ``rows``,
             and any other module at everything that it defines.
+        root: the checkout to read; None is this one.
     """
-    return sorted(f"{name} {digest}" for name, digest in _Reader(ROOT).reached(module))
+    return sorted(f"{name} {digest}" for name, digest in _Reader(root or ROOT).reached(module))
 
 
 def changed(record: Record) -> list[str]:
@@ -210,8 +211,8 @@ class _Reader:
                         into.effects.append(statement)
         for statement in statements:
             decorators = [node for one in getattr(statement, "decorator_list", []) for node in ast.walk(one)]
-            names = [node.id for node in decorators if isinstance(node, ast.Name)]
-            if any(n in into.definitions or self._exists(into.imports.get(n, ("", ""))[0]) for n in names):
+            used = [node.id for node in decorators if isinstance(node, ast.Name)]
+            if any(name in into.definitions or self._exists(into.imports.get(name, ("", ""))[0]) for name in used):
                 into.effects.append(statement)
 
     def _bindings(self, statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str]]]:

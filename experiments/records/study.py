@@ -117,7 +117,7 @@ class Study:
             UsageError: the record is to be committed, and the code that makes it is not.
         """
         if self.path.parent.name == "recorded":
-            _refuse_uncommitted(self.record_name)
+            _refuse_uncommitted()
         fingerprint, commit = self.fingerprint(), record.commit()
         sources = code.sources(f"experiments.studies.{self.name}")
         start = time.perf_counter()
@@ -147,16 +147,14 @@ def load(name: str) -> Study:
     return study
 
 
-def _refuse_uncommitted(name: str) -> None:
+def _refuse_uncommitted() -> None:
     """A committed record names a commit, which has to hold the code that made it. Raises UsageError: it does not."""
     changed = record.uncommitted()
     if changed is None:
-        raise UsageError(f"{name}: its record names the commit that made it, and there is no git checkout here")
+        raise UsageError("its record names the commit that made it, and there is no git checkout here")
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UsageError(
-            f"{name}: its record names the commit that made it; commit {changed[0]}{more} first, then run it"
-        )
+        raise UsageError(f"its record names the commit that made it; commit {changed[0]}{more} first, then run it")
 
 
 def _model_digest(model: str) -> str:

@@ -54,7 +54,7 @@ def main() -> int:
     try:
         study.measure(**({"budget": Budget(float(deadline))} if stops_itself(study) else {}))
     except (UsageError, RunError) as error:
-        print(error, file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pi_theory.claims  # noqa: F401  fills the registry
 from experiments.records.study import Study
-from pi_theory.verdicts import REGISTRY
+from pi_theory.claims import CLAIMS
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    return {"claims": [bound.settle().row() for bound in REGISTRY.values()]}
+    return {"claims": [claim.settle().row() for claim in CLAIMS.values()]}
 
 
 STUDY = Study(

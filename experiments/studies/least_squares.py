@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.records.study import Study
-from pi_theory.certified.balls import enclosure, exact_least_squares
+from pi_theory.certified.balls import enclosure
+from pi_theory.certified.least_squares import exact_least_squares
 from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 
 

@@ -1,11 +1,11 @@
-"""Ball arithmetic: what the rest of the package may call certified. The only file that touches python-flint.
+"""The primitives of ball arithmetic on which every certified value of the package rests.
 
-A ball is a midpoint and a radius with the true value inside; every operation keeps it inside. Comparisons are true
-only when certain. Bases are taken exactly: pass 10000, Fraction("1.5") or a float, which stands for its binary value.
+A ball is a midpoint and a radius; the true value lies inside it, and every operation keeps it inside. A comparison of
+two balls is true only when it is true for every pair of numbers inside them. Bases and positions are taken exactly:
+pass 10000, Fraction("1.5") or a float, which stands for its binary value.
 """
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,27 +15,27 @@ from flint import arb, arb_mat, ctx, fmpq
 from jaxtyping import Complex, Float
 
 from pi_theory.arguments import Number, check_base, check_head_dim
-from pi_theory.interpolation import smallest_valid_head_dim
 
 UNIT_ROUNDOFF = 2.0**-53
-TABLE_ERROR = 2 * UNIT_ROUNDOFF  # of each complex entry of `phase_table`: two faithfully rounded components
+# Each complex entry of `phase_table` has two faithfully rounded components, so it is wrong by at most this much.
+TABLE_ERROR = 2 * UNIT_ROUNDOFF
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """A real number known to lie in [lower, upper]; the ends are float64, rounded outwards."""
+    """An interval [lower, upper] that is known to hold a real number; its float64 ends are rounded outwards."""
 
     lower: float
     upper: float
 
     @property
     def width(self) -> float:
-        """upper - lower, in the unit of the number."""
+        """How wide the interval is: upper - lower, in the unit of the number."""
         return self.upper - self.lower
 
 
 def enclosure(ball: arb) -> Enclosure:
-    """A float64 interval that holds the ball, its ends rounded outwards."""
+    """Returns a float64 interval that holds the whole ball."""
     return Enclosure(
         math.nextafter(float(ball.lower()), -math.inf),
         math.nextafter(float(ball.upper()), math.inf),
@@ -43,25 +43,32 @@ def enclosure(ball: arb) -> Enclosure:
 
 
 def exact(value: Number) -> arb:
-    """The ball of an exactly given number."""
+    """Returns the ball of an exactly given number, as narrow as the working precision allows."""
     ratio = Fraction(value)
     return arb(fmpq(ratio.numerator, ratio.denominator))
 
 
 def theta_balls(head_dim: int, base: Number) -> list[arb]:
-    """theta_j = base^(-2j/d) at the working precision."""
+    """Returns the d/2 frequencies theta_j = base^(-2j/d) as balls at the working precision.
+
+    Raises:
+        ValueError: head_dim is not an even integer >= 2, or base is not a finite number > 1.
+    """
     log_c = exact(check_base(base)).log()
     return [(-2 * j * log_c / check_head_dim(head_dim)).exp() for j in range(head_dim // 2)]
 
 
 def certified_frequencies(head_dim: int, base: Number) -> Float[np.ndarray, " half"]:
-    """theta_j in float64, each within one unit in the last place."""
+    """Returns the frequencies theta_j in float64, shape (d/2,), each within one unit in the last place."""
     with ctx.workprec(96):
         return np.array([float(theta) for theta in theta_balls(head_dim, base)])
 
 
 def phase_table(positions: Sequence[Number], *, head_dim: int, base: Number) -> Complex[np.ndarray, "n half"]:
-    """exp(i s theta_j) for exactly given positions s, each entry within `TABLE_ERROR` of the truth."""
+    """Returns exp(i s theta_j) for exactly given positions s, shape (positions, d/2).
+
+    Each entry lies within `TABLE_ERROR` of the true value, because it is rounded from a ball.
+    """
     largest = max((abs(Fraction(s)) for s in positions), default=Fraction(1))
     out = np.empty((len(positions), head_dim // 2), dtype=complex)
     with ctx.workprec(80 + max(0, math.ceil(largest).bit_length())):
@@ -75,226 +82,51 @@ def phase_table(positions: Sequence[Number], *, head_dim: int, base: Number) -> 
 
 
 def B_ball(position: Number | arb, *, head_dim: int, base: Number, bits: int = 128) -> arb:
-    """B at an exactly given position, or over a ball of positions."""
+    """Returns B(s) = sum_k |A_k(s)| (Eq. 8 of the paper) as a ball, computed at ``bits`` bits of precision.
+
+    A number is taken as an exact position. A ball of positions gives a ball that holds B(s) for every s in it.
+    """
     with ctx.workprec(bits):
         s = position if isinstance(position, arb) else exact(position)
         real = imag = total = arb(0)
         for theta in theta_balls(head_dim, base):
             sine, cosine = (s * theta).sin_cos()
             real, imag = real + cosine, imag + sine
-            # the square is >= 0 even where its ball reaches below
+            # A sum of squares is >= 0, even where its ball reaches below zero.
             total += (real * real + imag * imag).nonnegative_part().sqrt()
         return total
 
 
 def interval_ball(lower: Number, upper: Number) -> arb:
-    """The ball that covers [lower, upper]."""
+    """Returns a ball that holds every number of [lower, upper]."""
     return exact(lower).union(exact(upper))
 
 
-def published_interpolation_ball(head_dim: int, base: Number, bits: int = 128) -> arb:
-    """Theorem 2.1's right side at the midpoint of a unit interval, hmax = 1: d / (32 ln c)."""
-    with ctx.workprec(bits):
-        return arb(head_dim) / (32 * exact(base).log())
-
-
-def taylor_interpolation_ball(head_dim: int, base: Number, bits: int = 128) -> arb:
-    """The Taylor bound there: sum_j theta_j^2 / 8."""
-    with ctx.workprec(bits):
-        return _sum(theta * theta for theta in theta_balls(head_dim, base)) / 8
-
-
-def sharp_interpolation_ball(head_dim: int, base: Number, bits: int = 128) -> arb:
-    """The sharp bound there: sum_j (1 - cos(theta_j / 2)) = 2 sum_j sin^2(theta_j / 4)."""
-    with ctx.workprec(bits):
-        return 2 * _sum((theta / 4).sin() ** 2 for theta in theta_balls(head_dim, base))
-
-
-def published_margin_ball(head_dim: int, base: Number, bits: int = 128) -> arb:
-    """F(d, c) of `pi_theory.interpolation`: the sharp bound over the published one."""
-    with ctx.workprec(bits):
-        return sharp_interpolation_ball(head_dim, base, bits) / published_interpolation_ball(head_dim, base, bits)
-
-
-def certify_smallest_valid_head_dim(base: Number) -> int:
-    """`smallest_valid_head_dim`, with F <= 1 there and F > 1 one step below proved in balls.
-
-    Raises:
-        ArithmeticError: the two sides cannot be told apart from 1 at 1024 bits.
-    """
-    head_dim = smallest_valid_head_dim(base)
-    for bits in (128, 256, 512, 1024):
-        holds = published_margin_ball(head_dim, base, bits) <= 1
-        fails = head_dim == 2 or published_margin_ball(head_dim - 2, base, bits) > 1
-        if holds and fails:
-            return head_dim
-    raise ArithmeticError(f"F({head_dim}, {base}) is too near 1 to decide at 1024 bits")
-
-
-@dataclass(frozen=True)
-class ExactFit:
-    """The exact least-squares fit on positions 0 .. L-1, seen at other positions, in balls."""
-
-    values: list[arb]
-    standard_deviations: list[arb]  # of each value when the fitted points are independent N(0, 1)
-    bits: int
-
-
-def exact_least_squares(
-    points: Sequence[float] | Float[np.ndarray, " n"],
-    positions: Sequence[int],
-    *,
-    head_dim: int,
-    base: Number,
-    digits: int,
-) -> ExactFit:
-    """Least squares of points[n], n = 0 .. L-1, by the functions cos(s theta_j), sin(s theta_j).
-
-    The normal equations G w = X^T y are formed from closed-form sums and solved in balls, at a precision doubled
-    until every value and standard deviation is known to ``digits`` significant digits. Positions must be integers.
-
-    Raises:
-        ValueError: fewer points than functions (the fit is not unique), or more digits than memory can hold.
-        ArithmeticError: not enough digits at the largest precision that fits in memory.
-    """
-    if len(points) < head_dim:
-        raise ValueError(f"window: {len(points)} points do not determine {head_dim} functions")
-    limit = _largest_precision(head_dim)
-    bits = 256 + math.ceil(digits * math.log2(10))
-    if bits > limit:
-        raise ValueError(f"digits: {digits} would need more memory than this machine has; at most {limit * 3 // 10}")
-    while bits <= limit:
-        with ctx.workprec(bits):
-            fit = _solve_normal_equations(points, positions, head_dim, base)
-        if fit is not None and all(
-            x.rel_accuracy_bits() > digits * math.log2(10) for x in fit.values + fit.standard_deviations
-        ):
-            return fit
-        bits *= 2
-    raise ArithmeticError(f"fewer than {digits} digits certified at {limit} bits")
-
-
-def _solve_normal_equations(
-    points: Sequence[float] | Float[np.ndarray, " n"], positions: Sequence[int], head_dim: int, base: Number
-) -> ExactFit | None:
-    thetas = theta_balls(head_dim, base)
-    half, window = len(thetas), len(points)
-    weights = [exact(float(y)) for y in points]
-    cosine_moments, sine_moments = [], []
-    for theta in thetas:
-        powers = _rotations(theta, window)
-        cosine_moments.append(_dot(weights, [c for c, _ in powers]))
-        sine_moments.append(_dot(weights, [s for _, s in powers]))
-
-    gram = arb_mat(head_dim, head_dim)
-    for i, p in enumerate(thetas):
-        for j, q in enumerate(thetas[: i + 1]):
-            cos_plus, sin_plus = _geometric_sums(p + q, window)
-            cos_minus, sin_minus = _geometric_sums(p - q, window) if i != j else (arb(window), arb(0))
-            gram[i, j] = gram[j, i] = (cos_minus + cos_plus) / 2
-            gram[half + i, half + j] = gram[half + j, half + i] = (cos_minus - cos_plus) / 2
-            # sum sin(n p) cos(n q) and the same with p and q exchanged
-            gram[half + i, j] = gram[j, half + i] = (sin_plus + sin_minus) / 2
-            gram[half + j, i] = gram[i, half + j] = (sin_plus - sin_minus) / 2
-
-    rows = [[_rotation(theta, s) for theta in thetas] for s in positions]
-    basis = arb_mat([[c for c, _ in row] + [s for _, s in row] for row in rows])
-    moments = arb_mat(head_dim, 1, cosine_moments + sine_moments)
-    try:
-        solution = gram.solve(
-            arb_mat([[moments[i, 0], *column] for i, column in enumerate(basis.transpose().tolist())])
-        )
-    except ZeroDivisionError:  # the ball matrix still contains a singular one
-        return None
-    table = solution.transpose().tolist()
-    rows_of_basis = basis.tolist()
-    return ExactFit(
-        values=[_dot(table[0], row) for row in rows_of_basis],
-        # Var = phi^T G^-1 (X^T X) G^-1 phi = phi^T G^-1 phi
-        standard_deviations=[_dot(w, row).sqrt() for w, row in zip(table[1:], rows_of_basis, strict=True)],
-        bits=ctx.prec,
-    )
-
-
-def _rotation(theta: arb, position: int | arb) -> tuple[arb, arb]:
+def rotation(theta: arb, position: int | arb) -> tuple[arb, arb]:
+    """Returns (cos, sin) of the angle position * theta."""
     sine, cosine = (theta * position).sin_cos()
     return cosine, sine
 
 
-def _rotations(theta: arb, count: int) -> list[tuple[arb, arb]]:
-    """(cos, sin) of 0, theta, 2 theta, ...: n = stride a + b takes one rotation from two short tables.
+def rotations(theta: arb, count: int) -> list[tuple[arb, arb]]:
+    """Returns (cos, sin) of the angles 0, theta, 2 theta, ..., (count - 1) theta.
 
-    Rotating step by step would be shorter, but a rectangle grows by up to sqrt 2 in each rotation: half a bit a step.
+    With n = stride a + b, each comes from one entry of a coarse table, rotated once by one entry of a fine table.
+    Rotating step by step would be shorter to write, but each rotation may widen the balls by a factor sqrt(2), which
+    would cost half a bit of precision a step.
     """
     stride = math.isqrt(count) + 1
-    fine = [_rotation(theta, n) for n in range(stride)]
-    coarse = [_rotation(theta, n) for n in range(0, count, stride)]
+    fine = [rotation(theta, n) for n in range(stride)]
+    coarse = [rotation(theta, n) for n in range(0, count, stride)]
     out = [(c * cf - s * sf, s * cf + c * sf) for c, s in coarse for cf, sf in fine]
     return out[:count]
 
 
-def _geometric_sums(angle: arb, count: int) -> tuple[arb, arb]:
-    """sum_{n < count} cos(n angle) and of sin(n angle), angle not a multiple of 2 pi."""
-    ratio = (angle * count / 2).sin() / (angle / 2).sin()
-    sine, cosine = (angle * (count - 1) / 2).sin_cos()
-    return ratio * cosine, ratio * sine
-
-
-def _dot(x: Sequence[arb], y: Sequence[arb]) -> arb:
+def dot_product(x: Sequence[arb], y: Sequence[arb]) -> arb:
+    """Returns sum_i x_i y_i of two sequences of equal length."""
     return (arb_mat([list(x)]) * arb_mat([[value] for value in y]))[0, 0]
 
 
-def _largest_precision(head_dim: int) -> int:
-    """Bits at which the matrices of a solve fill a quarter of the machine's memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory // 4 * 8 // (4 * head_dim * head_dim)
-
-
-class LinearProgramCertifier:
-    """Checks solutions of max { v.x : |V x| <= 1, |x_i| <= hmax }, V the rows (cos n theta, sin n theta), n = 0 .. L.
-
-    With x = (Re h, -Im h), V x are the scores at trained positions and v.x is the score at the target.
-    """
-
-    def __init__(self, *, head_dim: int, base: Number, window: int, bits: int = 128) -> None:
-        self._bits = bits
-        with ctx.workprec(bits):
-            self._thetas = theta_balls(head_dim, base)
-            columns = [_rotations(theta, window + 1) for theta in self._thetas]
-            self._trained = arb_mat([[c for c, _ in row] + [s for _, s in row] for row in zip(*columns, strict=True)])
-
-    def trained(self) -> Float[np.ndarray, "n d"]:
-        """V in float64."""
-        return np.array([[float(x) for x in row] for row in self._trained.tolist()])
-
-    def row(self, position: Number, frequencies: Sequence[float] | None = None) -> list[arb]:
-        """v at a position; frequencies are taken as exact float64 numbers, by default the theta_j themselves."""
-        with ctx.workprec(self._bits):
-            thetas = self._thetas if frequencies is None else [exact(float(f)) for f in frequencies]
-            pairs = [_rotation(theta, exact(position)) for theta in thetas]
-            return [c for c, _ in pairs] + [s for _, s in pairs]
-
-    def upper_bound(self, target: Sequence[arb], weights: Float[np.ndarray, " n"], hmax: Number) -> Enclosure:
-        """||y||_1 + hmax ||v - V^T y||_1, an upper bound of the maximum for whatever weights y.
-
-        For every feasible x: v.x = y.(V x) + (v - V^T y).x.
-        """
-        with ctx.workprec(self._bits):
-            y = arb_mat([[exact(float(w)) for w in weights]])
-            fitted = (y * self._trained).tolist()[0]
-            residual = _sum(abs(v - f) for v, f in zip(target, fitted, strict=True))
-            return enclosure(_sum(abs(w) for w in y.tolist()[0]) + exact(hmax) * residual)
-
-    def attained(self, target: Sequence[arb], x: Float[np.ndarray, " d"]) -> Enclosure:
-        """v.x after x, which must lie in the box, is shrunk until it also meets |V x| <= 1."""
-        with ctx.workprec(self._bits):
-            column = [exact(float(value)) for value in x]
-            scores = (self._trained * arb_mat([[value] for value in column])).entries()
-            largest = arb(1)
-            for value in scores:
-                largest = largest.max(abs(value))
-            return enclosure(_dot(target, column) / largest)
-
-
-def _sum(balls: Iterable[arb]) -> arb:
+def ball_sum(balls: Iterable[arb]) -> arb:
+    """Returns the sum of the balls; that of none is 0."""
     return sum(balls, arb(0))

@@ -1,28 +1,40 @@
-r"""Certified extrema and crossings of B(s)/d over intervals, by branch and bound with a written error bound.
+r"""Certified minima, crossings and envelopes of B(s)/d over intervals, by branch and bound.
 
-**One box.** On |delta| <= r around a centre s, each |A_k| is bounded by a model of second order. |A_k| does not see a
-common rotation, so with w_k the mean of theta_0 .. theta_{k-1}
+The interval is cut into boxes. Each box gets a lower bound of B from its value and slope at the centre; boxes whose
+bound lies above what is already attained elsewhere are dropped, and the others are halved until the answer is as
+narrow as asked for. Two written bounds make this rigorous: one of the model within a box, one of rounding.
+
+**One box.** On |delta| <= r around a centre s, each |A_k| is bounded by a model of second order. A common rotation of
+all terms does not change |A_k|, so with w_k the mean of theta_0 .. theta_{k-1}
 
     |A_k(s + delta)| = |A_k + delta D_k + R|,   D_k = i (T_k - w_k A_k),   T_k = sum_{j<k} theta_j exp(i s theta_j),
     |R| <= delta^2/2 M_k,                       M_k = sum_{j<k} (theta_j - w_k)^2,
 
-and |A_k + delta D_k| is convex in delta. Its tangent bounds it from below, its ends from above. Summed over k,
+and |A_k + delta D_k| is convex in delta. So its tangent bounds it from below, and its values at the two ends bound it
+from above. Summed over k,
 
     B(s) - r |G| - r^2 M/2  <=  B(s + delta)  <=  max over +-r of sum_k |A_k +- r D_k| + r^2 M/2,
 
-with G = sum_k Re(conj(A_k) D_k)/|A_k| = -sum_k Im(conj(A_k) T_k)/|A_k| (a term with A_k = 0 is bounded by 0).
-The width of the lower bound falls as r^2 where B has a minimum, so few boxes survive near it.
+with M = sum_k M_k and G = sum_k Re(conj(A_k) D_k)/|A_k| = -sum_k Im(conj(A_k) T_k)/|A_k|, in which a term with
+A_k = 0 is bounded by 0. Where B has a minimum, the lower bound is off by a multiple of r^2 only, so that few boxes
+survive near it.
 
-**Floating point.** Every phase exp(i s theta_j) is a product of entries of tables that `intervals.phase_table` rounds
-from balls, so nothing rests on a library's sine. With u = 2^-53, n = d/2:
-an entry is wrong by at most 2u; a product of two complex numbers of modulus 1 adds at most sqrt(5) u (Brent, Percival
-and Zimmermann 2007), so a phase made of p products is wrong by e <= (2 (p + 1) + 3 p) u; sums of k terms, in any order,
-add k^2 u; squares, roots, the product with theta_j <= 1 and the quotient of G add at most 9 k u to a term of size k.
-Hence B, G and sum_k |A_k +- r D_k| (r <= 1/2) are wrong by at most
+**Floating point.** Every phase exp(i s theta_j) is a product of entries of tables that
+`pi_theory.certified.balls.phase_table` rounds from balls, so that nothing rests on a library's sine. Let u = 2^-53 and
+n = d/2. Then
 
-    E = n^2 (4 e + (6 n + 18) u),
+* an entry is wrong by at most 2 u;
+* a product of two complex numbers of modulus 1 adds at most sqrt(5) u (Brent, Percival and Zimmermann 2007), so that a
+  phase made of p products is wrong by e <= (2 (p + 1) + 3 p) u;
+* a sum of k terms, in any order, adds k^2 u;
+* squares, roots, the product with theta_j <= 1 and the quotient of G add at most 9 k u to a term of size k.
 
-twice what the terms above add up to, which covers products of errors. E/d is 3e-12 at d = 128 after 16 bisections.
+Hence B, G and sum_k |A_k +- r D_k| with r <= 1/2 are wrong by at most
+
+    E = n^2 (4 e + (6 n + 18) u).
+
+That is twice what the terms above add up to, which covers the products of errors. At d = 128, E/d is 3e-12 after 16
+bisections.
 """
 
 import math
@@ -46,25 +58,25 @@ from pi_theory.certified.balls import (
     phase_table,
 )
 
-_SEGMENT = 1 << 14  # boxes evaluated at once
-_MAX_LEVEL = 44  # bisections of a first box
-_MAX_PENDING = 1 << 20  # undecided boxes held at once
-_MAX_BOXES = 1 << 27  # some minutes of work, reached near upto = 5e7 at d = 128
+_SEGMENT = 1 << 14  # how many boxes are evaluated at once
+_MAX_LEVEL = 44  # how often a first box is halved at most
+_MAX_PENDING = 1 << 20  # how many undecided boxes are held at most
+_MAX_BOXES = 1 << 27  # how many first boxes are taken: some minutes of work, for s up to 5e7 at d = 128
 
 
 @dataclass(frozen=True)
 class Extremum:
-    """The minimum of B(s)/d over an interval."""
+    """The certified minimum of B(s)/d over an interval."""
 
     value: Enclosure
-    argmin: float  # where `value.upper` is attained, to float64
-    argmin_lower: float  # every minimiser lies in [argmin_lower, argmin_upper]
+    argmin: float  # a position at which B(s)/d is at most `value.upper`, rounded to float64
+    argmin_lower: float  # all positions of the minimum lie in [argmin_lower, argmin_upper]
     argmin_upper: float
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """Piecewise constant bounds: lower[i] <= B(s)/d <= upper[i] for s in [edges[i], edges[i + 1]]."""
+    """Piecewise constant bounds of B(s)/d: it lies in [lower[i], upper[i]] for s in [edges[i], edges[i + 1]]."""
 
     edges: Float[np.ndarray, " n_plus_1"]
     lower: Float[np.ndarray, " n"]
@@ -73,31 +85,33 @@ class Envelope:
 
 @dataclass(frozen=True)
 class IntegerScan:
-    """B(s)/d at the integers 0 .. upto."""
+    """What is certain about B(s)/d at the integers 0 .. upto."""
 
     minimum: Enclosure
-    argmin: int
-    first_below: int | None  # the first integer with B(s) < level d, proved; None when there is none, proved
+    argmin: int  # the integer at which `minimum.upper` is attained
+    first_below: int | None  # the first integer with B(s)/d below the level; None if there certainly is none
 
 
 def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_width: float = 1e-6) -> Extremum:
-    """The certified minimum of B(s)/d over real s in [lower, upper].
+    """Returns the certified minimum of B(s)/d over all real s in [lower, upper].
 
     Args:
-        lower, upper: the interval, taken exactly.
-        head_dim, base: d and c.
-        rel_width: the enclosure's width over its value. A narrower one than float64 allows ends in ArithmeticError.
+        lower: the start of the interval, taken exactly.
+        upper: its end, taken exactly.
+        head_dim: d, even, at least 2.
+        base: c > 1, taken exactly.
+        rel_width: how wide the enclosure of the minimum may be, relative to the minimum.
 
     Raises:
-        ValueError: an argument outside its domain, or an interval that would take too many boxes.
-        ArithmeticError: the width was not reached.
+        ValueError: an argument is outside its domain, or the interval is too long to search.
+        ArithmeticError: float64 does not allow an enclosure as narrow as ``rel_width``.
     """
     check_positive(rel_width, "rel_width")
     search = _Search(lower, upper, head_dim, base)
     best, argmin = math.inf, Fraction(0)
 
     def survivors(boxes: _Boxes) -> tuple[_Boxes, np.ndarray]:
-        """The boxes that may hold the minimum, with their lower bounds, after `best` has seen their centres."""
+        """Lowers `best` to the values at the centres; returns the boxes that may hold the minimum, and bounds."""
         nonlocal best, argmin
         bounds = search.bounds(boxes)
         where = int(np.argmin(bounds.value))
@@ -107,10 +121,10 @@ def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_wi
         return boxes.take(keep), bounds.lower[keep]
 
     boxes, floors = _concatenate([survivors(boxes) for boxes in search.first_boxes()])
-    boxes, floors = boxes.take(floors <= best), floors[floors <= best]  # `best` has fallen since the first of them
+    boxes, floors = boxes.take(floors <= best), floors[floors <= best]  # `best` fell after the first boxes were kept
     while floors.min() < best * (1 - rel_width):
         if boxes.level >= _MAX_LEVEL or boxes.index.size > _MAX_PENDING:
-            raise ArithmeticError(f"rel_width: {rel_width} was not reached; float64 allows no narrower enclosure")
+            raise ArithmeticError(f"rel_width: {rel_width} is narrower than float64 allows here; ask for a larger one")
         boxes, floors = survivors(search.halves(boxes))
     first, last = (
         search.edges(boxes, int(np.argmin(boxes.index)))[0],
@@ -127,13 +141,22 @@ def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_wi
 def first_below(
     lower: Number, upper: Number, *, head_dim: int, base: Number, level: Number = 1, width: float = 1e-9
 ) -> Enclosure | None:
-    """Where B(s)/d first falls below ``level`` on [lower, upper]: an enclosure of that s, or None: proved never to.
+    """Returns where B(s)/d first falls below ``level`` on [lower, upper], or None if it certainly never does.
 
-    The enclosure is at most ``width`` wide, or as narrow as float64 allows where B crosses the level slowly.
+    Args:
+        lower: the start of the interval, taken exactly.
+        upper: its end, taken exactly.
+        head_dim: d, even, at least 2.
+        base: c > 1, taken exactly.
+        level: the level, in units of d.
+        width: how wide the enclosure may be; it is wider where B crosses the level too slowly for float64.
+
+    Returns:
+        An enclosure of the position, or None.
 
     Raises:
-        ValueError: an argument outside its domain, or an interval that would take too many boxes.
-        ArithmeticError: undecided, as where B touches the level without falling below what float64 can tell.
+        ValueError: an argument is outside its domain, or the interval is too long to search.
+        ArithmeticError: it cannot be decided, as where B touches the level without clearly falling below it.
     """
     check_positive(width, "width")
     search = _Search(lower, upper, head_dim, base)
@@ -150,7 +173,7 @@ def first_below(
             if hit is not None:
                 boxes = boxes.take(search.starts_before(boxes, hit))
                 start = search.edges(boxes, 0)[0] if boxes.index.size else hit
-                # Balls settle what float64 cannot, as where B leaves the level flat.
+                # Balls decide what float64 cannot, as where B leaves the level with a small slope.
                 near = min(start + Fraction(width), hit)
                 if near == hit or _is_below(near, level, head_dim, base):
                     return Enclosure(_float_below(start), _float_above(near))
@@ -158,13 +181,19 @@ def first_below(
                 if hit is not None:  # float64 allows no narrower enclosure
                     return Enclosure(_float_below(search.edges(boxes, 0)[0]), _float_above(hit))
                 where = float(search.centre(boxes, 0))
-                raise ArithmeticError(f"undecided: whether B(s)/d falls below {level} near s = {where}")
+                raise ArithmeticError(
+                    f"undecided: float64 cannot tell whether B(s)/d falls below {level} near s = {where}"
+                )
             boxes = search.halves(boxes)
     return None
 
 
 def envelope(lower: Number, upper: Number, pieces: int, *, head_dim: int, base: Number) -> Envelope:
-    """Certified lower and upper envelope of B(s)/d, constant on ``pieces`` equal parts of [lower, upper]."""
+    """Returns certified lower and upper bounds of B(s)/d, constant on ``pieces`` equal parts of [lower, upper].
+
+    Raises:
+        ValueError: an argument is outside its domain, or the interval is too long to search.
+    """
     check_count(pieces, "pieces")
     search = _Search(lower, upper, head_dim, base, multiple_of=pieces)
     low, high = np.full(pieces, np.inf), np.full(pieces, -np.inf)
@@ -178,14 +207,14 @@ def envelope(lower: Number, upper: Number, pieces: int, *, head_dim: int, base: 
 
 
 def integer_scan(upto: int, *, head_dim: int, base: Number, level: Number = 1) -> IntegerScan:
-    """The certified minimum of B(s)/d over the integers 0 .. upto, and the first with B(s)/d < level.
+    """Returns the certified minimum of B(s)/d over the integers 0 .. upto, and the first with B(s)/d < level.
 
     Raises:
-        ValueError: an argument outside its domain.
-        ArithmeticError: an integer whose side of the level 1024 bits cannot tell.
+        ValueError: an argument is outside its domain, or ``upto`` is too large to search.
+        ArithmeticError: at some integer, 1024 bits do not tell on which side of the level B(s)/d lies.
     """
     check_count(upto, "upto")
-    # Boxes of width 1 around the integers: only their centres are used.
+    # The boxes have width 1, with the integers at their centres; nothing else of them is used.
     search = _Search(Fraction(-1, 2), upto + Fraction(1, 2), head_dim, base, count=upto + 1)
     smallest, argmin, first = math.inf, 0, None
     for boxes in search.first_boxes():
@@ -198,7 +227,7 @@ def integer_scan(upto: int, *, head_dim: int, base: Number, level: Number = 1) -
                 if _is_below(int(boxes.index[i]), level, head_dim, base):
                     first = int(boxes.index[i])
                     break
-    # Another integer could beat argmin by rounding only; the enclosure allows for it.
+    # Another integer could have a smaller value only within rounding, and the enclosure allows for that.
     at_argmin = enclosure(B_ball(argmin, head_dim=head_dim, base=base))
     lower = min(at_argmin.lower, smallest - bounds.error)
     return IntegerScan(Enclosure(_down(lower / head_dim), _up(at_argmin.upper / head_dim)), argmin, first)
@@ -212,16 +241,16 @@ def _is_below(position: Number, level: Number, head_dim: int, base: Number) -> b
             return True
         if value >= threshold:
             return False
-    raise ArithmeticError(f"undecided: whether B({float(position)})/d is below {level}, at 1024 bits")
+    raise ArithmeticError(f"undecided: 1024 bits do not tell whether B(s)/d is below {level} at s = {float(position)}")
 
 
 @dataclass(frozen=True)
 class _Boxes:
-    """Box ``index`` of level l is [start + index w, start + (index + 1) w] with w = first width / 2^l."""
+    """Some boxes of one level: number i of level l is [start + i w, start + (i + 1) w], where w = first width / 2^l."""
 
     level: int
-    index: Int[np.ndarray, " n"]
-    phase: Complex[np.ndarray, "n half"]  # at the centres
+    index: Int[np.ndarray, " n"]  # the numbers i
+    phase: Complex[np.ndarray, "n half"]  # exp(i s theta_j) at the centres s
 
     def take(self, keep: Bool[np.ndarray, " n"]) -> "_Boxes":
         return _Boxes(self.level, self.index[keep], self.phase[keep])
@@ -229,13 +258,13 @@ class _Boxes:
 
 @dataclass(frozen=True)
 class _Bounds:
-    value: Float[np.ndarray, " n"]  # B at the centres, within `error`
-    lower: Float[np.ndarray, " n"]  # of B over each box
+    value: Float[np.ndarray, " n"]  # B at the centres, wrong by at most `error`
+    lower: Float[np.ndarray, " n"]  # a lower bound of B over each box
     error: float
 
 
 class _Search:
-    """The boxes of one interval and the bounds of B over them."""
+    """One interval, its boxes and the bounds of B over them."""
 
     def __init__(
         self,
@@ -255,20 +284,22 @@ class _Search:
         self.theta = certified_frequencies(head_dim, base)
         k = np.arange(1, self.theta.size + 1)
         self.mean = np.cumsum(self.theta) / k
-        # M = sum_k M_k, rounded up generously: the relative error of these sums is far below 1e-9.
+        # This is M = sum_k M_k, rounded up generously: the relative error of these sums is far below 1e-9.
         spread = np.cumsum(self.theta**2) - k * self.mean**2
         self.curvature = float(np.maximum(spread, 0).sum()) * (1 + 1e-9) + 1e-9
         if count is None:
-            # r^2 M/2 is a fiftieth of d at first: coarse enough to be quick, fine enough to rule most boxes out
+            # At first r^2 M/2 is d/50, which is coarse enough to be quick and fine enough to drop most boxes.
             width = min(1.0, 2 * math.sqrt(0.04 * head_dim / self.curvature))
             count = math.ceil(self.span / Fraction(width))
             count = -(-count // multiple_of) * multiple_of
         if count > _MAX_BOXES:
-            raise ValueError(f"interval: [{lower}, {upper}] would take {count:,} boxes; the limit is {_MAX_BOXES:,}")
+            raise ValueError(
+                f"interval: [{lower}, {upper}] takes {count:,} boxes, more than {_MAX_BOXES:,}; choose a shorter one"
+            )
         self.count = count
 
     def first_boxes(self) -> Iterator[_Boxes]:
-        """All boxes of level 0, left to right, a segment at a time."""
+        """Yields all boxes of level 0 from left to right, a segment at a time."""
         width = self.span / self.count
         fine_count = min(256, self.count)
         fine = self._table([(b + Fraction(1, 2)) * width for b in range(fine_count)])
@@ -282,7 +313,7 @@ class _Search:
                 progress.update(last - first)
 
     def halves(self, boxes: _Boxes) -> _Boxes:
-        """Each box cut in two, in order."""
+        """Returns the two halves of each box, from left to right."""
         step = self.span / self.count / 2 ** (boxes.level + 2)
         shifts = self._table([-step, step])
         phase = (boxes.phase[:, None, :] * shifts[None, :, :]).reshape(-1, self.theta.size)
@@ -290,6 +321,7 @@ class _Search:
         return _Boxes(boxes.level + 1, index, phase)
 
     def bounds(self, boxes: _Boxes) -> _Bounds:
+        """Returns the value of B at each centre and a lower bound of B over each box."""
         sums, moments = self._sums(boxes)
         norms = np.sqrt(sums.real**2 + sums.imag**2)
         slopes = (sums.real * moments.imag - sums.imag * moments.real) / np.where(norms > 0, norms, 1)
@@ -299,7 +331,7 @@ class _Search:
         return _Bounds(value, lower, error)
 
     def upper_bounds(self, boxes: _Boxes) -> Float[np.ndarray, " n"]:
-        """Of B over each box."""
+        """Returns an upper bound of B over each box."""
         sums, moments = self._sums(boxes)
         radius = self._radius(boxes.level)
         step = 1j * radius * (moments - self.mean * sums)
@@ -316,16 +348,19 @@ class _Search:
         return left, left + width
 
     def starts_before(self, boxes: _Boxes, position: Fraction) -> Bool[np.ndarray, " n"]:
-        """Whether each box's left edge lies below a position, exactly."""
+        """Returns whether the left edge of each box lies below a position, decided exactly."""
         return boxes.index < math.ceil((position - self.start) / (self.span / self.count / 2**boxes.level))
 
     def _sums(self, boxes: _Boxes) -> tuple[np.ndarray, np.ndarray]:
+        """Returns A_k and T_k at the centres."""
         return np.cumsum(boxes.phase, axis=1), np.cumsum(boxes.phase * self.theta, axis=1)
 
     def _radius(self, level: int) -> float:
+        """Returns r, half the width of a box, rounded up."""
         return _up(float(self.span / self.count / 2 ** (level + 1)))
 
     def _error(self, level: int) -> float:
+        """Returns E of the module's docstring: how wrong float64 values of B may be at this level."""
         n, products = self.theta.size, level + 1
         phase_error = (products + 1) * TABLE_ERROR + 3 * products * UNIT_ROUNDOFF
         return n**2 * (4 * phase_error + (6 * n + 18) * UNIT_ROUNDOFF)

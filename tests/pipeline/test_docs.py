@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,8 +57,9 @@ def test_the_reference_has_every_module_and_says_what_it_does(tmp_path):
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
-    modules = {path.stem for path in (ROOT / "pi_theory").glob("*.py")} - {"__init__"}
-    assert {path.stem for path in (tmp_path / "pi_theory").glob("*.html")} == modules
+    modules = {path.relative_to(ROOT).with_suffix("") for path in (ROOT / "pi_theory").rglob("*.py")}
+    pages = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.html")} - {Path("index")}
+    assert pages == {module.parent if module.name == "__init__" else module for module in modules}
     page = (tmp_path / "pi_theory" / "amplification.html").read_text()
     assert "Stability theorem" in page
     assert "raises" in page.lower()

@@ -40,7 +40,7 @@ def test_bernstein_szego_holds_for_sums_of_exponentials(theta_max, phase, terms,
 
 
 @pytest.mark.parametrize("theta_max", [-0.1, math.pi, 4.0, float("nan")])
-def test_the_stability_constant_is_refused_where_integers_do_not_determine_a_function(theta_max):
+def test_no_stability_constant_exists_where_integers_do_not_determine_a_function(theta_max):
     with pytest.raises(ValueError, match="theta_max"):
         stability_constant(theta_max)
 

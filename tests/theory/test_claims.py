@@ -1,9 +1,10 @@
+from functools import cache
+
 import pytest
 
-import pi_theory.claims  # noqa: F401  fills the registry
-from figures.readme import README, row
-from pi_theory.proofs import Proof, taylor
-from pi_theory.verdicts import REGISTRY, Bound, Certificate, Evidence, Verdict, claim, holds, refuted, undecided
+from experiments.records.record import read, reading
+from pi_theory.claims import CLAIMS
+from pi_theory.verdicts import Settled, Verdict
 
 EXPECTED = {
     "chen2023.thm2_1": Verdict.REFUTED,
@@ -32,47 +33,30 @@ EXPECTED = {
 }
 
 
+@cache
+def settled(claim_id: str) -> Settled:
+    return CLAIMS[claim_id].settle()
+
+
 def test_every_claim_has_an_expected_verdict():
-    assert set(REGISTRY) == set(EXPECTED)
+    assert set(CLAIMS) == set(EXPECTED)
 
 
 @pytest.mark.parametrize("claim_id", EXPECTED)
 def test_claim_settles_as_expected(claim_id):
-    settled = REGISTRY[claim_id].settle()
-    assert settled.verdict is EXPECTED[claim_id], settled.evidence.says
-    assert row(settled.row()) in README.read_text(), "make figures writes the README's table"
+    found = settled(claim_id)
+    assert found.verdict is EXPECTED[claim_id], found.evidence.says
 
 
-def test_nothing_holds_or_is_refuted_without_proof_or_certificate():
-    assert holds("because I say so").verdict is Verdict.UNDECIDED
-    assert refuted("because I say so").verdict is Verdict.UNDECIDED
+def test_the_committed_record_says_what_each_claim_settles_to():
+    """docs/claims.md and the report are written from the record; `python -m experiments claims` makes it anew."""
+    with reading(committed=True):
+        recorded = read("claims")["metrics"]["claims"]
+    assert [{**row, "seconds": 0} for row in recorded] == [{**settled(id).row(), "seconds": 0} for id in CLAIMS]
 
 
-def test_an_uncertain_certificate_leaves_a_claim_undecided():
-    evidence = holds("nearly", certificates=[Certificate("sure", True), Certificate("unsure", False)])
-    assert evidence.verdict is Verdict.UNDECIDED
-    assert "unsure" in evidence.says
-
-
-def test_a_proof_with_a_false_step_leaves_a_claim_undecided():
-    good = taylor()
-    bad_step = type(good.steps[0])(says="wrong", formula=good.steps[0].formula, check=lambda: False)
-    broken = Proof(id="broken", theorem="", steps=(*good.steps, bad_step))
-    evidence = holds("if the proof were right", proofs=[broken])
-    assert evidence.verdict is Verdict.UNDECIDED
-    assert f"step {len(broken.steps)}" in evidence.says
-
-
-def test_a_computation_that_cannot_decide_is_undecided_with_its_reason():
-    def hopeless() -> Evidence:
-        raise ArithmeticError("too close to call")
-
-    bound = Bound(id="x", says="", statement="", source="", domain="", evidence=hopeless)
-    settled = bound.settle()
-    assert settled.verdict is Verdict.UNDECIDED
-    assert settled.evidence.says == "too close to call"
-
-
-def test_a_claim_cannot_be_registered_twice():
-    with pytest.raises(ValueError, match="twice"):
-        claim(id="taylor", says="", statement="", source="", domain="")(lambda: undecided(""))
+def test_each_claim_is_a_sentence_of_its_own():
+    for found in CLAIMS.values():
+        assert found.says[0].isupper()
+        assert found.says.endswith(".")
+        assert not found.says.startswith("The same")

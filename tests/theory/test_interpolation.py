@@ -5,13 +5,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pi_theory.certified.balls import (
-    certify_smallest_valid_head_dim,
-    published_interpolation_ball,
-    published_margin_ball,
-    sharp_interpolation_ball,
-    taylor_interpolation_ball,
-)
 from pi_theory.interpolation import (
     interpolation_error,
     linear_interpolant,
@@ -88,22 +81,11 @@ def test_the_sharp_bound_over_its_parabola_peaks_at_the_midpoint(head_dim, base,
 
 
 @given(some.head_dims, some.bases)
-def test_the_published_bound_is_violated_by_its_witness_exactly_where_the_margin_exceeds_one(head_dim, base):
+def test_the_published_bound_is_violated_exactly_where_the_margin_exceeds_one(head_dim, base):
     kw = {"head_dim": head_dim, "base": base}
     h = -np.exp(-0.5j * frequencies(head_dim, base))
     error, bound = abs(interpolation_error(h, 0.5, 0, 1, **kw)), published_bound(0.5, 0, 1, **kw)
     assert error / bound == pytest.approx(published_margin(head_dim, base), rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("head_dim", "base"), [(128, 10_000), (64, 10_000), (64, 100_000), (128, 500_000), (256, 10_000)]
-)
-def test_the_published_bound_fails_at_head_sizes_in_use(head_dim, base):
-    assert published_margin_ball(head_dim, base) > 1
-
-
-def test_the_published_bound_holds_at_4096():
-    assert published_margin_ball(4096, 10_000) <= 1
 
 
 @given(some.head_dims, some.bases)
@@ -113,15 +95,7 @@ def test_the_margin_falls_with_the_head_dimension_and_rises_with_the_base(head_d
     assert published_margin(head_dim, base * 1.01) > here * (1 - 1e-12)
 
 
-@pytest.mark.parametrize("base", [1.2, 2, 10, 10_000, 500_000, 1e9])
-def test_the_smallest_valid_head_dimension_is_certified(base):
-    head_dim = certify_smallest_valid_head_dim(base)
-    assert head_dim == smallest_valid_head_dim(base)
-    assert published_margin(head_dim, base) <= 1
-    assert head_dim == 2 or published_margin(head_dim - 2, base) > 1
-
-
-def test_the_smallest_valid_head_dimension_grows_as_190_times_the_logarithm_of_the_base():
+def test_the_smallest_valid_head_dimension_grows_as_190_times_ln_c():
     for base in (1e4, 1e6, 1e8):
         assert smallest_valid_head_dim(base) / math.log(base) == pytest.approx(189.8, abs=0.3)
 
@@ -136,17 +110,6 @@ def test_adding_a_quarter_and_a_bit_repairs_the_theorem(head_dim, base):
     log_c = math.log(base)
     repaired = head_dim / (8 * log_c) + 0.25 + log_c / (6 * head_dim)
     assert taylor_bound(0.5, 0, 1, head_dim=head_dim, base=base) <= repaired / 4 * (1 + 1e-12)
-
-
-@given(some.head_dims, some.bases)
-def test_float_bounds_lie_in_their_balls(head_dim, base):
-    kw = {"head_dim": head_dim, "base": base}
-    for value, ball in [
-        (published_bound(0.5, 0, 1, **kw), published_interpolation_ball(**kw)),
-        (taylor_bound(0.5, 0, 1, **kw), taylor_interpolation_ball(**kw)),
-        (sharp_bound(0.5, 0, 1, **kw), sharp_interpolation_ball(**kw)),
-    ]:
-        assert abs(value - ball) <= 1e-11 * ball
 
 
 def test_the_linear_interpolant_meets_the_score_at_integers():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from pi_theory.certified.balls import B_ball, exact, interval_ball, phase_table
+from pi_theory.certified.balls import B_ball, exact
 from pi_theory.certified.envelope import envelope, first_below, integer_scan, minimum
 from pi_theory.extrapolation import B
 from tests.theory import strategies as some
@@ -100,13 +100,6 @@ def test_a_slow_crossing_is_enclosed_as_narrowly_as_float64_allows():
     assert B_ball(crossing.lower - 1e-3, **kw) > 8 > B_ball(crossing.upper, **kw)
 
 
-def test_one_ball_over_an_interval_agrees_with_the_envelope():
-    bands = envelope(3642, 3644, 64, **LLAMA)
-    for i in (0, 20, 63):
-        wide = B_ball(interval_ball(bands.edges[i].item(), bands.edges[i + 1].item()), **LLAMA) / 128
-        assert wide.overlaps(exact(bands.lower[i].item()).union(exact(bands.upper[i].item())))
-
-
 def test_a_tangent_level_is_decided_or_refused_but_never_guessed():
     # at d = 6, B(0) = d exactly, and B is below d right after
     crossing = first_below(0, 10, head_dim=6, base=10_000)
@@ -117,13 +110,6 @@ def test_a_tangent_level_is_decided_or_refused_but_never_guessed():
     assert flat.lower <= 0.5 <= flat.upper
     with pytest.raises(ArithmeticError, match="undecided"):
         first_below(0, 10, head_dim=2, base=10_000, level=Fraction(1, 2))
-
-
-@given(st.lists(st.fractions(-100, 5000), min_size=1, max_size=4), some.head_dims, some.bases)
-def test_phase_tables_are_faithfully_rounded(places, head_dim, base):
-    table = phase_table(places, head_dim=head_dim, base=base)
-    assert table.shape == (len(places), head_dim // 2)
-    np.testing.assert_allclose(np.abs(table), 1, rtol=1e-15, atol=5e-16)
 
 
 @pytest.mark.parametrize("interval", [(5, 5), (6, 5), (0, float("nan")), (0, float("inf"))])
