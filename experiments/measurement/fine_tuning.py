@@ -42,6 +42,18 @@ MEASURED: dict[str, Any] = {
     "documents_seed": 0,
 }
 
+# A minute's worth of it, at factor 2: what `experiments.records.carry` compares two versions of the code by.
+TOY: dict[str, Any] = {
+    "corpora": {"books": 1, "code": 1},
+    "document_tokens": 512,
+    "windows": [64, 256, 512],
+    "positions": 2,
+    "trials": 1,
+    "steps_tokens": 512,
+    "warmup_steps": 1,
+    "steps": [1, 2],
+}
+
 
 @dataclass(frozen=True)
 class Run:

@@ -260,6 +260,18 @@ GPU: dict[str, Any] = {
     "positions": 16,
     "trials": 5,
 }
+TOY: dict[str, Any] = {
+    "model": "tiny-llama",
+    "window_tokens": 256,
+    "methods": ["linear", "none"],
+    "beside": ["ntk", "yarn"],
+    "steps": [1, 2],
+    "steps_tokens": 512,
+    "sequence_tokens": None,
+    "warmup_steps": 1,
+    "windows": [64, 256, 512],
+    "last_tokens": 32,
+}
 
 STUDY = Study(
     name="smollm2_finetune",
@@ -270,5 +282,5 @@ STUDY = Study(
     inputs=smollm2_and_corpora,
     live=False,
     minutes=70,
-    profiles={"gpu": GPU, "gpu-paper-rate": GPU | {"peak_lr": 2e-5}},
+    profiles={"gpu": GPU, "gpu-paper-rate": GPU | {"peak_lr": 2e-5}, "toy": TOY},
 )

@@ -22,4 +22,5 @@ STUDY = Study(
     inputs=smollm2_and_corpora,
     live=False,
     minutes=5,
+    profiles={"toy": {"model": "tiny-llama", "tokens": 256, "pairs": 8, "programs": 2}},
 )

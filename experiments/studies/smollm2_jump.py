@@ -28,4 +28,14 @@ STUDY = Study(
     inputs=smollm2_and_corpora,
     live=False,
     minutes=20,
+    profiles={
+        "toy": {
+            "model": "tiny-llama",
+            "tokens": 512,
+            "last_tokens": 64,
+            "short_tokens": 256,
+            "pairs": 16,
+            "counts": [2],
+        }
+    },
 )

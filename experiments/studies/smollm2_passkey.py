@@ -70,5 +70,8 @@ STUDY = Study(
     inputs=smollm2_checkpoint,
     live=False,
     minutes=15,
-    profiles={"gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10}},
+    profiles={
+        "gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10},
+        "toy": {"model": "tiny-llama", "contexts": [256, 512], "positions": 2, "trials": 1},
+    },
 )

@@ -88,5 +88,8 @@ STUDY = Study(
     inputs=smollm2_and_corpora,
     live=False,
     minutes=40,
-    profiles={"gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}}},
+    profiles={
+        "gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}},
+        "toy": {"model": "tiny-llama", "windows": [256, 512], "last_tokens": 64},
+    },
 )

@@ -92,4 +92,15 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=10,
+    profiles={
+        "toy": {
+            "overrides": [
+                *("model=tiny-llama", "window_tokens=256", "sequence_tokens=256"),
+                *("steps=2", "global_batch=1", "warmup_steps=1", "dtype=float32"),
+            ],
+            "documents": 2,
+            "sampling": {"max_tokens": 4},
+            "dtype": "float32",
+        }
+    },
 )

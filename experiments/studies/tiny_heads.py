@@ -35,4 +35,5 @@ STUDY = Study(
     run=run,
     inputs=tiny_llama_heads,
     minutes=0.3,
+    profiles={"toy": {"corpora": {"books": 1, "code": 1}, "pairs": 8, "programs": 2}},
 )

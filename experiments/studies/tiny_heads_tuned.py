@@ -101,4 +101,5 @@ STUDY = Study(
     inputs=tiny_llama_heads,
     live=False,
     minutes=1.0,
+    profiles={"toy": {"steps": 2, "corpora": {"books": 1, "code": 1}, "pairs": 16}},
 )

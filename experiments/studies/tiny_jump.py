@@ -76,4 +76,5 @@ STUDY = Study(
     inputs=tiny_llama_heads,
     live=False,
     minutes=0.6,
+    profiles={"toy": {"corpora": {"books": 1, "code": 1}, "pairs": 8, "counts": [1, 2], "draws": 1}},
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.measurement.fine_tuning import MEASURED, Run, measured_runs
+from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
@@ -44,5 +44,6 @@ STUDY = Study(
     run=run,
     inputs=tiny_llama_and_corpora,
     live=False,
+    profiles={"toy": TOY | {"factor": 2}},
     minutes=2.5,
 )

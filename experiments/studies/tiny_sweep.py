@@ -8,7 +8,7 @@ command goes on.
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, Run, measured_runs
+from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
@@ -42,6 +42,9 @@ STUDY = Study(
     run=run,
     inputs=tiny_llama_and_corpora,
     live=False,
-    profiles={"all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]}},
+    profiles={
+        "all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]},
+        "toy": TOY | {"seeds_by_factor": {"2": 1}, "peak_lrs": [1e-3]},
+    },
     minutes=45,
 )
