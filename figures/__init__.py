@@ -1,4 +1,9 @@
-"""What is drawn: one script a figure, from records to a picture."""
+"""What is drawn, from records alone: figures (plots/), tables (tables/) and verdicts on experiments (verdicts/).
+
+A figure is a script in plots/ with a function ``draw``. The first sentence of its docstring says what the figure shows,
+the rest how it was made and is read; both are its caption on the page. It may name the claims (``CLAIMS``) and the
+experiments (``EXPERIMENTS``) that it illustrates, and have a ``teaser``: one panel, drawn at the top of the page.
+"""
 
 # in the order of the report
 FIGURES = (

@@ -1,9 +1,9 @@
-"""The two ways a command can end badly, each carrying one line that names what is wrong and what to do."""
+"""The two errors that a command can end with. Each carries one line that says what is wrong and what to do about it."""
 
 
 class UsageError(ValueError):
-    """The arguments cannot be meant: exit code 2, before any work is done."""
+    """The arguments are wrong. The command ends with exit code 2 before it has done any work."""
 
 
 class RunError(RuntimeError):
-    """The arguments are fine and the run is not: a broken file, a missing package, a full disk. Exit code 1."""
+    """The arguments are right, but the work fails: a broken file, a missing package, a full disk. Exit code 1."""

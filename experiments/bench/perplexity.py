@@ -1,4 +1,7 @@
-"""Sliding perplexity beside the strided loop of transformers' documentation, and the truncated one beside its cuts."""
+"""Speed and memory of perplexity, ours beside the strided loop in the documentation of transformers.
+
+Two protocols are measured: a sliding window over a document, and documents that are cut to each of several lengths.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,7 +17,7 @@ from pi_model.models.loading import load_checkpoint
 
 LOOP = "the strided loop of transformers' documentation"
 CUTS = "one pass a cut, as in that loop"
-# model, tokens of the document, window, stride, turns, and whether an earlier row has warmed a slow model up
+# Model, tokens of the document, window, stride, turns, and whether the rows before have warmed a slow model up.
 SLIDING = [
     ("tiny-llama", 8192, 256, 64, 5, False),
     ("tiny-llama", 8192, 512, 256, 5, False),
@@ -23,25 +26,29 @@ SLIDING = [
     ("smollm2-135m", 5120, 4096, 1024, 2, True),
     ("smollm2-135m", 8192, 8192, 1024, 2, True),
 ]
-# model, windows, turns
+# Model, lengths that the document is cut to, turns.
 TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (512, 1024, 2048), 2)]
 LEANER_AIM = 0.5
 
 
 def model_and_document(name: str, tokens: int) -> tuple[LlamaForCausalLM, np.ndarray]:
-    """The model of a checkpoint and the first tokens of a book."""
+    """The model of a checkpoint, and the first tokens of a book."""
     checkpoint = load_checkpoint(name)
     documents = load_documents(Source("books"), checkpoint.tokenizer, Selection(tokens, tokens, samples=1))
     return checkpoint.model, documents.tokens[0]
 
 
 def ours(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
-    """The mean loss in nats a token, as `sliding_perplexity` measures it."""
+    """The mean loss in nats with a sliding window, by this project."""
     return [sliding_perplexity(model, [ids], windows=[window], stride=stride)[0].loss_nats]
 
 
 def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
-    """The mean loss as their page on perplexity computes it: window by window, from whole logits, by masked labels."""
+    """The mean loss in nats with a sliding window, by the loop on the perplexity page of transformers.
+
+    It takes one window at a time, computes the logits of all its tokens, and masks in the model's own loss the tokens
+    that an earlier window has scored.
+    """
     ids_1T = torch.from_numpy(np.asarray(ids, dtype=np.int64))[None].to(model.device)
     total, count, scored = 0.0, 0, 0
     for start in range(0, ids_1T.shape[1], stride):
@@ -59,29 +66,30 @@ def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -
 
 
 def sweep(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
-    """The mean loss of the document cut to each window, all from one pass."""
+    """The mean loss in nats of a document cut to each length, by this project."""
     return [result.loss_nats for result in truncated_perplexity(model, [ids], windows=windows)]
 
 
 def cuts(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
-    """The mean loss of the document cut to each window, one pass a cut."""
+    """The mean loss in nats of a document cut to each length, each cut as one window of their loop."""
     return [loss for window in windows for loss in theirs(model, ids[:window], window, window)]
 
 
 def once(who: str, name: str, tokens: int, window: int, stride: int) -> None:
-    """Runs "ours" or "theirs" once, so that its memory can be measured."""
+    """Computes one perplexity by "ours" or "theirs", in a process whose peak memory is measured."""
     case = (*model_and_document(name, tokens), window, stride)
     ours(*case) if who == "ours" else theirs(*case)
 
 
 def rows() -> Iterator[Row]:
+    """How many times as fast ours is with each protocol, and which share of the peak memory it takes."""
     for name, tokens, window, stride, turns, warm in SLIDING:
         case = (*model_and_document(name, tokens), window, stride)
         what = f"perplexity, {name}, window {window}, stride {stride}"
         ways = {"ours": partial(ours, *case), "theirs": partial(theirs, *case)}
         found = race(ways, repeats=turns, warm=warm)
         yield faster(what, LOOP, found, aim=1, tokens=tokens)
-        # One window is enough: the peak is the same.
+        # One window is enough, because more have the same peak.
         peaks = [
             [peak_gib("experiments.bench.perplexity", "once", who, name, window, window, stride)]
             for who in ("ours", "theirs")

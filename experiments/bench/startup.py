@@ -1,4 +1,4 @@
-"""How long a user waits before anything happens: imports and --help, each in a process of its own."""
+"""How long a user waits before anything happens: for imports and for --help, each in a process of its own."""
 
 import re
 import statistics
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from experiments.bench.timing import Row, measured, seconds_of
 
 REPEATS = 3
-# module -> seconds that importing it should take at most
+# What every command of each package imports, and the most seconds that this should take.
 IMPORTS = {"pi_theory": 0.3, "pi_theory.verdicts": 0.3, "pi_model": 2.0, "pi_model.models.loading": 2.0}
 PROGRAMS = {"pi-theory": "pi_theory.cli", "pi-model": "pi_model.cli.main"}
 HELP_AIM = 0.5
@@ -22,6 +22,7 @@ def commands(module: str) -> list[str]:
 
 
 def rows() -> Iterator[Row]:
+    """The time of each import, of each program's --help, and of the slowest --help among its subcommands."""
     for module, aim in IMPORTS.items():
         yield measured(
             f"import {module}", "s", seconds_of([sys.executable, "-c", f"import {module}"], REPEATS), aim=aim

@@ -1,7 +1,8 @@
-"""The theory's main computations beside the obvious way to do each.
+"""Speed and memory of the theory's main computations.
 
-B(s) is held against the paper's recipe and against what its sines and cosines alone cost, certificates against one ball
-an interval, and the finite-window program against a loop over the primal program.
+B(s) stands beside the recipe of the paper's appendix, and beside what its sines and cosines alone cost. Certified
+minima and envelopes stand beside the plain way to get them in ball arithmetic, and the linear program of a finite
+window beside a loop that certifies nothing.
 """
 
 import heapq
@@ -24,20 +25,20 @@ from pi_theory.scaling import LinearPI
 HEAD_DIM, BASE = 128, 10_000
 COUNTS = (4096, 65_536, 1_000_000)
 REPEATS = 9
-UPTO, REL_WIDTH = 1024, 1e-2  # of the certified minimum
-PIECES = 512  # of the certified envelope
-WINDOW, POSITIONS = 512, 12  # of the finite-window program
-_BLOCK = 1 << 15  # angles that the caches hold
+UPTO, REL_WIDTH = 1024, 1e-2  # interval of the certified minimum, and how narrow its enclosure has to be
+PIECES = 512  # pieces of the certified envelope
+WINDOW, POSITIONS = 512, 12  # trained positions of the finite-window program, and positions asked for
+_BLOCK = 1 << 15  # as many angles as the caches of a core hold
 
 
 def ours(count: int) -> list[float]:
-    """The mean of B over so many positions, as the library computes it."""
+    """The mean of B(s) over so many positions, by this project."""
     return [float(B_on_grid(count, head_dim=HEAD_DIM, base=BASE).mean())]
 
 
 def recipe(count: int) -> list[float]:
-    """The mean of B by vectorised float32 torch, in the steps of Chen et al. 2023, Appendix C.2."""
-    import torch  # not at the top: its memory is not ours
+    """The mean of B(s) by the steps of Chen et al. 2023, Appendix C.2, in float32 and vectorised with torch."""
+    import torch  # here, because its memory must not be counted as ours
 
     freqs = 1.0 / (BASE ** (torch.arange(0, HEAD_DIM, 2).float() / HEAD_DIM))
     angles = torch.outer(torch.arange(count).float(), freqs)
@@ -46,7 +47,7 @@ def recipe(count: int) -> list[float]:
 
 
 def pairs(count: int) -> list[float]:
-    """Computes as many sines and cosines as B has terms, and nothing else: in float64, on all cores, within caches."""
+    """As many sines and cosines as B has terms and nothing else, in float64 on all cores and within the caches."""
     import torch
 
     angles = torch.arange(min(_BLOCK, count * HEAD_DIM // 2), dtype=torch.float64)
@@ -58,12 +59,15 @@ def pairs(count: int) -> list[float]:
 
 
 def certified(upto: int) -> list[float]:
-    """The lower and upper end of the certified minimum of B/d on [0, upto]."""
+    """The two ends of the certified minimum of B/d, by this project."""
     return _ends(minimum(0, upto, head_dim=HEAD_DIM, base=BASE, rel_width=REL_WIDTH).value)
 
 
 def certified_by_balls(upto: int) -> list[float]:
-    """The minimum by bisection of the interval with the lowest bound, where every interval is one ball."""
+    """The two ends of the certified minimum, by bisecting again and again the interval that has the lowest bound.
+
+    Every interval is enclosed by one ball.
+    """
 
     def bounds(a: float, b: float) -> Enclosure:
         return enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)
@@ -85,13 +89,13 @@ def _ends(found: Enclosure) -> list[float]:
 
 
 def bands(pieces: int) -> list[float]:
-    """The mean of the certified envelope of B/d on [0, 64]."""
+    """The mean of the certified envelope of B/d on [0, 64], by this project."""
     found = envelope(0, 64, pieces, head_dim=HEAD_DIM, base=BASE)
     return [float((found.lower + found.upper).mean() / 2)]
 
 
 def bands_by_balls(pieces: int) -> list[float]:
-    """The mean of the envelope of B/d on [0, 64] with one ball a piece."""
+    """The mean of the certified envelope with the same pieces, each enclosed by one ball."""
     edges = np.linspace(0, 64, pieces + 1).tolist()
     found = [
         enclosure(B_ball(interval_ball(a, b), head_dim=HEAD_DIM, base=BASE, bits=64) / HEAD_DIM)
@@ -101,13 +105,13 @@ def bands_by_balls(pieces: int) -> list[float]:
 
 
 def programs(window: int, count: int) -> list[float]:
-    """The certified upper bound of the finite-window program at so many positions."""
+    """Certified bounds of the worst score at positions between the trained ones, by this project."""
     program = FiniteWindow(head_dim=64, base=BASE, window=window, scaling=LinearPI(2.0))
     return [program.worst_case(position, 1.0).upper_bound for position in _odd(window, count)]
 
 
 def programs_naively(window: int, count: int) -> list[float]:
-    """The value of the primal program, set up anew at each position and not certified."""
+    """The worst score at the same positions, each from a primal program built anew, without a certificate."""
     values = []
     for position in _odd(window, count):
         certifier = LinearProgramCertifier(head_dim=64, base=BASE, window=window)
@@ -120,10 +124,12 @@ def programs_naively(window: int, count: int) -> list[float]:
 
 
 def _odd(window: int, count: int) -> list[int]:
+    """Odd positions, evenly spread over the extended window. With a factor of 2 they lie between trained positions."""
     return [2 * round(window * (i + 0.5) / count) + 1 for i in range(count)]
 
 
 def rows() -> Iterator[Row]:
+    """How many times as fast ours is in each computation, and which share of the recipe's peak memory B(s) takes."""
     for count in COUNTS:
         what = f"B(s), {count} positions"
         found = race({"ours": partial(ours, count), "theirs": partial(recipe, count)}, repeats=REPEATS, relative=1e-3)

@@ -1,4 +1,7 @@
-"""Times and memory of two ways to one answer: turn by turn in one run, and never unless the answers agree."""
+"""How two ways to the same answer are compared: in turns within one run, after a warm-up of each.
+
+A comparison whose answers differ is not reported. The ways are "ours", this project, and "theirs".
+"""
 
 import json
 import math
@@ -20,7 +23,7 @@ LEANER = "of its peak memory"
 
 
 class Different(Exception):
-    """Two ways that should give the same answer do not."""
+    """Two ways that should give the same answer gave different ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +31,16 @@ class Row:
     """A measured value, and what it should be.
 
     Attributes:
-        what: what of ours is measured; with `beside` and `unit` it names the row in its part.
-        beside: what it is held against; "" is nothing.
-        unit: of the value; `FASTER` and `LEANER` are ratios to `beside`.
-        value: the median of the measurements.
-        lowest, highest: the range of the measurements.
-        n: the number of measurements.
-        aim: what the value should reach, or should not exceed; None where nothing was aimed for.
-        more: whether more is better.
-        detail: what the value comes from, with units in the names.
+        what: What was measured. Together with `beside` and `unit` it names the row within its part.
+        beside: What it is compared with; "" for nothing.
+        unit: The unit of the value. `FASTER` and `LEANER` are ratios to `beside`.
+        value: The median of the measurements.
+        lowest: The lowest measurement.
+        highest: The highest measurement.
+        n: The number of measurements.
+        aim: What the value should reach or, where less is better, not exceed; None where nothing was aimed for.
+        more: Whether more is better.
+        detail: The numbers that the value comes from, with their units in the names.
     """
 
     what: str
@@ -59,27 +63,28 @@ def race(
     at_least: float = 0.2,
     warm: bool = False,
 ) -> dict[str, list[float]]:
-    """Measures ways to the same numbers in turns, every other turn in the opposite order.
+    """Times several ways to the same answer, in turns whose order is reversed every other time.
 
     Args:
-        ways: the calls, by name; each returns its numbers.
-        repeats: how many turns count; one before them does not.
-        warm: whether the ways have run before, at another size, and are slow: then every turn counts and is one call.
-        relative: how far answers may lie apart; None where the ways do not give the same numbers.
-        at_least: a turn repeats its call until it takes so many seconds; 0 for calls that change something, as training
-            steps do.
+        ways: By name, the calls that give the answer, as numbers.
+        repeats: How many turns each way has, after a warm-up that is not counted.
+        relative: The largest relative difference between answers; None where the ways do not answer the same question.
+        at_least: How many seconds a turn takes at least, by repeating the call within it; 0 for calls that must not be
+            repeated because they change something, as training steps do.
+        warm: Whether to leave the warm-up out, for slow ways that have run before at another size. Each turn then is
+            one call.
 
     Returns:
-        By way, the seconds of one call in each turn.
+        The seconds of one call in each turn, by name.
 
     Raises:
-        Different: the numbers of some turn lie further apart than `relative` allows.
+        Different: Answers differ by more than `relative`.
     """
     calls = dict.fromkeys(ways, 1)
     answers: dict[str, list[float]] = {}
     for name, way in ways.items() if not warm else ():
         seconds, answers[name] = _timed(way, 1)
-        if seconds < 10 * at_least:  # the first call may have imported something
+        if seconds < 10 * at_least:  # the first call may have spent its time on imports
             seconds, answers[name] = _timed(way, 1)
         calls[name] = math.ceil(max(1, at_least / seconds))
     same(answers, relative)
@@ -93,7 +98,7 @@ def race(
 
 
 def _timed(call: Call, times: int) -> tuple[float, list[float]]:
-    """The seconds that one of so many calls takes, and its answer."""
+    """The seconds of one of so many calls, and the answer of the last."""
     start = time.perf_counter()
     for _ in range(times):
         answer = call()
@@ -101,7 +106,15 @@ def _timed(call: Call, times: int) -> tuple[float, list[float]]:
 
 
 def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) -> None:
-    """Raises Different unless all ways gave the numbers of the first, to within `relative`; None asks for nothing."""
+    """Checks that all answers are the first one's numbers.
+
+    Args:
+        answers: By name, numbers.
+        relative: The largest relative difference; None checks nothing.
+
+    Raises:
+        Different: They are not.
+    """
     if relative is None or not answers:
         return
     (first, wanted), *others = answers.items()
@@ -113,13 +126,14 @@ def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) 
 def faster(
     what: str, beside: str, seconds: Mapping[str, Sequence[float]], *, aim: float | None = None, **detail: Any
 ) -> Row:
-    """The row that says how many times as fast ours is, turn by turn.
+    """A row that says how many times as fast ours is as theirs, as the median over turns.
 
     Args:
-        what, beside: see `Row`.
-        seconds: of "ours" and "theirs", from `race`.
-        aim: ours should be at least so many times as fast.
-        detail: see `Row`.
+        what: What was measured.
+        beside: What theirs is.
+        seconds: The seconds of "ours" and "theirs" in each turn, from `race`.
+        aim: How many times as fast it should be at least.
+        **detail: More numbers to keep in the row.
     """
     medians: dict[str, Any] = {f"{who}_seconds": statistics.median(seconds[who]) for who in ("ours", "theirs")}
     ratios = [other / own for own, other in zip(seconds["ours"], seconds["theirs"], strict=True)]
@@ -129,13 +143,15 @@ def faster(
 def leaner(
     what: str, beside: str, ours: Sequence[float], theirs: Sequence[float], *, aim: float | None = None, **detail: Any
 ) -> Row:
-    """The row that says which share of their peak memory ours needs, process by process.
+    """A row that says which share of their peak memory ours takes, as the median over pairs of processes.
 
     Args:
-        what, beside: see `Row`.
-        ours, theirs: peaks in GiB, from `peak_gib`.
-        aim: ours should need at most this share.
-        detail: see `Row`.
+        what: What was measured.
+        beside: What theirs is.
+        ours: Our peaks in GiB, from `peak_gib`.
+        theirs: Their peaks in GiB.
+        aim: The share that it should not exceed.
+        **detail: More numbers to keep in the row.
     """
     peaks: dict[str, Any] = {"ours_peak_gib": statistics.median(ours), "theirs_peak_gib": statistics.median(theirs)}
     shares = [own / other for own, other in zip(ours, theirs, strict=True)]
@@ -152,7 +168,7 @@ def measured(
     more: bool = False,
     **detail: Any,
 ) -> Row:
-    """The row of some measurements: their median and their range."""
+    """A row with the median of measurements and their range; see `Row` for the arguments."""
     return Row(
         what=what,
         beside=beside,
@@ -168,10 +184,10 @@ def measured(
 
 
 def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
-    """The wall seconds of a whole process, run so many times after one run that is not counted.
+    """How many seconds a command takes from start to end, in each of several runs after one that is not counted.
 
     Raises:
-        subprocess.CalledProcessError: the process failed.
+        subprocess.CalledProcessError: The command failed.
     """
     seconds = []
     for _ in range(repeats + 1):
@@ -182,18 +198,16 @@ def seconds_of(command: Sequence[str], repeats: int) -> list[float]:
 
 
 def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
-    """Calls ``module.function(*arguments)`` in a new process.
+    """Calls ``module.function(*arguments)`` in a new process, to measure its memory.
 
-    Args:
-        module: the dotted name of a module.
-        function: the name of a function in it, whose result JSON can hold.
-        arguments: JSON values.
+    Arguments and result pass as JSON.
 
     Returns:
-        What the function returned, and the largest resident size of the process in GiB, everything included.
+        What the function returned, and the largest resident size of the process in GiB, interpreter and libraries
+        included.
 
     Raises:
-        RuntimeError: the process failed; the message has its last words.
+        RuntimeError: The process failed. The message has the last line that it printed, or its exit code.
     """
     program = (
         "import sys, json, importlib\n"
@@ -213,5 +227,5 @@ def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
 
 
 def peak_gib(module: str, function: str, *arguments: object) -> float:
-    """The largest resident size in GiB of a process that makes one call, see `alone`."""
+    """The largest resident size in GiB of a new process that calls ``module.function(*arguments)``."""
     return alone(module, function, *arguments)[1]

@@ -1,8 +1,8 @@
-"""Optimiser steps of SmolLM2 by our loop and by Hugging Face Trainer, from the same weights on the same windows.
+"""Speed and memory of training SmolLM2, ours beside Hugging Face Trainer, from the same weights on the same windows.
 
-Both train in float32, with AdamW, clipping and one window a step, and every loss is held against the other's. A turn is
-a process of its own, which gives the time of its steps after the first, and its peak memory: the second step is the
-first whose forward pass finds the optimiser's state there.
+Both train in float32 with AdamW, clipping and one window a step, and their losses must agree. Each turn is a process of
+its own, which gives its peak memory and the times of its steps after the first. There are at least two steps because
+only from the second on is the optimiser's state in memory during the forward pass.
 """
 
 import itertools
@@ -11,56 +11,49 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.bench.timing import Row, alone, faster, leaner, same
-from pi_model.distributed.sharding import process_group, sharded_model
-from pi_model.training.config import Config, Corpus
+from pi_model.distributed.process_group import process_group
+from pi_model.training.config import Checkpointing, Config, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.sharding import sharded_model
 
 CONFIG = Config(
     model="smollm2-135m",
     window_tokens=8192,
     sequence_tokens=2048,
-    data=(Corpus(name="books", split="test"),),
+    data=(MixturePart(name="books", split="test"),),
     steps=2,
     global_batch=1,
     peak_lr=2e-5,
     warmup_steps=0,
 )
 TRAINER = "Hugging Face Trainer"
-# window -> turns, steps of each including the first, which is not counted, and our kinds of activation checkpointing
+# By window: turns, steps of a turn (the first is not counted), and the kinds of activation checkpointing of ours.
 CASES = {1024: (2, 3, ("none",)), 2048: (2, 2, ("none", "selective", "full")), 4096: (2, 2, ("none",))}
-# At least so many times as fast, and at most such a share of the memory: selective checkpointing should be as fast at
-# 0.8 of the memory, and full checkpointing may take 1.35 times as long at 0.6 of it.
+# How many times as fast ours should be at least, and which share of their memory it should take at most. Selective
+# checkpointing should be as fast with 0.8 of the memory, and full may take 1.35 times as long with 0.6 of it.
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 1 / 1.35}
 LEANER_AIMS = {"none": None, "selective": 0.8, "full": 0.6}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained.
-
-    Attributes:
-        config: optimiser, precision, device and activation checkpointing.
-        architecture: of the model.
-        read: gives a weight by its name.
-        windows: a step each, token ids of shape (1, tokens + 1).
-    """
+    """What is to be trained: ``config`` has optimiser, precision, device and checkpointing, the rest is given."""
 
     config: Config
     architecture: LlamaConfig
-    read: Callable[[str], Tensor]
-    windows: Sequence[Tensor]
+    read: Callable[[str], Tensor]  # a weight by its name
+    windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
 
 
-def smollm2(tokens: int, steps: int, activation_checkpointing: str = "none") -> Task:
-    """SmolLM2-135M on the first windows of its recipe, of so many tokens."""
+def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "none") -> Task:
     config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
     start = prepare(config, Path())
     windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
@@ -76,7 +69,6 @@ class Steps:
 
 
 def ours(task: Task) -> Steps:
-    """Our training loop."""
     config, done = task.config, Steps([], [])
     with process_group(config.device) as device:
         model = sharded_model(
@@ -97,7 +89,7 @@ def ours(task: Task) -> Steps:
 
 
 class _Clock(TrainerCallback):
-    """Notes when each step began and when the last had ended; in between lies all that Trainer does around a step."""
+    """Notes when each step begins and when training ends, so that a step's time has all that Trainer does around it."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -111,7 +103,6 @@ class _Clock(TrainerCallback):
 
 
 def theirs(task: Task) -> Steps:
-    """Hugging Face Trainer with the same settings."""
     config = task.config
     clock = _Clock(config.device)
     model = LlamaForCausalLM._from_config(task.architecture, attn_implementation="sdpa", dtype=torch.float32)
@@ -156,14 +147,24 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def turn(who: str, tokens: int, steps: int) -> dict[str, list[float]]:
-    """Trains as `who` says, in this process: "theirs", or ours with the activation checkpointing of that name."""
+def turn(who: Literal["theirs"] | Checkpointing, tokens: int, steps: int) -> dict[str, list[float]]:
+    """Trains in this process, for `alone`.
+
+    Args:
+        who: "theirs", or the kind of activation checkpointing of ours.
+        tokens: The length of the windows.
+        steps: The number of optimiser steps.
+
+    Returns:
+        The fields of `Steps`.
+    """
     way = "none" if who == "theirs" else who
     task = smollm2(tokens, steps, way)
     return asdict(theirs(task) if who == "theirs" else ours(task))
 
 
 def rows() -> Iterator[Row]:
+    """How many times as fast ours is with each kind of checkpointing, and which share of their peak memory it takes."""
     for tokens, (turns, steps, ways) in CASES.items():
         who = ["theirs", *ways]
         seconds: dict[str, list[float]] = {name: [] for name in who}

@@ -19,7 +19,7 @@ from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
 from pi_model.models.loading import load_checkpoint, local_folder
-from pi_model.training.config import Corpus
+from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny
 
@@ -136,9 +136,9 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
     return {"step": steps, "perplexity": perplexity, **retrieval(model, config, context)}
 
 
-def mixture(config: dict[str, Any]) -> tuple[Corpus, ...]:
+def mixture(config: dict[str, Any]) -> tuple[MixturePart, ...]:
     """What a recipe trains on, from config["mixture"], the weight of each corpus."""
-    return tuple(Corpus(name=name, weight=weight) for name, weight in config["mixture"].items())
+    return tuple(MixturePart(name=name, weight=weight) for name, weight in config["mixture"].items())
 
 
 def perplexities(

@@ -14,8 +14,9 @@ from pi_model.data.documents import Source
 from pi_model.data.summaries import SummaryPrompts, read_pairs
 from pi_model.evaluation.summarization import Sampling, mean_rouge, rouge_settings, summarize
 from pi_model.models.loading import load_checkpoint
-from pi_model.training.config import Summaries, override
+from pi_model.training.config import Summaries
 from pi_model.training.loop import train
+from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 from pi_model.training.run_log import read_log
 

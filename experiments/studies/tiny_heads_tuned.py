@@ -18,7 +18,7 @@ from experiments.measurement.unextended_model import held_out_documents
 from experiments.records.study import Study
 from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.models.loading import load_checkpoint
-from pi_model.training.config import Corpus
+from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import tiny
 
@@ -30,7 +30,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
             tiny(config["factor"]),
             model=config["model"],
             window_tokens=load_checkpoint(before).extension.window_tokens,
-            data=tuple(Corpus(name=name, weight=weight) for name, weight in config["training"].items()),
+            data=tuple(MixturePart(name=name, weight=weight) for name, weight in config["training"].items()),
             seed=config["seed"],
             steps=config["steps"],
             global_batch=config["batch"],

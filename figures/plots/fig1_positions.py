@@ -1,4 +1,7 @@
-"""Fig. 1: positions beyond the window are unseen; divided by the factor they all fall inside it."""
+"""Positions beyond the window are unseen in training; divided by the factor, all of them fall inside it.
+
+One of RoPE's rotating features by the position that it is given, as in the paper's Fig. 1: computed, not measured.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

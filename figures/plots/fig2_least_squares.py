@@ -1,4 +1,9 @@
-"""Fig. 2: a least-squares fit on the window explodes beyond it, by how much depends on the arithmetic alone."""
+"""How far a least-squares fit explodes beyond its window depends on the arithmetic: exactly it reaches 10^61.
+
+The paper's Fig. 2: sums of RoPE's waves are fitted to random points in the window and drawn over twice its length, in
+float32 and float64, with ridge regularisation, and exactly, which is certified in ball arithmetic. The paper shows
+8000.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

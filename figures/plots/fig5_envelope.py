@@ -1,4 +1,8 @@
-"""Fig. 5: B(s)/d with its certified envelope, on the range the paper draws and on to 32768."""
+"""B(s)/d stays above 1 on the range that the paper draws, and falls below 1 soon after it.
+
+B(s) bounds how large a score can get (Eq. 8). Samples lie in an envelope that is certified in ball arithmetic, at the
+head dimension and base of LLaMA; each panel names its certified minimum, the right one also the first crossing.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

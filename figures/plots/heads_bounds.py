@@ -1,4 +1,8 @@
-"""How near each trained head comes to each bound, above it where the bound is not one."""
+"""Most trained heads stay far below every bound; in the tiny LLaMA many exceed Theorem 2.1 as published.
+
+A dot is a head: its largest score or interpolation error over each bound, among drawn pairs of a query and a key;
+black bars are medians. Above the dashed line the bound is exceeded.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,8 +18,8 @@ BOUNDS = {
     "sharp": "sharp",
     "eq8_first": "Eq. 8\nfirst form",
     "eq8_last": "Eq. 8\nlast form",
-    "trivial": r"$\frac{d}{2}\max|h|$",
-    "sum": r"$\sum|h|$",
+    "trivial": "(d/2)\nmax|h|",
+    "sum": "sum|h|",
 }
 EXPERIMENTS = ("heads_tiny", "heads_smollm2")
 CLAIMS = ("chen2023.thm2_1", "taylor", "chen2023.eq8", "eq8.never_better")

@@ -1,4 +1,4 @@
-"""What the figures of fine-tuning share: PI and direct runs as curves over steps, one panel a factor and rate."""
+"""What the figures of fine-tuning share: PI and direct runs as curves over steps, a panel for each factor and rate."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from experiments.records.record import Record
 from figures.style import METHOD_STYLES, PAGE
-from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs
 
 LABELS = {"none": "direct fine-tuning", "linear": "PI"}
 
@@ -22,18 +21,17 @@ def style(method: str) -> dict[str, Any]:
 
 
 def grid_of_runs(
-    record: Record, value: Callable[[dict[str, Any], int], float], *, scale: str = "linear", extra_columns: int = 0
+    tuned: Runs, value: Callable[[Evaluation, int], float], *, scale: str = "linear", extra_columns: int = 0
 ) -> tuple[Figure, np.ndarray]:
-    """A row a factor, a column a learning rate; in each panel the mean over seeds, and their range shaded.
+    """A row for each factor and a column for each learning rate; the mean over seeds, with their range shaded.
 
     Args:
-        record: of `tiny_sweep`.
-        value: of an entry of a curve and the extended window, what is drawn.
+        tuned: the runs.
+        value: what is drawn of an evaluation, given the extended window in tokens.
         scale: of the vertical axes, which a row shares.
         extra_columns: empty panels on the right of each row.
     """
-    found = runs.all_groups(record)
-    factors, rates = sorted({group.factor for group in found}), sorted({group.peak_lr for group in found})
+    factors, rates = tuned.factors, tuned.rates
     columns = len(rates) + extra_columns
     size = (PAGE, 1.35 * len(factors) + 0.5)
     figure, grid = plt.subplots(len(factors), columns, figsize=size, squeeze=False)
@@ -44,9 +42,9 @@ def grid_of_runs(
             axes.tick_params(which="both", labelleft=False)
         own[0].set_yscale(scale)
         for axes, rate in zip(own, rates, strict=True):
-            for group in (group for group in found if (group.factor, group.peak_lr) == (factor, rate)):
+            for group in (group for group in tuned.groups if (group.factor, group.peak_lr) == (factor, rate)):
                 _curve(axes, group, value)
-        of_row = [group for group in found if group.factor == factor]
+        of_row = [group for group in tuned.groups if group.factor == factor]
         seeds = max(len(group.curves) for group in of_row)
         window = of_row[0].context_tokens
         own[0].set_ylabel(f"×{factor:g}, window {window}\n{seeds} seed{'s' * (seeds > 1)}")
@@ -58,9 +56,10 @@ def grid_of_runs(
     return figure, grid
 
 
-def _curve(axes: Axes, group: runs.Group, value: Callable[[dict[str, Any], int], float]) -> None:
-    values = np.array([[value(entry, group.context_tokens) for entry in group.at(step)] for step in group.steps])
-    axes.plot(group.steps, values.mean(1), label=LABELS[group.method], **style(group.method))
+def _curve(axes: Axes, group: Group, value: Callable[[Evaluation, int], float]) -> None:
+    values = np.array([[value(one, group.context_tokens) for one in group.at(step)] for step in group.steps])
+    above = 2.5 if group.method == "none" else 2  # its crosses stay visible on PI's dots
+    axes.plot(group.steps, values.mean(1), label=LABELS[group.method], zorder=above, **style(group.method))
     if values.shape[1] > 1:
         color = style(group.method)["color"]
         axes.fill_between(group.steps, values.min(1), values.max(1), color=color, alpha=0.2, lw=0)

@@ -1,4 +1,7 @@
-"""Passkey accuracy of SmolLM2-135M by distance and window, as trained and under PI, without fine-tuning."""
+"""As trained, SmolLM2-135M finds every passkey; with PI and no fine-tuning it finds none.
+
+The share of passkeys that are found, by distance and window, all windows inside the trained one.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

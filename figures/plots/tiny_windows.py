@@ -1,4 +1,8 @@
-"""Perplexity of the tiny LLaMA by window: as trained, and fine-tuned to each longer one by PI and directly."""
+"""Past the trained window PI's perplexity stays level and direct fine-tuning's rises; inside it PI costs more.
+
+A tiny LLaMA as trained, and fine-tuned for each factor by PI and directly: perplexity by window, as means over seeds
+with their standard deviation as bars. The dashed line is the trained window.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,48 +12,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullLocator
 
-from experiments.records.record import Record, read
 from figures.plots.run_grid import LABELS, style
 from figures.style import BLACK, PAGE, panel
 from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Runs, read_runs
 
 _LINES = {2: ":", 4: "--", 8: "-"}
 EXPERIMENTS = ("table1_books", "table2_code")
 
 
 def draw() -> Figure:
-    record = read("tiny_tables")
-    config, metrics = record["config"], record["metrics"]
-    corpora = list(config["corpora"])
+    tuned = read_runs("tiny_tables")
+    config, corpora = tuned.record["config"], tuned.corpora
     figure, grid = plt.subplots(1, len(corpora), figsize=(PAGE, 2.6), squeeze=False)
     for axes, letter, corpus in zip(grid[0], "abcd", corpora, strict=False):
-        _curves(axes, record, corpus)
-        axes.axvline(metrics["model"]["window_tokens"], color="0.5", lw=0.6, ls="--")
+        _curves(axes, tuned, corpus)
+        axes.axvline(tuned.window, color="0.5", lw=0.6, ls="--")
         axes.set_xticks(config["windows"], [str(window) for window in config["windows"]])
         axes.xaxis.set_minor_locator(NullLocator())
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axes.set_xlabel("window (tokens)")
-        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, rate {config['peak_lr']:g}, {runs.seeds(record)}")
+        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, rate {config['peak_lr']:g}, {tuned.seeds}")
     grid[0][0].set_ylabel("perplexity")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
-def _curves(axes: Axes, record: Record, corpus: str) -> None:
+def _curves(axes: Axes, tuned: Runs, corpus: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    _curve(axes, [record["metrics"]["base"]], corpus, color=BLACK, marker="v", label="as trained")
-    for group in runs.groups(record):
+    _curve(axes, [tuned.base], corpus, color=BLACK, marker="v", label="as trained")
+    for group in tuned.best():
         look = style(group.method) | {"ls": _LINES.get(round(group.factor), "-.")}
         _curve(axes, group.last(), corpus, label=f"{LABELS[group.method]} ×{group.factor:g}", **look)
 
 
-def _curve(axes: Axes, entries: Sequence[dict[str, Any]], corpus: str, **look: Any) -> None:
+def _curve(axes: Axes, evaluations: Sequence[Evaluation], corpus: str, **look: Any) -> None:
     """The mean over seeds, and their standard deviation as bars."""
-    windows = runs.windows(entries, corpus)
-    found = [value for window in windows if (value := runs.value(entries, corpus, window)) is not None]
+    windows = runs.windows(evaluations, corpus)
+    found = [value for window in windows if (value := runs.value(evaluations, corpus, window)) is not None]
     axes.errorbar(
         windows, [one.perplexity for one in found], [one.spread or 0 for one in found], elinewidth=0.6, **look
     )

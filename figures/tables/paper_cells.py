@@ -10,7 +10,7 @@ from figures.verdicts import fine_tuning_runs as runs
 Cells = tuple[str, ...]
 PAPER = ROOT / "experiments" / "paper_tables.json"
 METHODS = {"none": "none", "linear": "linear (PI)", "ntk": "NTK-aware", "dynamic": "dynamic NTK", "yarn": "YaRN"}
-_WAYS = {"None": "untouched", "FT": "direct", "PI": "PI"}
+_PAPER_WAYS = {"None": "untouched", "FT": "direct", "PI": "PI"}
 
 
 def paper_numbers() -> dict[str, Any]:
@@ -19,13 +19,14 @@ def paper_numbers() -> dict[str, Any]:
 
 
 def shown(value: Any, digits: int = 2) -> str:
+    """A value as a cell, a float with so many digits after the point."""
     return "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def named(key: str) -> str:
     """What the paper's row "7B/8192/PI" is called."""
     size, context, way = key.split("/")
-    return f"{size}, {_WAYS[way]}" + ("" if way == "None" else f" to {context}")
+    return f"{size}, {_PAPER_WAYS[way]}" + ("" if way == "None" else f" to {context}")
 
 
 def multiple(multiple: float) -> str:
@@ -34,6 +35,6 @@ def multiple(multiple: float) -> str:
 
 
 def k_max(group: runs.Group, step: int) -> str:
-    """Over seeds, after a step."""
-    found = [entry["k_max"] for entry in group.at(step) if entry.get("k_max") is not None]
+    """How far back a passkey is found after a step: the mean over seeds and their standard deviation."""
+    found = [one.k_max for one in group.at(step) if one.k_max is not None]
     return runs.over_seeds(fmean(found), runs.deviation(found), ".0f") if found else shown(None)

@@ -2,42 +2,49 @@
 
 from collections.abc import Callable
 from statistics import fmean
-from typing import Any
 
-from experiments.records.record import Record, read
-from figures.verdicts import fine_tuning_runs as runs
-from figures.tables import study_tables
+from experiments.records.record import read
+from figures.tables import head_tables, tuning_tables
 from figures.tables.paper_cells import k_max, multiple, named, paper_numbers, shown
 from figures.tables.pretrain_table import tiny_pretrain
-from figures.verdicts.experiments import EXPERIMENTS
-from figures.tables.smollm2_tables import finetune_smollm2
+from figures.tables.smollm2_tables import finetune_smollm2, smollm2_windows
 from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Runs, read_runs
+
+SUMMARIES = "smollm2_summaries"  # the study of Table 6
 
 
 def table1_books() -> Table:
+    """Perplexity on books by window, after brief fine-tuning."""
     return _by_window("table1_books", "Perplexity by evaluation window, books", "books")
 
 
 def table2_code() -> Table:
+    """Perplexity on code by window, after brief fine-tuning."""
     return _by_window("table2_code", "Perplexity by evaluation window, code", "code")
 
 
 def longer_books() -> Table:
+    """Perplexity on books by window, after longer fine-tuning."""
     return _by_window("longer_books", "Perplexity by evaluation window after longer tuning, books", "books")
 
 
 def longer_code() -> Table:
+    """Perplexity on code by window, after longer fine-tuning."""
     return _by_window("longer_code", "Perplexity by evaluation window after longer tuning, code", "code")
 
 
 def table3_steps() -> Table:
-    paper, record = paper_numbers()["table3_pg19_by_step_7B_PI"], read("tiny_tables")
+    """Perplexity at the extended window by fine-tuning step."""
+    paper, tuned = paper_numbers()["table3_pg19_by_step_7B_PI"], read_runs("tiny_tables")
     theirs = tuple((f"7B, PI to {n}", *map(shown, paper[n])) for n in ("8192", "16384"))
-    found = [group for group in runs.groups(record) if group.method == "linear"]
+    found = [group for group in tuned.best() if group.method == "linear"]
     steps = sorted({step for group in found for step in group.steps})
     ours = tuple(
         (
-            runs.label(group, record),
+            tuned.label(group),
             *(shown(runs.value(group.at(step), "books", group.context_tokens)) for step in steps),
         )
         for group in found
@@ -46,27 +53,28 @@ def table3_steps() -> Table:
         Block("Paper, PG-19, by steps", ("perplexity at L'", *map(str, paper["steps"])), theirs),
         Block("Here, books, by steps", ("perplexity at L'", *map(str, steps)), ours),
     )
-    return Table("Perplexity at the extended window by fine-tuning steps", _caption("table3_steps", record), blocks)
+    return Table("Perplexity at the extended window by fine-tuning steps", _caption("table3_steps", tuned), blocks)
 
 
 def table4_kmax() -> Table:
-    paper, record = paper_numbers()["table4_kmax"], read("tiny_tables")
+    """How far back a passkey is found by fine-tuning step."""
+    paper, tuned = paper_numbers()["table4_kmax"], read_runs("tiny_tables")
     theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
-    found = runs.groups(record, best="k_max")
+    found = tuned.best("k_max")
     steps = sorted({step for group in found for step in group.steps})
-    ours = tuple((runs.label(group, record), *(k_max(group, step) for step in steps)) for group in found)
-    base = ("untouched", shown(record["metrics"]["base"]["k_max"]), *["–"] * (len(steps) - 1))
+    ours = tuple((tuned.label(group), *(k_max(group, step) for step in steps)) for group in found)
+    base = ("untouched", shown(tuned.base.k_max), *["–"] * (len(steps) - 1))
     blocks = (
         Block("Paper, by steps", ("k_max", *map(str, paper["steps"])), theirs),
         Block("Here, by steps", ("k_max", *map(str, steps)), (base, *ours)),
     )
-    caption = _caption("table4_kmax", record, best="k_max")
+    caption = _caption("table4_kmax", tuned, best="k_max")
     return Table("Effective context k_max (tokens) by fine-tuning steps", caption, blocks)
 
 
 def table5_original_window() -> Table:
-    paper, record = paper_numbers()["table5_zero_shot"], read("tiny_tables")
-    base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
+    """What an extension costs inside the original window."""
+    paper, tuned = paper_numbers()["table5_zero_shot"], read_runs("tiny_tables")
     theirs = tuple(
         (
             f"{size}, {'untouched' if data == 'None' else f'PI to {context}, {data}'}",
@@ -77,20 +85,21 @@ def table5_original_window() -> Table:
         for size, context, data in [key.split("/")]
     )
     blocks = [Block("Paper, zero-shot accuracy on benchmarks, %", ("model", *paper["cols"]), theirs)]
-    for corpus in base["perplexity"]:
-        windows = [n for n in runs.windows([base], corpus) if n <= window]
+    for corpus in tuned.corpora:
+        windows = [n for n in runs.windows([tuned.base], corpus) if n <= tuned.window]
         rows = tuple(
-            (f"{group.name}, {when}", *(_change(entries, base, corpus, n) for n in windows))
-            for group in runs.groups(record)
-            for when, entries in (("before", group.at(group.steps[0])), ("after", group.last()))
+            (f"{group.name}, {when}", *(_change(found, tuned.base, corpus, n) for n in windows))
+            for group in tuned.best()
+            for when, found in (("before", group.at(group.steps[0])), ("after", group.last()))
         )
         title = f"Here, {corpus}: loss in nats above the untouched model's, by window"
         blocks.append(Block(title, ("run", *map(str, windows)), rows))
-    return Table("Quality inside the original window", _caption("table5_original_window", record), tuple(blocks))
+    return Table("Quality inside the original window", _caption("table5_original_window", tuned), tuple(blocks))
 
 
 def table6_summaries() -> Table:
-    paper, record = paper_numbers()["table6_govreport"], read("smollm2_summaries")
+    """ROUGE of summaries before and after fine-tuning."""
+    paper, record = paper_numbers()["table6_govreport"], read(SUMMARIES)
     scores = {"R1": "rouge1", "R2": "rouge2", "RL": "rougeL"}
     theirs = tuple((name, *(shown(score, 1) for score in row)) for name, row in paper.items() if name != "cols")
     ours = tuple(
@@ -104,8 +113,8 @@ def table6_summaries() -> Table:
     settings = dict(setting.split("=", 1) for setting in config["overrides"])
     caption = (
         f"{record['says']}: {len(record['metrics']['documents'])} documents. Fine-tuning: {settings['steps']} steps of "
-        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; {record['device']}. "
-        f"± is the standard error over documents. {outcome.sentence}"
+        f"{settings['global_batch']} windows of {settings['sequence_tokens']} tokens, 1 seed; "
+        f"{runs.measured_on(record)}. ± is the standard error over documents. {outcome.sentence}"
     )
     blocks = (
         Block("Paper, GovReport", ("ROUGE F1", *paper["cols"]), theirs),
@@ -124,7 +133,16 @@ TABLES: dict[str, Callable[[], Table]] = {
     "table6_summaries": table6_summaries,
     "longer_books": longer_books,
     "longer_code": longer_code,
-    **study_tables.TABLES,
+    "longer_steps": tuning_tables.longer_steps,
+    "longer_kmax": tuning_tables.longer_kmax,
+    "adaptation": tuning_tables.adaptation,
+    "methods": tuning_tables.methods,
+    "smollm2_windows": smollm2_windows,
+    "heads_tiny": head_tables.heads_tiny,
+    "heads_smollm2": head_tables.heads_smollm2,
+    "heads_tuned": head_tables.heads_tuned,
+    "jump_tiny": head_tables.jump_tiny,
+    "jump_smollm2": head_tables.jump_smollm2,
     "finetune_smollm2": finetune_smollm2,
     "tiny_pretrain": tiny_pretrain,
 }
@@ -132,16 +150,15 @@ TABLES: dict[str, Callable[[], Table]] = {
 
 def _by_window(name: str, title: str, corpus: str) -> Table:
     """Both with windows as multiples of L, so that the same column asks the same of both."""
-    paper, record = paper_numbers(), read(EXPERIMENTS[name].study)
+    paper, tuned = paper_numbers(), read_runs(EXPERIMENTS[name].study)
     key, theirs = {"books": ("table1_pg19", "PG-19"), "code": ("table2_proofpile", "Proof-pile")}[corpus]
-    base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
-    found = runs.groups(record)
-    measured = [base, *(entry for group in found for entry in group.last())]
+    base, window, found = tuned.base, tuned.window, tuned.best()
+    measured = [base, *(one for group in found for one in group.last())]
     multiples = sorted({n / window for n in runs.windows(measured, corpus)})
-    entries = {"untouched": [base]} | {runs.label(group, record): group.last() for group in found}
+    evaluations = {"untouched": [base]} | {tuned.label(group): group.last() for group in found}
     rows = [
         (name, *(shown(runs.value(measured, corpus, round(m * window))) for m in multiples))
-        for name, measured in entries.items()
+        for name, measured in evaluations.items()
     ]
     theirs_at = [n / 2048 for n in paper["columns_ppl"]]
     blocks = (
@@ -156,17 +173,17 @@ def _by_window(name: str, title: str, corpus: str) -> Table:
             tuple(rows),
         ),
     )
-    return Table(title, _caption(name, record), blocks)
+    return Table(title, _caption(name, tuned), blocks)
 
 
-def _caption(name: str, record: Record, *, best: runs.Best = "perplexity") -> str:
-    """Scale and verdict; what differs from the paper is said in full."""
-    outcome = EXPERIMENTS[name].outcome()
-    return f"{runs.scale(record)}. {runs.how(record, best)}{outcome.sentence}"
+def _caption(name: str, tuned: Runs, *, best: runs.Best = "perplexity") -> str:
+    """What was found, then at what scale and how it was measured."""
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how(best)}Tested here on {tuned.scale}."
 
 
-def _change(entries: list[dict[str, Any]], base: dict[str, Any], corpus: str, window: int) -> str:
-    after, before = runs.losses(entries, corpus, window), runs.losses([base], corpus, window)
+def _change(found: list[Evaluation], base: Evaluation, corpus: str, window: int) -> str:
+    """By how many nats the loss differs from the untouched model's."""
+    after, before = runs.losses(found, corpus, window), runs.losses([base], corpus, window)
     if not after or not before:
         return "–"
     changes = [loss - before[0] for loss in after]

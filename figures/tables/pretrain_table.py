@@ -3,19 +3,21 @@
 from typing import Any
 
 from experiments.records.record import read
-from figures.verdicts import fine_tuning_runs as runs
 from figures.tables.paper_cells import shown
 from figures.tables.table import Block, Table
+from figures.verdicts import fine_tuning_runs as runs
 
 
 def tiny_pretrain() -> Table:
+    """Perplexity of the candidates and of the shipped model, and which is better."""
     record = read("tiny_pretrain")
     metrics, window = record["metrics"], record["metrics"]["model"]["window_tokens"]
     shipped, candidates = metrics["shipped"], metrics["candidates"]
     corpora = list(shipped["test"])
 
     def at(one: dict[str, Any], part: str, windows: list[int]) -> list[str]:
-        return [shown(runs.value([one], corpus, n, part)) for corpus in corpora for n in windows]
+        measured = [runs.evaluation({"perplexity": one[part]})]
+        return [shown(runs.value(measured, corpus, n)) for corpus in corpora for n in windows]
 
     def named(one: dict[str, Any]) -> str:
         return _tokens(one["tokens"]) + (", chosen" if one["tokens"] == metrics["chosen"] else "")
@@ -41,9 +43,9 @@ def tiny_pretrain() -> Table:
     model, config = metrics["model"], record["config"]
     trained_on = ", ".join(sorted({one["device"] for one in candidates}))
     caption = (
-        f"{model['name']}, {model['parameters'] / 1e6:.1f}M parameters, window {window}; candidates of seed "
-        f"{config['seed']}, trained on {trained_on}; the best on the validation works is chosen; {record['device']}. "
-        f"{verdict} ({metrics['rule']})."
+        f"{verdict} ({metrics['rule']}). The best candidate on the validation works is chosen. Tested here on "
+        f"{model['name']}, {model['parameters'] / 1e6:.1f}M parameters, window {window} tokens; candidates of seed "
+        f"{config['seed']}, trained on {trained_on}; {runs.measured_on(record)}."
     )
     return Table("The tiny LLaMA on more tokens", caption, blocks)
 

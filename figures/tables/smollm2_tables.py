@@ -1,35 +1,60 @@
-"""SmolLM2 fine-tuned beyond its window, beside the paper's 7B: perplexity by window and by step, and passkey."""
+"""SmolLM2 beyond its window, without fine-tuning and after it, beside the paper's 7B."""
 
 from collections.abc import Callable
 from typing import Any
 
-from experiments.records.record import Record, read
-from figures.verdicts import fine_tuning_runs as runs
+from experiments.records.record import read
 from figures.tables.paper_cells import METHODS, Cells, multiple, named, paper_numbers, shown
-from figures.verdicts.experiments import EXPERIMENTS
 from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import WAYS, Evaluation, Part, Runs, read_runs
 
 _PAPER = {"books": ("PG-19", "table1_pg19"), "code": ("Proof-pile", "table2_proofpile")}
-_WAYS = {"none": "direct", "linear": "PI"}
-
-Entry = dict[str, Any]
 
 
 def finetune_smollm2() -> Table:
-    record = read("smollm2_finetune")
-    window = record["metrics"]["model"]["window_tokens"]
+    """The paper's numbers and ours by window and by step, then passkey."""
+    tuned = read_runs("smollm2_finetune")
     blocks: list[Block] = []
-    for corpus in record["metrics"]["base"]["perplexity"]:
+    for corpus in tuned.corpora:
         blocks += _theirs_by_window(corpus)
-        blocks.append(_by_window(record, corpus, "perplexity", f"Here, {corpus}, whole windows"))
-        last = f"Here, {corpus}, last {record['config']['last_tokens']} tokens of each window"
-        blocks.append(_by_window(record, corpus, "last", last))
+        blocks.append(_by_window(tuned, corpus, "whole", f"Here, {corpus}, whole windows"))
+        last = f"Here, {corpus}, last {tuned.record['config']['last_tokens']} tokens of each window"
+        blocks.append(_by_window(tuned, corpus, "last", last))
         if corpus == "books":
             blocks.append(_theirs_by_step())
         title = f"Here, {corpus}, by steps, whole windows of L'"
-        blocks.append(_by_step(record, "perplexity at L'", title, _at_extended(corpus, window)))
-    blocks += [_theirs_k_max(), _by_step(record, "k_max", "Here, k_max by steps", lambda entry, _: entry["k_max"])]
-    return Table("SmolLM2-135M fine-tuned beyond its window", _caption(record), tuple(blocks))
+        blocks.append(_by_step(tuned, "perplexity at L'", title, _at_extended(corpus, tuned.window)))
+    blocks += [_theirs_k_max(), _by_step(tuned, "k_max", "Here, k_max by steps", lambda one, _: one.k_max)]
+    return Table("SmolLM2-135M fine-tuned beyond its window", _caption(tuned), tuple(blocks))
+
+
+def smollm2_windows() -> Table:
+    """Perplexity by window and method, without fine-tuning."""
+    record = read("smollm2_perplexity")
+    config, found = record["config"], record["metrics"]["perplexity"]
+    blocks = tuple(
+        Block(
+            f"{corpus}, {scored}",
+            ("perplexity at", *map(str, config["windows"])),
+            tuple(
+                (
+                    "as trained" if method == "none" else METHODS[method],
+                    *(shown(case["perplexity"]) for case in found[method][corpus][part]),
+                )
+                for method in config["methods"]
+            ),
+        )
+        for corpus in config["corpora"]
+        for part, scored in (("whole", "all tokens"), ("last", f"last {config['last_tokens']} tokens of each window"))
+    )
+    outcome = EXPERIMENTS["zero_shot"].outcome()
+    caption = (
+        f"The window is extended by {config['factor']:g}. On the paper's Table 3, step 0: {outcome.sentence} "
+        f"Tested here on {outcome.scale}."
+    )
+    return Table("SmolLM2-135M by evaluation window, without fine-tuning", caption, blocks)
 
 
 def _theirs_by_window(corpus: str) -> list[Block]:
@@ -53,70 +78,68 @@ def _theirs_k_max() -> Block:
     return Block("Paper, k_max by steps", ("k_max", *map(str, paper["steps"])), rows)
 
 
-def _by_window(record: Record, corpus: str, part: str, title: str) -> Block:
+def _by_window(tuned: Runs, corpus: str, part: Part, title: str) -> Block:
     """The untouched model, every method before fine-tuning, and what was fine-tuned after its last measured step."""
-    metrics = record["metrics"]
-    window, base = metrics["model"]["window_tokens"], metrics["base"]
-    columns = runs.windows([base], corpus)
-    measured = {"untouched": base}
-    for entry in metrics["zero_shot"]:
-        if entry["method"] != "none":
-            name = _WAYS.get(entry["method"]) or METHODS[entry["method"]]
-            measured[f"{name} ×{entry['factor']:g}, not tuned"] = entry
-    for run in metrics["runs"]:
-        if (end := run["curve"][-1])["step"]:
-            measured[f"{_WAYS[run['method']]} ×{run['factor']:g}, {end['step']} steps"] = end
-    rows = [(name, *(shown(runs.value([entry], corpus, n, part)) for n in columns)) for name, entry in measured.items()]
-    tuned = {(run["method"], run["factor"]) for run in metrics["runs"] if run["curve"][-1]["step"]}
-    for gap in metrics["not_measured"]:
-        if (gap["method"], gap["factor"]) not in tuned:
-            name = f"{_WAYS[gap['method']]} ×{gap['factor']:g}, tuned"
-            rows.append((name, *("–" if n > gap["factor"] * window else "not measured" for n in columns)))
+    window, columns = tuned.window, runs.windows([tuned.base], corpus)
+    measured = {"untouched": tuned.base}
+    for group in tuned.untuned:
+        if group.method != "none":
+            measured[f"{_way(group.method)} ×{group.factor:g}, not tuned"] = group.curves[0][0]
+    fine_tuned = [(group, curve[-1]) for group in tuned.groups for curve in group.curves if curve[-1].step]
+    measured |= {f"{group.name}, {end.step} steps": end for group, end in fine_tuned}
+    rows = [(name, *(shown(runs.value([one], corpus, n, part)) for n in columns)) for name, one in measured.items()]
+    for method, factor in tuned.gaps:
+        if (method, factor) in {(group.method, group.factor) for group, _ in fine_tuned}:
+            continue
+        name = f"{WAYS[method]} ×{factor:g}, tuned"
+        rows.append((name, *("–" if n > factor * window else "not measured" for n in columns)))
     title += f", windows in multiples of L = {window}"
     return Block(title, ("perplexity at", *(multiple(n / window) for n in columns)), tuple(rows))
 
 
-def _by_step(record: Record, head: str, title: str, value: Callable[[Entry, int], Any]) -> Block:
-    """A row a method and factor, a column a step; what the study has and its record lacks is "not measured"."""
-    metrics, steps = record["metrics"], (0, *record["config"]["steps"])
-    found: dict[tuple[str, int], dict[int, Entry]] = {}
-    for entry in metrics["zero_shot"]:
-        found.setdefault((entry["method"], entry["factor"]), {})[0] = entry
-    for run in metrics["runs"]:
-        found.setdefault((run["method"], run["factor"]), {}).update({entry["step"]: entry for entry in run["curve"]})
-    gaps = {(gap["method"], gap["factor"]): set(gap["steps"]) for gap in metrics["not_measured"]}
+def _by_step(tuned: Runs, head: str, title: str, value: Callable[[Evaluation, float], Any]) -> Block:
+    """A row for each method and factor, a column for each step; what the record lacks is "not measured"."""
+    steps = (0, *tuned.record["config"]["steps"])
+    found: dict[tuple[str, float], dict[int, Evaluation]] = {}
+    for group in (*tuned.untuned, *tuned.groups):
+        by_step = {one.step: one for curve in group.curves for one in curve}
+        found.setdefault((group.method, group.factor), {}).update(by_step)
     rows = []
-    for method, factor in sorted(found.keys() | gaps.keys(), key=lambda row: (row[1], list(METHODS).index(row[0]))):
-        measured, gap = found.get((method, factor), {}), gaps.get((method, factor), set())
+    for method, factor in sorted(
+        found.keys() | tuned.gaps.keys(), key=lambda row: (row[1], list(METHODS).index(row[0]))
+    ):
+        measured, gap = found.get((method, factor), {}), tuned.gaps.get((method, factor), ())
         cells: Cells = tuple(
             shown(value(measured[step], factor)) if step in measured else "not measured" if step in gap else "–"
             for step in steps
         )
-        name = _WAYS.get(method) or METHODS[method]
-        rows.append((f"{name} ×{factor:g} to {factor * metrics['model']['window_tokens']}", *cells))
+        rows.append((f"{_way(method)} ×{factor:g} to {round(factor * tuned.window)}", *cells))
     if head == "k_max":
-        rows.insert(0, ("untouched, in its own window", shown(metrics["base"]["k_max"]), *["–"] * (len(steps) - 1)))
+        rows.insert(0, ("untouched, in its own window", shown(tuned.base.k_max), *["–"] * (len(steps) - 1)))
     return Block(title, (head, *map(str, steps)), tuple(rows))
 
 
-def _at_extended(corpus: str, window: int) -> Callable[[Entry, int], Any]:
-    return lambda entry, factor: runs.value([entry], corpus, factor * window)
+def _at_extended(corpus: str, window: int) -> Callable[[Evaluation, float], Any]:
+    return lambda one, factor: runs.value([one], corpus, round(factor * window))
 
 
-def _caption(record: Record) -> str:
-    config, metrics = record["config"], record["metrics"]
+def _way(method: str) -> str:
+    return WAYS.get(method) or METHODS[method]
+
+
+def _caption(tuned: Runs) -> str:
+    config, metrics = tuned.record["config"], tuned.record["metrics"]
     documents = "; ".join(
         f"{corpus}: {', '.join(found['documents'])}" for corpus, found in metrics["measured_on"].items()
     )
-    said = [
-        runs.scale(record),
-        f"Measured on {documents}. A window is a document's first tokens, so that other windows hold other text: "
-        "compare columns with care, rows freely. The last tokens are what a step of the paper's sliding window scores",
-        f"k_max from {config['positions']} distances, {config['trials']} key{'s' * (config['trials'] > 1)} at each",
-    ]
+    outcomes = [EXPERIMENTS[name].outcome() for name in ("finetune_smollm2", "finetune_smollm2_kmax")]
+    said = [f"{outcome.experiment.source}. {outcome.sentence}" for outcome in outcomes]
+    said.append(
+        f"Measured on {documents}. A window is a document's first tokens, so windows of another length hold other "
+        "text: compare rows freely and columns with care. The last tokens are what a step of the paper's sliding "
+        f"window scores. k_max is searched at {config['positions']} distances, with {config['trials']} "
+        f"key{'s' * (config['trials'] > 1)} at each."
+    )
     if metrics["stopped_early"]:
-        said.append("The study was stopped by its time limit")
-    for name in ("finetune_smollm2", "finetune_smollm2_kmax"):
-        outcome = EXPERIMENTS[name].outcome()
-        said.append(f"{outcome.experiment.source}: {outcome.verdict}. {outcome.evidence()}")
-    return ". ".join(said) + "."
+        said.append("The study was stopped by its time limit.")
+    return " ".join([*said, f"Tested here on {tuned.scale}."])

@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.records.record import NoRecord, read
-from figures.tables.table import Block, Table, cell
+from figures.tables.table import Block, Table
 
 # part of a record -> what it is called, in the table's order
 PARTS = {
@@ -16,7 +16,9 @@ PARTS = {
     "bench_cold": "From a fresh clone",
     "bench_growth": "How time grows",
 }
-_COLUMNS = ("what", "beside", "measured", "aim")
+_COMPARED = ("what", "compared with", "times as fast as that", "share of its peak memory", "aim")
+_ALONE = ("what", "measured", "aim")
+_FASTER, _LEANER = "times as fast", "of its peak memory"  # units of a record's rows
 
 Part = dict[str, Any]
 Row = dict[str, Any]
@@ -34,47 +36,53 @@ def parts() -> dict[str, Part]:
 
 
 def table() -> Table:
-    """A block a part, and in the caption how to read it and where each part was measured. Raises as `parts` does."""
+    """What was measured, by part; the caption says how to read it and where it was. Raises as `parts` does."""
     found = parts()
-    blocks = [Block(says, _COLUMNS, _rows(name, found.get(name))) for name, says in PARTS.items()]
     caption = (
-        "Ratios are medians of turns taken in one run, with their range; ours is the better one above 1 in speed and "
-        f"below 1 in memory. {_where(found)}"
+        "Times as fast: the other's time over ours, so above 1 ours is faster. Share of its peak memory: our peak over "
+        "the other's, so below 1 ours needs less. Both are medians of turns that ours and the other take in one run, "
+        f"with their range in brackets. {_where(found)}"
     )
-    return Table("Speed and memory", caption.strip(), tuple(blocks))
+    blocks = tuple(block for name in PARTS for block in _blocks(name, found.get(name)))
+    return Table("Speed and memory", caption.strip(), blocks)
 
 
-def markdown(shown: Table) -> str:
-    """All blocks as one Markdown table, and the caption."""
-    lines = [_line(_COLUMNS), "|---" * len(_COLUMNS) + "|"]
-    for block in shown.blocks:
-        lines += [_line((f"**{block.title}**", "", "", "")), *map(_line, block.rows)]
-    return "\n".join([*lines, "", shown.caption]) + "\n"
-
-
-def _rows(name: str, part: Part | None) -> tuple[tuple[str, ...], ...]:
+def _blocks(name: str, part: Part | None) -> list[Block]:
+    """What was compared with something else, then what was measured by itself; each where there is any."""
     if part is None:
         how = "needs a CUDA GPU" if name == "bench_gpu" else f'needs make bench BENCH_ARGS="{name} --keep"'
-        return (("not measured", "", how, ""),)
+        return [Block(PARTS[name], _ALONE, (("not measured", how, ""),))]
     together: dict[tuple[str, str], list[Row]] = {}
+    alone: list[tuple[str, str, str]] = []
     for row in part["rows"]:
-        together.setdefault((row["what"], row["beside"]), []).append(row)
-    left = part.get("not_measured", [])
-    rest = [(f"not measured yet: {', '.join(left)}", "", "", "")] if left else []
-    return (
-        *(
-            (what, beside, "; ".join(map(_measured, rows)), "; ".join(filter(None, map(_aim, rows))))
-            for (what, beside), rows in together.items()
-        ),
-        *rest,
-    )
+        if row["unit"] in (_FASTER, _LEANER):
+            together.setdefault((row["what"], row["beside"]), []).append(row)
+        else:
+            what = f"{row['what']}, beside {row['beside']}" if row["beside"] else row["what"]
+            alone.append((what, _measured(row), _aim(row)))
+    if left := part.get("not_measured", []):
+        alone.append((f"not measured yet: {', '.join(left)}", "", ""))
+    compared = [
+        (what, beside, *(_of_unit(rows, unit) for unit in (_FASTER, _LEANER)), "; ".join(filter(None, map(_aim, rows))))
+        for (what, beside), rows in together.items()
+    ]
+    blocks = [Block(PARTS[name], _COMPARED, tuple(compared))] * bool(compared)
+    title = f"{PARTS[name]}, by itself" if compared else PARTS[name]
+    return blocks + [Block(title, _ALONE, tuple(alone))] * bool(alone)
+
+
+def _of_unit(rows: list[Row], unit: str) -> str:
+    return "; ".join(f"{_number(row['value'])}{_spread(row)}" for row in rows if row["unit"] == unit)
 
 
 def _measured(row: Row) -> str:
-    spread = f" ({_number(row['lowest'])} to {_number(row['highest'])})" if row["n"] > 1 else ""
     if row["unit"].startswith("power of"):
-        return f"as the power {_number(row['value'])}{spread} {row['unit'].removeprefix('power ')}"
-    return f"{_number(row['value'])} {row['unit']}{spread}"
+        return f"as the power {_number(row['value'])}{_spread(row)} {row['unit'].removeprefix('power ')}"
+    return f"{_number(row['value'])} {row['unit']}{_spread(row)}"
+
+
+def _spread(row: Row) -> str:
+    return f" ({_number(row['lowest'])} to {_number(row['highest'])})" if row["n"] > 1 else ""
 
 
 def _aim(row: Row) -> str:
@@ -82,7 +90,8 @@ def _aim(row: Row) -> str:
     if row["aim"] is None:
         return ""
     reached = row["value"] >= row["aim"] if row["more"] else row["value"] <= row["aim"]
-    return f"{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
+    of = {_FASTER: "speed ", _LEANER: "memory "}.get(row["unit"], "")
+    return f"{of}{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
 
 
 def _number(value: float) -> str:
@@ -99,12 +108,8 @@ def _where(found: dict[str, Part]) -> str:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for name in filter(found.__contains__, PARTS):
         one = found[name]
-        key = (one["device"], one["written"][:10], (one["commit"] or "no commit")[:10])
+        key = (one["device"], one["written"][:10], (one.get("commit") or "no commit")[:10])
         groups.setdefault(key, []).append(PARTS[name].lower())
     return " ".join(
         f"On {device}, {day}, at {commit}: {', '.join(names)}." for (device, day, commit), names in groups.items()
     )
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(map(cell, cells)) + " |"

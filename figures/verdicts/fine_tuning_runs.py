@@ -1,6 +1,6 @@
-"""Fine-tuning runs as the records hold them: groups of seeds, each a curve of evaluations.
+"""Fine-tuning runs as the records hold them: a group for each method, factor and learning rate, a curve for each seed.
 
-Windows and contexts are in tokens, losses in nats; a perplexity over seeds is exp of the mean loss.
+Windows and contexts are in tokens, losses in nats; a perplexity over several seeds is exp of their mean loss.
 """
 
 import math
@@ -9,14 +9,55 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.records.record import Record
+from experiments.records.record import Record, read
 
 Best = Literal["perplexity", "k_max"]
+Part = Literal["whole", "last"]
+
+WAYS = {"none": "direct", "linear": "PI"}  # what rows call the two ways to fine-tune
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One measurement of a model.
+
+    Attributes:
+        step: after how many fine-tuning steps.
+        whole: loss over all tokens of the windows, by corpus and window.
+        last: loss over the last tokens of each window alone, by corpus and window; empty where it was not measured.
+        k_max: the farthest distance from which a passkey is found; None where it was not measured.
+    """
+
+    step: int
+    whole: dict[str, dict[int, float]]
+    last: dict[str, dict[int, float]]
+    k_max: int | None
+
+    def loss(self, corpus: str, window: int, part: Part = "whole") -> float | None:
+        """The loss in nats, or None where it was not measured."""
+        return getattr(self, part).get(corpus, {}).get(window)
+
+    def perplexity(self, corpus: str, window: int) -> float:
+        """Over all tokens; NaN where it was not measured."""
+        loss = self.loss(corpus, window)
+        return math.nan if loss is None else math.exp(loss)
+
+
+def evaluation(entry: dict[str, Any]) -> Evaluation:
+    """A measurement as records write it."""
+    whole, last = (
+        {
+            corpus: {int(window): row["loss_nats"] for window, row in rows.items()}
+            for corpus, rows in entry.get(part, {}).items()
+        }
+        for part in ("perplexity", "last")
+    )
+    return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"))
 
 
 @dataclass(frozen=True)
 class Value:
-    """A perplexity over seeds, and its sample standard deviation, None where all seeds agree, as one does."""
+    """A perplexity over seeds, and its sample standard deviation: None where all seeds agree, as a single one does."""
 
     perplexity: float
     spread: float | None
@@ -30,7 +71,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method and factor, one a seed.
+    """The runs of one method, factor and peak learning rate.
 
     Attributes:
         context_tokens: L', which direct fine-tuning reaches without scaling positions.
@@ -41,109 +82,181 @@ class Group:
     factor: float
     context_tokens: int
     peak_lr: float
-    curves: tuple[tuple[dict[str, Any], ...], ...]
+    curves: tuple[tuple[Evaluation, ...], ...]
 
     @property
     def name(self) -> str:
         """As in "PI ×2"."""
-        return f"{'PI' if self.method == 'linear' else 'direct'} ×{self.factor:g}"
+        return f"{WAYS.get(self.method, self.method)} ×{self.factor:g}"
 
     @property
     def steps(self) -> list[int]:
         """The steps after which every seed was evaluated, rising."""
-        return sorted(set.intersection(*({entry["step"] for entry in curve} for curve in self.curves)))
+        return sorted(set.intersection(*({one.step for one in curve} for curve in self.curves)))
 
-    def at(self, step: int) -> list[dict[str, Any]]:
-        """The evaluations after a step, one a seed; none where a run of theirs was not evaluated then."""
-        return [entry for curve in self.curves for entry in curve if step in self.steps and entry["step"] == step]
+    def at(self, step: int) -> list[Evaluation]:
+        """The evaluations after a step, one a seed; none where one of the seeds was not evaluated then."""
+        return [one for curve in self.curves for one in curve if step in self.steps and one.step == step]
 
-    def last(self) -> list[dict[str, Any]]:
+    def last(self) -> list[Evaluation]:
         """The evaluations after the last of these steps, one a seed."""
         return self.at(self.steps[-1])
 
 
-def all_groups(record: Record) -> list[Group]:
-    """Every method, factor and peak learning rate: by rising factor and rate, direct before PI."""
-    window = record["metrics"]["model"]["window_tokens"]
-    curves: dict[tuple[float, float, bool, str], list[tuple[dict[str, Any], ...]]] = {}
-    for run in record["metrics"]["runs"]:
-        curve = tuple(sorted(run["curve"], key=lambda entry: entry["step"]))
+@dataclass(frozen=True)
+class Runs:
+    """What a record of fine-tuning runs holds.
+
+    Attributes:
+        record: the whole record.
+        window: the trained window L.
+        base: the measurement of the untouched model.
+        groups: every method, factor and rate: by rising factor and rate, direct fine-tuning before PI.
+        untuned: the scaling methods measured without fine-tuning, each as a group with one evaluation.
+        gaps: the steps that the study asks for and its record lacks, by method and factor.
+    """
+
+    record: Record
+    window: int
+    base: Evaluation
+    groups: tuple[Group, ...]
+    untuned: tuple[Group, ...]
+    gaps: dict[tuple[str, float], tuple[int, ...]]
+
+    @property
+    def corpora(self) -> list[str]:
+        """What was scored, in the record's order."""
+        return list(self.base.whole)
+
+    @property
+    def rates(self) -> list[float]:
+        """The peak learning rates that were tried, rising."""
+        return sorted({group.peak_lr for group in self.groups})
+
+    @property
+    def factors(self) -> list[float]:
+        """By how much the window was extended, rising."""
+        return sorted({group.factor for group in self.groups})
+
+    def best(self, best: Best = "perplexity") -> list[Group]:
+        """Direct and PI runs by rising factor, direct first; of several peak learning rates the best of each.
+
+        Args:
+            best: which one is best: the one that ends with the lowest perplexity at the extended window on the first
+                corpus, or with the longest k_max.
+        """
+
+        def rank(group: Group) -> tuple[float, float]:
+            found = value(group.last(), self.corpora[0], group.context_tokens)
+            perplexity = math.inf if found is None else found.perplexity
+            reach = statistics.fmean(one.k_max or 0 for one in group.last()) if best == "k_max" else 0.0
+            return -reach, perplexity
+
+        chosen: dict[tuple[str, float], Group] = {}
+        for group in self.groups:
+            other = chosen.setdefault((group.method, group.factor), group)
+            if rank(group) < rank(other):
+                chosen[group.method, group.factor] = group
+        return sorted(chosen.values(), key=lambda group: (group.method == "linear", group.factor))
+
+    def label(self, group: Group) -> str:
+        """The name of a row; it has the peak rate where there are several."""
+        rate = f", rate {group.peak_lr:g}" if len(self.rates) > 1 else ""
+        return f"{group.name} to {group.context_tokens}{rate}"
+
+    def how(self, best: Best | None = None) -> str:
+        """Sentences of a caption: how a row was chosen from several rates, and what ± is with several seeds."""
+        chosen = {
+            "perplexity": "Each row is at the peak rate that ends with the lowest perplexity at its L' on books. ",
+            "k_max": "Each row is at the peak rate that ends with the longest k_max, not with the lowest perplexity. ",
+        }
+        several = any(len(group.curves) > 1 for group in self.groups)
+        return (chosen[best] if best and len(self.rates) > 1 else "") + (
+            "Means over seeds; ± is their standard deviation, left out where all agree. " if several else ""
+        )
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds, as in "3 seeds" or "3 seeds at ×4, 1 at ×2, ×8"."""
+        factors: dict[int, list[float]] = {}
+        for group in self.best():
+            of_number = factors.setdefault(len(group.curves), [])
+            of_number += [group.factor] * (group.factor not in of_number)
+        said = [
+            (f"{number} seed{'s' * (number > 1)}", f"{number}", ", ".join(f"×{factor:g}" for factor in sorted(found)))
+            for number, found in sorted(factors.items(), reverse=True)
+        ]
+        if len(said) == 1:
+            return said[0][0]
+        return ", ".join(f"{words if not n else number} at {where}" for n, (words, number, where) in enumerate(said))
+
+    @property
+    def scale(self) -> str:
+        """At what scale the runs are: model, training, documents scored, machine and day."""
+        metrics, model = self.record["metrics"], self.record["metrics"]["model"]
+        parts = [f"{model['name']}, {model['parameters'] / 1e6:.1f}M parameters, trained window {self.window} tokens"]
+        if self.groups:
+            steps = max(one.step for group in self.groups for curve in group.curves for one in curve)
+            cut = self.record["config"].get("sequence_tokens")  # where training windows are shorter than L'
+            shorter = f" in windows of {cut}" if cut else ""
+            tried = self.rates
+            parts.append(
+                f"{steps} steps of {metrics['steps_tokens']} tokens{shorter}, {self.seeds}, "
+                f"peak learning rate{'s' * (len(tried) > 1)} {', '.join(f'{rate:g}' for rate in tried)}"
+            )
+        scored = {
+            corpus: max(row["documents"] for row in rows.values())
+            for corpus, rows in metrics["base"]["perplexity"].items()
+        }
+        return "; ".join([*parts, f"scored on {documents(scored)}", measured_on(self.record)])
+
+
+def read_runs(study: str) -> Runs:
+    """The runs of a study's record. Raises RecordError as `read` does."""
+    return runs_in(read(study))
+
+
+def runs_in(record: Record) -> Runs:
+    """The runs in a record."""
+    metrics = record["metrics"]
+    window = metrics["model"]["window_tokens"]
+    curves: dict[tuple[float, float, bool, str], list[tuple[Evaluation, ...]]] = {}
+    for run in metrics.get("runs", ()):
+        curve = tuple(sorted(map(evaluation, run["curve"]), key=lambda one: one.step))
         key = (run["factor"], run["peak_lr"], run["method"] == "linear", run["method"])
         curves.setdefault(key, []).append(curve)
-    return [
+    groups = tuple(
         Group(method, factor, round(factor * window), peak_lr, tuple(seeds))
         for (factor, peak_lr, _, method), seeds in sorted(curves.items())
-    ]
-
-
-def groups(record: Record, *, best: Best = "perplexity") -> list[Group]:
-    """Direct and PI runs by rising factor, direct first; of several peak learning rates each shows its best.
-
-    Args:
-        record: of a study of runs.
-        best: at the end, the lowest perplexity at the extended window on the first corpus, or the longest k_max.
-    """
-    corpus = next(iter(record["metrics"]["base"]["perplexity"]))
-
-    def rank(group: Group) -> tuple[float, float]:
-        found = value(group.last(), corpus, group.context_tokens)
-        perplexity = math.inf if found is None else found.perplexity
-        reach = statistics.fmean(entry["k_max"] for entry in group.last()) if best == "k_max" else 0.0
-        return -reach, perplexity
-
-    chosen: dict[tuple[str, float], Group] = {}
-    for group in all_groups(record):
-        other = chosen.setdefault((group.method, group.factor), group)
-        if rank(group) < rank(other):
-            chosen[group.method, group.factor] = group
-    return sorted(chosen.values(), key=lambda group: (group.method == "linear", group.factor))
-
-
-def rates(record: Record) -> list[float]:
-    """The peak learning rates that were tried, rising."""
-    return sorted({run["peak_lr"] for run in record["metrics"]["runs"]})
-
-
-def label(group: Group, record: Record) -> str:
-    """The name of a row: with the peak rate, where there are several."""
-    rate = f", rate {group.peak_lr:g}" if len(rates(record)) > 1 else ""
-    return f"{group.name} to {group.context_tokens}{rate}"
-
-
-def how(record: Record, best: Best | None = None) -> str:
-    """Sentences of a caption: how rows were chosen, of several rates, and what ± is, of several seeds."""
-    chosen = {
-        "perplexity": "Each row is at the peak rate that ends with the lowest perplexity at its L' on books. ",
-        "k_max": "Each row is at the peak rate that ends with the longest k_max, not with the lowest perplexity. ",
-    }
-    several = any(len(group.curves) > 1 for group in all_groups(record))
-    return (chosen[best] if best and len(rates(record)) > 1 else "") + (
-        "Means over seeds; ± is their standard deviation, left out where all agree. " if several else ""
     )
+    untuned = tuple(
+        Group(entry["method"], entry["factor"], round(entry["factor"] * window), 0.0, ((evaluation(entry),),))
+        for entry in metrics.get("zero_shot", ())
+    )
+    gaps = {(gap["method"], gap["factor"]): tuple(gap["steps"]) for gap in metrics.get("not_measured", ())}
+    return Runs(record, window, evaluation(metrics["base"]), groups, untuned, gaps)
 
 
-def value(entries: Sequence[dict[str, Any]], corpus: str, window: int, part: str = "perplexity") -> Value | None:
-    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there.
-
-    ``part`` is "perplexity", or "last" where the last tokens of each window were scored by themselves.
-    """
-    found = losses(entries, corpus, window, part)
-    if not found:
+def value(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "whole") -> Value | None:
+    """Perplexity over seeds on a corpus at a window, or None where no seed was measured there."""
+    measured = losses(found, corpus, window, part)
+    if not measured:
         return None
-    return Value(math.exp(statistics.fmean(found)), deviation([math.exp(loss) for loss in found]))
+    return Value(math.exp(statistics.fmean(measured)), deviation([math.exp(loss) for loss in measured]))
 
 
-def losses(entries: Sequence[dict[str, Any]], corpus: str, window: int, part: str = "perplexity") -> list[float]:
-    """In nats, one a seed that was measured there."""
-    return [
-        measured["loss_nats"]
-        for entry in entries
-        if (measured := entry[part].get(corpus, {}).get(str(window))) is not None
-    ]
+def losses(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "whole") -> list[float]:
+    """In nats, one for each seed that was measured there."""
+    return [loss for one in found if (loss := one.loss(corpus, window, part)) is not None]
+
+
+def windows(found: Sequence[Evaluation], corpus: str) -> list[int]:
+    """The windows at which any of these evaluations scored a corpus, rising."""
+    return sorted({window for one in found for window in one.whole.get(corpus, {})})
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Sample standard deviation; None where all agree, as one does."""
+    """Sample standard deviation; None where all values agree, as a single one does."""
     return statistics.stdev(values) if len(set(values)) > 1 else None
 
 
@@ -152,48 +265,18 @@ def over_seeds(mean: float, spread: float | None, form: str) -> str:
     return f"{mean:{form}}" if spread is None else f"{mean:{form}} ± {spread:{form.lstrip('+')}}"
 
 
-def windows(entries: Sequence[dict[str, Any]], corpus: str) -> list[int]:
-    """The windows in tokens at which any of these evaluations scored a corpus, rising."""
-    return sorted({int(window) for entry in entries for window in entry["perplexity"].get(corpus, {})})
-
-
-def seeds(record: Record) -> str:
-    """How many seeds, as in "3 seeds" or "3 seeds at ×4, 1 at ×2, ×8"."""
-    factors: dict[int, list[float]] = {}
-    for group in groups(record):
-        of_number = factors.setdefault(len(group.curves), [])
-        of_number += [group.factor] * (group.factor not in of_number)
-    said = [
-        (f"{number} seed{'s' * (number > 1)}", f"{number}", ", ".join(f"×{factor:g}" for factor in sorted(of_number)))
-        for number, of_number in sorted(factors.items(), reverse=True)
-    ]
-    if len(said) == 1:
-        return said[0][0]
-    return ", ".join(f"{words if not n else number} at {where}" for n, (words, number, where) in enumerate(said))
-
-
-def scale(record: Record) -> str:
-    """At what scale a record's runs are: model, tokens, seeds, documents, hardware."""
-    base, of_model = record["metrics"]["base"], record["metrics"]["model"]
-    parts = [f"{of_model['name']}, {of_model['parameters'] / 1e6:.1f}M parameters, window {of_model['window_tokens']}"]
-    if runs := record["metrics"].get("runs"):
-        steps = max(entry["step"] for run in runs for entry in run["curve"])
-        cut = record["config"].get("sequence_tokens")  # where training windows are shorter than L'
-        shorter = f" in windows of {cut}" if cut else ""
-        parts.append(f"{steps} steps of {record['metrics']['steps_tokens']} tokens{shorter}, {seeds(record)}")
-        tried = rates(record)
-        parts.append(f"peak learning rate{'s' * (len(tried) > 1)} {', '.join(f'{rate:g}' for rate in tried)}")
-    scored = {corpus: max(row["documents"] for row in by.values()) for corpus, by in base["perplexity"].items()}
-    parts.append(f"scored on {documents(scored)}")
-    return "; ".join([*parts, record["device"]])
-
-
 def step(found: int | None) -> str:
     """A step as a cell; None is one that never came."""
     return "never" if found is None else str(found)
 
 
 def documents(counts: dict[str, int]) -> str:
-    """By corpus, as in "3 documents of books, 1 of code"."""
+    """By corpus, as in "3 documents of books and 1 of code"."""
     said = [f"{count} of {corpus}" for corpus, count in counts.items()]
-    return ", ".join(said).replace(" of", " documents of" if next(iter(counts.values())) > 1 else " document of", 1)
+    plural = "s" * (next(iter(counts.values())) > 1)
+    return " and ".join(said).replace(" of", f" document{plural} of", 1)
+
+
+def measured_on(record: Record) -> str:
+    """Machine and day, as in "measured on CPU, 2 cores, 2026-11-25"."""
+    return f"measured on {record['device']}, {record['written'][:10]}"

@@ -1,0 +1,1 @@
+"""Documents, embedded corpora, training windows and prompts."""

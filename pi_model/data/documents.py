@@ -1,6 +1,6 @@
-"""Documents: from text, JSONL and parquet files, hub datasets and embedded corpora, to tokens in a memory map.
+"""Read documents from files, hub datasets and embedded corpora, and tokenise them into a memory map.
 
-Documents stay apart throughout; nothing here joins two.
+Documents stay apart; nothing here joins two of them.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from pi_model.files import cache_dir, new_folder, sha256_file
 
 @dataclass(frozen=True)
 class Selection:
-    """Which documents of a source to keep, by their length in tokens, and how much of each.
+    """Which documents of a source to keep, and how much of each. The defaults keep everything.
 
     Attributes:
-        min_tokens: shorter documents are left out.
-        max_tokens: longer ones are cut after this many tokens; None keeps all of each.
-        samples: this many are drawn without replacement, in their original order; None keeps all.
-        seed: of the draw.
+        min_tokens: documents shorter than this are left out.
+        max_tokens: documents longer than this are cut to it; None cuts none.
+        samples: draw this many documents without replacement and keep their order; None keeps all.
+        seed: seed of that draw.
     """
 
     min_tokens: int = 1
@@ -46,10 +46,10 @@ class Source:
     Attributes:
         name: a file (.txt, .jsonl, .parquet; anything else is read as text), a folder of such files, the name of an
             embedded corpus or preset, or a hub dataset ("owner/name").
-        column: of JSONL, parquet and hub datasets: the text, or a list of token ids.
-        split: of embedded corpora and hub datasets.
+        column: the column of JSONL, parquet and hub datasets that holds the text, or lists of token ids.
+        split: which split of an embedded corpus or a hub dataset to read.
         stream_tokens: read a hub dataset as a stream, and stop after the document that reaches this many tokens; None
-            fetches it whole.
+            fetches the whole dataset.
     """
 
     name: str
@@ -60,13 +60,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Preset:
-    """A hub dataset by a short name.
+    """A hub dataset that has a short name here.
 
     Attributes:
-        name, column: of the dataset.
-        split: its only one; None leaves the choice to the caller.
-        selection: the documents that the paper takes.
-        vocabulary: for a source that is already tokenised, the size of the vocabulary its ids belong to.
+        name: the dataset's name on the hub.
+        column: the column that holds its text or token ids.
+        split: its only split; None if it has several and the caller chooses.
+        selection: the documents that the paper uses.
+        vocabulary: if the dataset is already tokenised, the size of the vocabulary that its ids belong to.
     """
 
     name: str
@@ -77,8 +78,8 @@ class Preset:
 
 
 PRESETS = {
-    # The paper's evaluation sets as plain parquet (the originals are loading scripts, which datasets 4 and later
-    # refuse).
+    # The paper's evaluation sets as plain parquet. The originals are loading scripts, which version 4 and later of the
+    # datasets package refuses.
     "pg19": Preset("emozilla/pg19"),
     "proof-pile": Preset(
         "emozilla/proofpile-test-tokenized",
@@ -87,8 +88,8 @@ PRESETS = {
         selection=Selection(min_tokens=32768, max_tokens=32768, samples=128),
         vocabulary=32000,
     ),
-    # Its training sets: the Pile without the parts that had to be taken down, and RedPajama cleaned and deduplicated
-    # (the original is a loading script again).
+    # The paper's training sets: the Pile without the parts that had to be taken down, and RedPajama, cleaned and
+    # deduplicated, because the original is again a loading script.
     "pile": Preset("monology/pile-uncopyrighted"),
     "redpajama": Preset("cerebras/SlimPajama-627B"),
 }
@@ -103,9 +104,8 @@ class Documents:
     """Tokenised documents.
 
     Attributes:
-        names: one a document.
-        tokens: one memory-mapped array of token ids a document.
-        sha256: of the ids and the names, in order: the same data has the same hash wherever it came from.
+        names: the documents' names.
+        tokens: for each document a memory-mapped array of its token ids, uint32, without special tokens.
     """
 
     names: tuple[str, ...]
@@ -113,6 +113,7 @@ class Documents:
 
     @property
     def sha256(self) -> str:
+        """Hex SHA-256 of the names and token ids in order: the same data has the same hash wherever it came from."""
         digest = hashlib.sha256(repr((self.names, [len(ids) for ids in self.tokens])).encode())
         for ids in self.tokens:
             digest.update(np.ascontiguousarray(ids, dtype=np.uint32).tobytes())
@@ -120,11 +121,11 @@ class Documents:
 
 
 def read_documents(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
-    """(name, text or token ids) of every document, in the source's order.
+    """(name, text or token ids) of every document of a source, in the source's order.
 
     Raises:
-        UsageError: no such source, split or corpus.
-        RunError: a file that is empty or not what its name says, a missing column, a hub that cannot be reached.
+        UsageError: there is no such source or split.
+        RunError: a file is empty or not what its name says, a column is missing, or the hub cannot be reached.
     """
     path = Path(source.name)
     if source.name in CORPORA:
@@ -163,7 +164,7 @@ def _file(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
     if path.suffix != ".jsonl":
         yield path.name, text
         return
-    # Not splitlines, which also splits at separators that may stand in a JSON string.
+    # str.splitlines would also split at separators that may stand inside a JSON string.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -212,6 +213,7 @@ def _dataset(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
 
 
 def _column(row: Any, column: str, columns: list[str], where: str) -> str | Sequence[int]:
+    """A row's text or token ids; RunError, naming the place, if it has none in this column."""
     value = row.get(column) if isinstance(row, dict) else None
     if not isinstance(value, str | list):
         raise RunError(f"{where}: no text in column {column!r}; it has {', '.join(columns) or 'no columns'}")
@@ -221,17 +223,22 @@ def _column(row: Any, column: str, columns: list[str], where: str) -> str | Sequ
 def load_documents(
     source: Source, tokenizer: PreTrainedTokenizerBase, selection: Selection | None = None, *, progress: bool = False
 ) -> Documents:
-    """Documents as tokens, without special tokens, tokenised once and memory-mapped from then on.
+    """A source's documents as token ids without special tokens. They are tokenised once and memory-mapped afterwards.
 
-    A preset's own selection holds where `selection` is None.
+    Args:
+        source: where the documents come from; its name may also be a key of `PRESETS`.
+        tokenizer: the model's own.
+        selection: which documents to keep; None keeps those that the preset names, or all.
+        progress: show a bar while tokenising.
 
     Raises:
-        UsageError, RunError: as `read_documents`; RunError also when the selection leaves nothing.
+        UsageError: as `read_documents`.
+        RunError: as `read_documents`, or no document is left by the selection.
     """
     if preset := PRESETS.get(source.name):
         if preset.vocabulary not in (None, tokenizer.vocab_size):
             raise RunError(
-                f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, this tokenizer has "
+                f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, but this tokenizer has "
                 f"{tokenizer.vocab_size}; give a source of text"
             )
         source = replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
@@ -252,7 +259,13 @@ def load_documents(
 def memory_map(
     source: Source, key: str, documents: Iterator[tuple[str, np.ndarray]], *, progress: bool = False
 ) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
-    """Names and token ids, uint32, written to the cache under a key; documents are taken only where it has none.
+    """Names and token ids of documents, memory-mapped from the cache; the first call writes them there.
+
+    Args:
+        source: where the documents come from, for messages.
+        key: the name of the cache entry; everything that the tokens depend on must be in it.
+        documents: (name, token ids as uint32); iterated only if the cache has no such entry.
+        progress: show a bar while writing.
 
     Raises:
         RunError: there are no tokens.
@@ -261,7 +274,7 @@ def memory_map(
     if not (folder / "index.json").exists():
         with new_folder(folder, shared=True) as partial:
             index: dict[str, list] = {"names": [], "lengths": []}
-            # disable=None: a bar on a terminal, nothing in a log.
+            # disable=None shows the bar on a terminal only.
             bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
             with bar, (partial / "tokens.bin").open("wb") as file:
                 for name, ids in documents:
@@ -281,14 +294,14 @@ def memory_map(
 def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
     """(name, token ids) of every document, in order, up to the one that reaches the source's limit.
 
-    A batch at a time, which the tokenizers library shares among all cores.
+    Texts go to the tokenizers library in batches, which it shares among all cores.
     """
     documents = read_documents(source)
     left = math.inf if source.stream_tokens is None else source.stream_tokens
-    # No text has more tokens than bytes: a batch never reads beyond the document that reaches the limit.
+    # A text has at most as many tokens as bytes, so no batch reads beyond the document that reaches the limit.
     while left > 0 and (batch := _batch(documents, min(left, _BATCH_BYTES))):
         texts = [content for _, content in batch if isinstance(content, str)]
-        # verbose=False: a document longer than the model's window is what this is for, not a mistake to warn of.
+        # verbose=False silences the warning about documents longer than the model's window, which are normal here.
         options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
         of_texts = iter(tokenizer(texts, **options)["input_ids"] if texts else [])
         for name, content in batch:
@@ -312,15 +325,16 @@ def _batch(documents: Iterator[tuple[str, str | Sequence[int]]], limit: float) -
 
 
 def _checked_ids(name: str, content: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Token ids that a source came with, without their BOS."""
     ids = np.asarray(content, dtype=np.int64)
     if ids.size and (ids.min() < 0 or ids.max() >= len(tokenizer)):
         raise RunError(f"{name}: token ids of another tokenizer; give a column of text")
-    # BOS is the evaluation's to add, at the start of each window.
+    # The evaluation adds BOS itself, at the start of each window.
     return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
 
 
 def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hex key of everything that a source's tokens depend on."""
+    """A hex key of everything that a source's tokens depend on: its content and the tokenizer."""
     path = Path(source.name)
     files: list[Path] = []
     if source.name not in CORPORA:
@@ -333,7 +347,7 @@ def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Hex SHA-256 of what a tokenizer does: its vocabulary, merges, pre-tokeniser and normaliser."""
+    """Hex SHA-256 of all that decides what a tokenizer does: vocabulary, merges, pre-tokeniser and normaliser."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(text.encode()).hexdigest()

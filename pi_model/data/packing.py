@@ -1,13 +1,13 @@
-"""Documents packed into training windows, in an order that is a pure function of seed, step, rank and world size.
+"""Pack documents into training windows. Which window is read when depends on seed, step, rank and world size alone.
 
-The boundary rule: the documents of a source, in an order drawn anew for every epoch, follow one another, each between
-the tokens that the tokenizer marks beginning and end with; this stream is cut into windows of L' tokens (T), whatever
-documents begin or end inside. Attention crosses the boundaries and the end token is a target like any other, so that
-the model learns to forget at it. The paper does not say how it packs; this is what LLaMA's own training is known to do.
-Every token of an epoch is the target of one prediction, except the first of the stream and the last few that fill no
-window: other tokens in each epoch, because the order is another.
+For every epoch the documents of a source are put in a new random order. They follow one another, each between the
+tokens that the tokenizer marks its beginning and end with, and this stream is cut into windows of L' tokens (T),
+wherever documents begin or end. Attention crosses the boundaries, and the end token is a target like any other, so the
+model learns to forget what came before it. The paper does not say how it packs; LLaMA's own training is known to do
+this. In each epoch every token is the target of one prediction, except the first token of the stream and the last ones,
+which do not fill a window; which tokens these are changes with the order.
 
-Documents with summaries are not packed: each pair has a window of its own, padded, and loss on its summary alone.
+Documents with summaries are not packed: each pair has a padded window of its own, and the loss counts its summary only.
 
 Shape suffixes: B windows, T tokens; next is T + 1.
 """
@@ -24,13 +24,17 @@ from pi_model.errors import RunError
 
 
 class Stream:
-    """One source: its windows, epoch after epoch.
+    """The windows of one source, epoch after epoch.
 
     Args:
-        documents: without special tokens.
+        documents: the source's documents, without special tokens.
         tokens: T, the length of a window.
-        seed: anything that numpy takes as a seed.
-        bos_id, eos_id: put before and after every document; None puts none.
+        seed: determines the order; any sequence of numbers that numpy takes as a seed.
+        bos_id: token put before every document, or None.
+        eos_id: token put after every document, or None.
+
+    Attributes:
+        windows: number of windows in an epoch.
 
     Raises:
         RunError: the documents do not fill a single window.
@@ -52,21 +56,23 @@ class Stream:
         if self.windows < 1:
             raise RunError(
                 f"data: {len(documents.names)} documents of {int(self._lengths.sum())} tokens in all do not fill one "
-                f"window of {tokens}; give more, or a smaller factor"
+                f"window of {tokens}; give more data, or a smaller factor"
             )
         self._order = lru_cache(maxsize=2)(self._draw)
 
     def _draw(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """An epoch's order of the documents, the ends of the documents in the stream, and the order of the windows."""
         draw = np.random.default_rng([*self.seed, epoch])
         documents = draw.permutation(len(self._lengths))
         return documents, np.cumsum(self._lengths[documents]), draw.permutation(self.windows)
 
     def _span(self, number: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """The documents' order and ends in a window's epoch, and where in the stream the window starts."""
         documents, ends, windows = self._order(number // self.windows)
         return documents, ends, int(windows[number % self.windows]) * self.tokens
 
     def window(self, number: int) -> Int[np.ndarray, " next"]:
-        """The `number`-th window: its T input tokens and the one after them; inputs [:-1], targets [1:]."""
+        """A window by its number: T + 1 token ids, of which [:-1] are inputs and [1:] targets."""
         documents, ends, start = self._span(number)
         stop = start + self.tokens + 1
         first = int(np.searchsorted(ends, start, side="right"))
@@ -79,7 +85,7 @@ class Stream:
         return np.concatenate(pieces)[start - begin : stop - begin]
 
     def names(self, number: int) -> list[str]:
-        """The documents that a window has tokens of."""
+        """The names of the documents that a window has tokens of."""
         documents, ends, start = self._span(number)
         first = np.searchsorted(ends, start, side="right")
         last = np.searchsorted(ends, start + self.tokens, side="right")
@@ -87,15 +93,19 @@ class Stream:
 
 
 class PairStream:
-    """One source of prompts with what is to follow them: a pair a window, in an order drawn anew for every epoch.
+    """The windows of one source of prompts with their answers: each pair has a window, in a new order every epoch.
 
-    The prompt and the padding are tokens that are read without loss, as `pi_model.training.loss.CausalLoss` has them. Padding
-    comes last, where a causal model does not see it before the end.
+    The prompt and the padding are read without loss; `pi_model.training.loss.CausalLoss` says how such tokens are
+    marked. Padding comes last, so a causal model never sees it before a token that counts.
 
     Args:
-        prompts, targets: one of each a pair.
+        prompts: the prompts.
+        targets: what is to follow each prompt, in the same order.
         tokens: T, the length of a window.
-        seed: anything that numpy takes as a seed.
+        seed: determines the order; any sequence of numbers that numpy takes as a seed.
+
+    Attributes:
+        windows: number of windows in an epoch.
 
     Raises:
         RunError: a pair is longer than the window.
@@ -105,7 +115,7 @@ class PairStream:
         self.prompts, self.targets, self.tokens, self.seed = prompts, targets, tokens, tuple(seed)
         self.windows = len(prompts.names)
         for name, prompt, target in zip(prompts.names, prompts.tokens, targets.tokens, strict=True):
-            # The last token is predicted and never read.
+            # The last token is predicted but never read.
             if len(prompt) + len(target) > tokens + 1:
                 raise RunError(f"{name}: {len(prompt)} + {len(target)} tokens do not fit a window of {tokens}")
         self._order = lru_cache(maxsize=2)(self._draw)
@@ -114,30 +124,32 @@ class PairStream:
         return np.random.default_rng([*self.seed, epoch]).permutation(self.windows)
 
     def _pair(self, number: int) -> int:
+        """The index of the pair that a window holds."""
         return int(self._order(number // self.windows)[number % self.windows])
 
     def window(self, number: int) -> Int[np.ndarray, " next"]:
-        """The `number`-th window: its T input tokens and the one after them."""
+        """A window by its number: T + 1 token ids, those that are read without loss as ~id."""
         pair = self._pair(number)
         prompt, target = (ids[pair].astype(np.int64) for ids in (self.prompts.tokens, self.targets.tokens))
         padding = np.full(self.tokens + 1 - len(prompt) - len(target), ~0)
         return np.concatenate([~prompt, target, padding])
 
     def names(self, number: int) -> list[str]:
-        """The document that a window holds."""
+        """The name of the document that a window holds, in a list."""
         return [self.prompts.names[self._pair(number)]]
 
 
 class Batches:
-    """The mixture of several streams, dealt out to steps and ranks.
+    """The mixture of several sources, dealt out to steps and ranks.
 
-    The sources take turns so that after any number of windows each has its share of them to within a window or so.
+    The sources take turns, so that after any number of windows each has given its share of them to within a window or
+    so.
 
     Args:
         streams: the sources.
-        weights: their shares, relative.
-        global_batch: windows a step, over all ranks.
-        steps: how many steps there are.
+        weights: each source's share of the windows, relative to the others.
+        global_batch: number of windows in a step, over all ranks.
+        steps: number of steps in the run.
     """
 
     def __init__(
@@ -153,15 +165,16 @@ class Batches:
         self._number = np.concatenate([np.arange(count) for count in counts])[order]
 
     def windows(self, step: int, rank: int = 0, world_size: int = 1) -> Int[np.ndarray, "B next"]:
-        """The windows of one rank at one step: the ranks' shares, one after the other, are the global batch."""
+        """The windows of one rank at one step. The ranks' windows, one after the other, are the global batch."""
         return np.stack([self.streams[source].window(number) for source, number in self._own(step, rank, world_size)])
 
     def names(self, step: int, rank: int = 0, world_size: int = 1) -> list[str]:
-        """The documents behind `windows`, each once."""
+        """The names of the documents in `windows`, each once."""
         own = self._own(step, rank, world_size)
         return list(dict.fromkeys(name for source, number in own for name in self.streams[source].names(number)))
 
     def _own(self, step: int, rank: int, world_size: int) -> list[tuple[int, int]]:
+        """(source, number of its window) for each window of one rank at one step."""
         share = self.global_batch // world_size
         first = step * self.global_batch + rank * share
         own = slice(first, first + share)

@@ -1,4 +1,4 @@
-"""The words of the passkey prompt (Mohtashami and Jaggi 2023, arXiv:2305.16300)."""
+"""The wording of the passkey prompt (Mohtashami and Jaggi 2023, arXiv:2305.16300)."""
 
 TASK = (
     "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. "

@@ -1,8 +1,9 @@
-"""Documents that teach a small model to retrieve: something is stated, and wanted again after other text.
+"""Documents that teach a small model to retrieve: something is stated, and asked for again after other text.
 
-A third are worded as the passkey evaluation is; a third state several keys among passages of books and ask for each, so
-that what is learned is to look the right one up and not the prompt; a third quote a passage again, which rewards
-looking back at every token and not only at the few of a key. Keys are drawn uniformly from all of five digits.
+There are three kinds, a third of the documents each. One is worded like the passkey evaluation. One states several keys
+among passages of books and asks for each, so that the model learns to look up the right key rather than the prompt. One
+quotes a passage twice, which rewards looking back at every token and not only at the few tokens of a key. Keys are
+drawn uniformly from all numbers of five digits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,13 +27,15 @@ NAMES = (
     "orchard",
     "sailor",
 )
-_LONGEST_FILLER = 420  # characters between and around what is stated: most documents are then shorter than 256 tokens
+# The most characters of other text in a document: with so many, most documents are shorter than 256 tokens.
+_LONGEST_FILLER = 420
 
 
 def retrieval_documents(split: str, books: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(name, text) of every document of a split; the same each time.
+    """(name, text) of every document of a split, the same each time.
 
     Args:
+        split: a key of `DOCUMENTS`.
         books: texts that passages are taken from.
     """
     draw = np.random.default_rng(list(split.encode()))
@@ -76,7 +79,7 @@ def _key(draw: np.random.Generator) -> str:
 
 
 def _shares(parts: int, draw: np.random.Generator) -> list[int]:
-    """Lengths of fillers, uniform among those that together are no longer than the longest."""
+    """The lengths of several fillers in characters, drawn uniformly from all that together respect the limit."""
     cuts = np.sort(draw.integers(0, _LONGEST_FILLER + 1, size=parts))
     return [int(length) for length in np.diff(cuts, prepend=0)]
 
@@ -88,5 +91,5 @@ def _sentences(characters: int) -> str:
 def _passage(book: str, characters: int, draw: np.random.Generator) -> str:
     start = int(draw.integers(max(1, len(book) - characters)))
     words = book[start : start + characters].split(" ")
-    # A passage begins and ends between words.
+    # The first and the last word may be cut off in the middle.
     return " ".join(words[1:-1]).strip()

@@ -1,4 +1,4 @@
-"""Documents with summaries: the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5) and what follows it."""
+"""Documents with summaries, in the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5)."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.documents import Documents, Source, cache_key, memory_map, read_documents
+from pi_model.data.token_seams import ids_after
 from pi_model.errors import RunError, UsageError
-from pi_model.evaluation.passkey import ids_after
 
 HEAD = "Read the following article and then summarize it.\n# "
 TAIL = "\nNow summarize the above article.\nSummary:"
@@ -22,16 +22,17 @@ def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
     """(name, document, summary) of every document, in the source's order.
 
     Args:
-        source: its `column` holds the documents. Any with two columns, or an embedded corpus with summaries.
-        summary: the column of the summaries.
+        source: any source with two columns, or an embedded corpus with summaries. Its `column` holds the documents.
+        summary: the column that holds the summaries.
 
     Raises:
-        UsageError, RunError: as `pi_model.data.documents.read_documents`; RunError also for a document or summary that is empty.
+        UsageError: as `pi_model.data.documents.read_documents`.
+        RunError: as there, or a document or a summary is empty.
     """
     summaries = read_documents(replace(source, column=summary))
     for (name, document), (_, short) in zip(read_documents(source), summaries, strict=True):
         if not (isinstance(document, str) and isinstance(short, str)):
-            raise RunError(f"{name}: token ids; summaries are made of text")
+            raise RunError(f"{name}: holds token ids; documents and summaries must be text")
         if not document.strip():
             raise RunError(f"{name}: the document is empty; leave it out")
         if not short.strip():
@@ -42,17 +43,17 @@ def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
 
 
 class SummaryPrompts:
-    """Makes prompts, and the summaries that follow them, of no more than the tokens that a window has.
+    """Makes prompts, and the summaries that follow them, that fit a window.
 
     Args:
-        tokenizer: a fast one, which knows where its tokens lie in the text.
-        window: the model's input length L, prompt and summary together.
-        document_tokens: documents are cut to their first so many tokens, or to what the window leaves.
-        summary_tokens: room kept for the summary.
-        bos_id: token that begins the prompt, or None for none.
+        tokenizer: a fast one, because it must know where its tokens lie in the text.
+        window: the model's input length in tokens, prompt and summary together.
+        document_tokens: documents are cut to this many tokens, or to what the window leaves them.
+        summary_tokens: how many tokens of the window are kept for the summary.
+        bos_id: token that begins the prompt, or None.
 
     Attributes:
-        document_tokens: what a document is really cut to.
+        document_tokens: the length that documents are really cut to.
 
     Raises:
         UsageError: the window has no room for a document, or a number is below 1.
@@ -86,13 +87,13 @@ class SummaryPrompts:
         return [*self._bos, *self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
 
     def prompt(self, document: str) -> list[int]:
-        """Token ids of the prompt about a document, which is cut where it is too long."""
+        """Token ids of the prompt about a document, which is cut if it is too long."""
         encoding = self.tokenizer(document, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ends = [end for _, end in encoding["offset_mapping"]]
         kept = min(len(ends), self.document_tokens)
         while True:
-            # Text is cut, not tokens, so that the prompt is tokenised as it reads. At its seams that can take a token
-            # or so more than the parts do.
+            # The text is cut rather than its tokens, so that the prompt is tokenised as it reads. At the seams that
+            # can give a token or so more than the parts have.
             ids = self._ids(document[: ends[kept - 1]] if kept else "")
             excess = len(ids) - self._fixed - self.document_tokens
             if excess <= 0:
@@ -100,13 +101,13 @@ class SummaryPrompts:
             kept = max(0, kept - excess)
 
     def target(self, summary: str) -> list[int]:
-        """Token ids of a summary after the prompt, cut where it is too long; the end token follows a whole one."""
+        """Token ids of a summary as it follows the prompt: with the end token, or cut if it is too long."""
         ids = ids_after(self.tokenizer, "Summary:", " " + summary.strip())
         eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
         return (ids + eos)[: self.summary_tokens]
 
     def cache_key(self, source: Source, summary: str) -> str:
-        """Hex key of everything that a source's prompts and targets depend on."""
+        """A hex key of everything that a source's prompts and summaries depend on."""
         made_with = (HEAD, TAIL, self._bos, self.document_tokens, self.summary_tokens, summary)
         return hashlib.sha256(f"{cache_key(source, self.tokenizer)} {made_with}".encode()).hexdigest()[:32]
 
@@ -114,10 +115,20 @@ class SummaryPrompts:
 def load_pairs(
     source: Source, summary: str, maker: SummaryPrompts, *, progress: bool = False
 ) -> tuple[Documents, Documents]:
-    """All prompts and all targets of a source, tokenised once and memory-mapped from then on.
+    """All prompts of a source and the summaries that are to follow them, tokenised once and memory-mapped afterwards.
+
+    Args:
+        source: as `read_pairs` takes it.
+        summary: the column that holds the summaries.
+        maker: makes the prompts.
+        progress: show a bar while tokenising.
+
+    Returns:
+        The prompts and the summaries, in the same order under the same names.
 
     Raises:
-        UsageError, RunError: as `read_pairs`; RunError also when there is no pair.
+        UsageError: as `read_pairs`.
+        RunError: as `read_pairs`, or there is no pair.
     """
 
     def pairs() -> Iterator[tuple[str, np.ndarray]]:

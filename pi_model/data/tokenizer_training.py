@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained on a run's own documents, for models made from nothing."""
+"""Train a byte-level BPE tokenizer on a run's own documents, for a model that is made from nothing."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,19 +7,22 @@ from transformers import PreTrainedTokenizerFast
 
 from pi_model.data.documents import Source, read_documents
 from pi_model.errors import RunError, UsageError
-from pi_model.training.config import Corpus
 
 END = "<|endoftext|>"
 
 
-def train_tokenizer(data: Sequence[Corpus], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A tokenizer with exactly `vocabulary` tokens, digits always single (so that every number of five digits is five).
+def train_tokenizer(sources: Sequence[Source], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer with exactly `vocabulary` tokens. One of them ends documents; none begins them.
 
-    One token ends documents; none begins them.
+    Digits are always single tokens, so that every number of five digits has five.
+
+    Args:
+        sources: the texts to train on.
+        vocabulary: number of tokens.
 
     Raises:
-        UsageError: a vocabulary below the 257 tokens that bytes and the end take.
-        RunError: a source without text, or too little of it for the vocabulary.
+        UsageError: the vocabulary is smaller than the 257 tokens needed for all bytes and the end.
+        RunError: a source is not text, or holds too little of it for the vocabulary.
     """
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocabulary <= len(alphabet):
@@ -32,15 +35,15 @@ def train_tokenizer(data: Sequence[Corpus], vocabulary: int) -> PreTrainedTokeni
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=[END], initial_alphabet=sorted(alphabet), show_progress=False
     )
-    tokenizer.train_from_iterator(_texts(data), trainer)
+    tokenizer.train_from_iterator(_texts(sources), trainer)
     if tokenizer.get_vocab_size() != vocabulary:
         raise RunError(f"data: too little text for {vocabulary} tokens, only {tokenizer.get_vocab_size()} were found")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END)
 
 
-def _texts(data: Sequence[Corpus]) -> Iterator[str]:
-    for corpus in data:
-        for name, content in read_documents(Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)):
+def _texts(sources: Sequence[Source]) -> Iterator[str]:
+    for source in sources:
+        for name, content in read_documents(source):
             if not isinstance(content, str):
-                raise RunError(f"{name}: token ids; a tokenizer is trained on text")
+                raise RunError(f"{name}: holds token ids; a tokenizer is trained on text")
             yield content

@@ -1,0 +1,1 @@
+"""The processes of a torchrun: how they share work, windows and results."""

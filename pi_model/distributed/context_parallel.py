@@ -1,10 +1,12 @@
 """Context parallelism: the ranks of a group share the tokens of each window, for windows too long for one device.
 
-A window is cut into 2 c pieces for c ranks, and rank r has pieces r and 2c-1-r, so that every rank has as many pairs of
-query and key. Keys and values, which grouped-query attention keeps small, are gathered whole in each layer, as Llama 3
-was trained (arXiv:2407.21783, Section 3.3.2). torch's own ring attention (torch.distributed.tensor.experimental) has
-CUDA kernels only; this needs no more than collectives, so that one test holds it to one process on a CPU. It has not
-been run on CUDA yet.
+For c ranks a window is cut into 2c pieces, and rank r gets pieces r and 2c-1-r. Causal attention makes late pieces
+dearer than early ones; paired like this, every rank has the same number of query-key pairs. Each layer gathers the keys
+and values of the whole window, which grouped-query attention keeps small. Llama 3 was trained this way
+(arXiv:2407.21783, Section 3.3.2).
+
+torch's own ring attention (torch.distributed.tensor.experimental) has CUDA kernels only. This code needs nothing but
+collectives, so a test can compare it with a single process on a CPU. It has not been run on CUDA yet.
 
 Shape suffixes: B windows, H heads, T tokens of a window, N of them on this rank (T/c), D head size, C ranks.
 """
@@ -29,9 +31,9 @@ class Sharing:
     """The ranks that this rank shares its windows with.
 
     Attributes:
-        group: theirs, neighbours in the order of all ranks.
-        degree: how many.
-        rank: this one's place among them.
+        group: their process group; its members are neighbours in the order of all ranks.
+        degree: how many ranks the group has.
+        rank: this rank's place in the group, from 0.
     """
 
     group: dist.ProcessGroup
@@ -40,17 +42,24 @@ class Sharing:
 
     @property
     def pieces(self) -> tuple[int, int]:
-        """The numbers of this rank's two pieces of a window, of 2 x degree."""
+        """Which two of the window's 2 x degree pieces this rank has, counted from 0."""
         return self.rank, 2 * self.degree - 1 - self.rank
 
     def positions(self, tokens: int, device: torch.device) -> Int[Tensor, " N"]:
-        """This rank's positions in a window of `tokens` tokens, a multiple of 2 x degree."""
+        """The positions that this rank has in a window of `tokens` tokens, which must be a multiple of 2 x degree."""
         pieces = torch.arange(tokens, device=device).chunk(2 * self.degree)
         return torch.cat([pieces[piece] for piece in self.pieces])
 
 
 def sharing(degree: int, device: torch.device) -> Sharing | None:
-    """The group of this rank where `degree` neighbours share each window; None where a rank has windows to itself."""
+    """The group that this rank shares its windows with, or None where degree is 1 and nothing is shared.
+
+    To be called on every rank, because making a group needs all of them.
+
+    Args:
+        degree: how many neighbouring ranks share each window; divides the number of ranks.
+        device: this rank's device.
+    """
     if degree == 1:
         return None
     mesh = init_device_mesh(device.type, (dist.get_world_size() // degree, degree))
@@ -58,7 +67,7 @@ def sharing(degree: int, device: torch.device) -> Sharing | None:
 
 
 class _Gather(torch.autograd.Function):
-    """The same tensor of every rank, stacked; backward adds up what every rank says of this rank's."""
+    """Stacks the same tensor of all ranks; backward sums the gradients that all ranks have for this rank's tensor."""
 
     @staticmethod
     def forward(ctx: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
@@ -85,10 +94,14 @@ def shared_attention(
     sharing: Sharing,
     **_: Any,
 ) -> tuple[Float[Tensor, "B N heads D"], None]:
-    """Causal attention of this rank's queries over the whole window, called as transformers calls its own."""
+    """Causal attention of this rank's queries to the keys of the whole window.
+
+    The signature is the one that transformers calls attention functions with.
+    """
     local = torch.stack([key_BHND, value_BHND])
     early, late = _Gather.apply(local, sharing.group).chunk(2, dim=-2)  # type: ignore[no-untyped-call]
-    # Piece after piece: the early ones by rank, then the late ones, whose ranks descend.
+    # Put the pieces back in the order of the window: rank r holds early piece r and late piece 2c-1-r, so the late
+    # ones come from the highest rank to the lowest.
     key_BHTD, value_BHTD = torch.cat([*early, *late.flip(0)], dim=-2)
     found = []
     for piece, query in zip(sharing.pieces, query_BHND.chunk(2, dim=-2), strict=True):

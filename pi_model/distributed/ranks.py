@@ -1,17 +1,22 @@
-"""One process or many: how the ranks of a torchrun share work and join results.
+"""The processes of a torchrun, called ranks: how they share work and join their results.
 
-Work items are dealt out whole and results are placed by index, so the outcome does not depend on the number of ranks.
+Every function also works in a single process that nobody started with torchrun, which is then rank 0 of 1. Work items
+are dealt out whole and results are placed by index, so the outcome does not depend on the number of ranks.
 """
 
 import os
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
+T = TypeVar("T")
+
 
 def start() -> None:
-    """Join the process group that torchrun described; without one, do nothing."""
+    """Join the process group that torchrun described; without torchrun, do nothing."""
     if "RANK" in os.environ and not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -19,26 +24,45 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Leave the process group, if any."""
+    """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def rank() -> int:
+    """The number of this process among all, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def wait_for_all() -> None:
+    """Return when every rank has come here."""
     if dist.is_initialized():
         dist.barrier()
 
 
+def rank_zero_first(load: Callable[[], T]) -> T:
+    """Call a function on rank 0, then on the others, and return each rank's own result.
+
+    What the function fetches, converts or tokenises is so written to the disk once, and the other ranks read it there.
+    """
+    if rank() != 0:
+        wait_for_all()
+    loaded = load()
+    if rank() == 0:
+        wait_for_all()
+    return loaded
+
+
 def join(values: np.ndarray) -> np.ndarray:
-    """The elementwise maximum over ranks: results that are >= 0 win over the -1 of a rank that has not got them."""
+    """The elementwise maximum of an array over all ranks.
+
+    Results are never negative, so a result wins over the -1 of a rank that does not have it.
+    """
     if not dist.is_initialized():
         return np.array(values)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"

@@ -1,1 +1,1 @@
-"""How well a checkpoint does: perplexity by window, passkey retrieval, zero-shot benchmarks, summaries."""
+"""Measure how well a checkpoint does: perplexity by window, passkey retrieval, zero-shot benchmarks, summaries."""

@@ -1,7 +1,8 @@
 """Zero-shot benchmarks through lm-evaluation-harness (Chen et al. 2023, arXiv:2306.15595, Table 5).
 
-The harness makes the prompts and the scores; here are the choice of tasks, local data in place of the hub, and the
-comparison of models on the same items. ``tasks/README.md`` says where the data comes from and how RACE is scored.
+The harness makes the prompts and computes the scores. This file chooses the tasks, can take their data from local files
+instead of the hub, and compares models on the same items. ``tasks/README.md`` says where the data comes from and how
+RACE is scored.
 """
 
 import contextlib
@@ -29,9 +30,9 @@ class Task:
     """A benchmark.
 
     Attributes:
-        split: of the hub dataset; the harness's name for it.
-        columns: what each item must have, and what each must hold.
-        harness: its task file in the harness; None where the file is ours.
+        split: the split of the hub dataset that is used, by the name that the harness knows it under.
+        columns: the columns that an item must have, each with a function that tells whether a value is valid.
+        harness: the task's file in the harness; None if the file is ours.
     """
 
     split: str
@@ -81,17 +82,18 @@ class Scores:
     """A model's results on a task, item by item.
 
     Attributes:
-        items: by metric ("acc" and, where the harness has it, "acc_norm"): 1 for every item that was right, else 0.
+        items: for each metric ("acc" and, where the harness has it, "acc_norm") a number for every item: 1 if the model
+            was right, else 0.
     """
 
     items: dict[str, list[float]]
 
     def mean(self, metric: str) -> tuple[float, float | None]:
-        """Accuracy and its standard error; None for a single item."""
+        """The accuracy and its standard error, which is None for a single item."""
         return _mean(np.array(self.items[metric]))
 
     def gain(self, base: "Scores", metric: str) -> tuple[float, float | None]:
-        """Accuracy less that of another model on the same items, and its standard error, item by item."""
+        """The accuracy minus that of another model on the same items, and the standard error of this difference."""
         return _mean(np.array(self.items[metric]) - np.array(base.items[metric]))
 
 
@@ -100,12 +102,21 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
     return float(values.mean()), error
 
 
-def check(tasks: Sequence[str], data_dir: Path | None = None, limit: int | None = None, batch_size: int = 8) -> None:
-    """Find what would stop `benchmark` before any model is loaded, and fetch what comes from the hub.
+def check(
+    tasks: Sequence[str], data_dir: str | Path | None = None, limit: int | None = None, batch_size: int = 8
+) -> None:
+    """Find whatever would stop `benchmark`, before any model is loaded, and fetch the data that comes from the hub.
+
+    Args:
+        tasks: keys of `TASKS`.
+        data_dir: as `benchmark` takes it.
+        limit: as `benchmark` takes it.
+        batch_size: as `benchmark` takes it.
 
     Raises:
-        UsageError: an unknown task, no such folder, or a number below 1.
-        RunError: the harness is not installed, a dataset cannot be had, or a local file is not of its schema.
+        UsageError: a task is unknown, the folder does not exist, or a number is below 1.
+        RunError: the harness is not installed, a dataset cannot be fetched, or a local file does not have the columns
+            that its task needs.
     """
     for name, number in (("limit", limit), ("batch_size", batch_size)):
         if number is not None and number < 1:
@@ -113,10 +124,10 @@ def check(tasks: Sequence[str], data_dir: Path | None = None, limit: int | None 
     if unknown := sorted(set(tasks) - TASKS.keys()):
         raise UsageError(f"tasks: unknown {', '.join(unknown)}, choose from {', '.join(TASKS)}")
     if data_dir is not None:
-        if not data_dir.is_dir():
-            raise UsageError(f"data-dir: {data_dir} is no folder")
+        if not Path(data_dir).is_dir():
+            raise UsageError(f"data-dir: {data_dir} is not a folder")
         for task in tasks:
-            _check_file(task, data_dir / f"{task}.jsonl")
+            _check_file(task, Path(data_dir) / f"{task}.jsonl")
     try:
         import lm_eval  # noqa: F401
     except ImportError as error:
@@ -127,8 +138,9 @@ def check(tasks: Sequence[str], data_dir: Path | None = None, limit: int | None 
 
 
 def _check_file(task: str, path: Path) -> None:
+    """Raise RunError unless every line of a file is an item of the task."""
     try:
-        # Not splitlines, which also splits at separators that may stand in a JSON string.
+        # str.splitlines would also split at separators that may stand inside a JSON string.
         lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = "missing" if isinstance(error, FileNotFoundError) else f"not readable: {error}"
@@ -155,37 +167,40 @@ def benchmark(
     *,
     context_tokens: int,
     bos: bool,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     limit: int | None = None,
     batch_size: int = 8,
-    progress_folder: Path | None = None,
+    progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Scores]:
-    """A model's results, task by task.
+    """Measure a model's zero-shot accuracy on each task.
 
     Args:
         model: a LLaMA in evaluation mode.
         tokenizer: the model's own.
         tasks: keys of `TASKS`.
-        context_tokens: longer prompts lose their beginning.
+        context_tokens: the model's window; prompts that are longer lose their beginning.
         bos: whether prompts begin with the tokenizer's BOS.
-        data_dir: folder with a file ``TASK.jsonl`` for each task; None takes them from the hub.
-        limit: only the first so many items of each task.
-        batch_size: items in a forward pass.
+        data_dir: a folder with a file ``TASK.jsonl`` for each task; None takes the data from the hub.
+        limit: use only the first so many items of each task; None uses all.
+        batch_size: number of items in a forward pass.
         progress_folder: where the results of finished tasks are kept, so that an interrupted run goes on with the next.
-            It must belong to this model alone; the caller removes it when all is done.
-        progress: show the harness's bars.
+            It must belong to this model alone, and the caller removes it when all is done.
+        progress: show the harness's progress bars.
+
+    Returns:
+        The scores of each task.
 
     Raises:
-        UsageError, RunError: as `check`, which also finds local files that are not of their schema.
+        RunError: a dataset cannot be fetched. Call `check` first: it finds all other faults of the arguments and files.
     """
     out = {}
     for task in dict.fromkeys(tasks):
-        file = data_dir / f"{task}.jsonl" if data_dir else None
+        file = Path(data_dir) / f"{task}.jsonl" if data_dir else None
         data = sha256_file(file) if file else "hub"
         journal = LineJournal(progress_folder, f"benchmark {task} {data} {limit} {context_tokens} {bos}")
         if "items" not in journal.done:
-            # Off a terminal, bars would be lines without number.
+            # The harness draws its bars on standard error even where that is a file.
             hidden = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
             with hidden:
                 lm = _harness_model(model, tokenizer, context_tokens, bos, batch_size)
@@ -211,10 +226,10 @@ def _harness_model(
 
 
 def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
-    """Models beside each other, a row for each task, metric and model.
+    """Compare models: a row for each task, metric and model.
 
     Args:
-        scores: by model and task; the first model is the one that the others are set against.
+        scores: scores by model and task. All other models are compared with the first one.
     """
     base = next(iter(scores.values()))
     rows = []
@@ -230,15 +245,29 @@ def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
     return rows
 
 
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """What `compare` returns as a table, in per cent."""
+
+    def per_cent(share: float, error: float | None, sign: str = "") -> str:
+        return f"{100 * share:{sign}.1f}" + ("" if error is None else f" +- {100 * error:.1f}")
+
+    lines = [f"{'task':11} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
+    for row in rows:
+        gain = per_cent(row["gain"], row["gain_stderr"], "+") if "gain" in row else ""
+        accuracy = per_cent(row["accuracy"], row["stderr"])
+        lines.append(f"{row['task']:11} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}")
+    return "\n".join(lines)
+
+
 def harness_task(name: str, file: Path | None = None) -> Any:
-    """The harness's object for a task, with its data.
+    """The harness's own object for a task, with its data loaded.
 
     Args:
         name: a key of `TASKS`.
-        file: its items, instead of those on the hub.
+        file: a file with the items; None takes those on the hub.
 
     Raises:
-        RunError: the data cannot be had.
+        RunError: the data cannot be loaded.
     """
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -256,7 +285,7 @@ def harness_task(name: str, file: Path | None = None) -> Any:
     try:
         with TemporaryDirectory() as temporary:
             path = Path(temporary) / "task.yaml"
-            path.write_text(json.dumps(content))  # which is YAML
+            path.write_text(json.dumps(content))  # JSON is YAML, too
             return TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         raise RunError(
@@ -267,7 +296,7 @@ def harness_task(name: str, file: Path | None = None) -> Any:
 def _evaluate(lm: Any, task: Any, limit: int | None) -> dict[str, list[float]]:
     from lm_eval.evaluator import evaluate
 
-    # The harness's simple_evaluate would do this, and also seed all generators and list the machine's packages.
+    # The harness's simple_evaluate does the same, but also seeds all generators and lists the machine's packages.
     task.set_config("num_fewshot", 0)
     found = evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0)
     (samples,) = found["samples"].values()

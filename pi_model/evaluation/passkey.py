@@ -1,9 +1,10 @@
 """Passkey retrieval (Mohtashami and Jaggi 2023, arXiv:2305.16300, as used by Chen et al. 2023, Section 3.3).
 
-A number hidden in filler is asked for at the end. One teacher-forced pass decides a trial: greedy decoding gives the
-key exactly when every token of the key is the argmax after the tokens before it. The filler before the key is the same
-in every trial at every distance, so its keys and values are computed once and reused: a causal model's are exact.
-Not under dynamic scaling, whose frequencies depend on the length of the input; there each trial is a whole pass.
+A number is hidden in filler text, and the end of the text asks for it. One forward pass over text and answer decides a
+trial, because greedy decoding gives the passkey exactly when each of its tokens is the argmax after the tokens before
+it. The filler before the passkey is the same in every trial at every distance. Its attention keys and values are
+computed once and reused, which is exact for a causal model. Under dynamic scaling the frequencies depend on the length
+of the input, so there every trial is a whole pass.
 
 Shape suffixes: B trials in a batch, T tokens, A answer tokens.
 """
@@ -20,25 +21,26 @@ from tqdm import tqdm
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
+from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
-SUCCESS = 0.2  # the share of trials that counts as finding the key, Section 3.3
+SUCCESS = 0.2  # share of successful trials from which on a distance counts as reached, Section 3.3
 
-# Queries a pass: keeps the mask of a long prompt small (queries x keys) without starving the cores.
+# Number of query tokens in a pass: few enough to keep the mask (queries x keys) small, enough to keep the cores busy.
 CHUNK_TOKENS = 1024
 BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One trial as tokens: ``shared`` first, then ``own``, then the answer; together they fill the window.
+    """One trial as tokens: the shared beginning, then this trial's own tokens, then the answer, which fill the window.
 
     Attributes:
-        shared: number of tokens taken from the filler that all trials begin with.
-        own: token ids from the key's line to the question.
-        answer: token ids of the key as they follow the question.
+        shared: how many tokens of the beginning that all trials share come first.
+        own: token ids from the line with the passkey to the question.
+        answer: token ids of the passkey as they follow the question.
     """
 
     shared: int
@@ -47,23 +49,26 @@ class Prompt:
 
     @property
     def distance(self) -> int:
-        """Tokens from the start of the key's line to the end of the question."""
+        """Number of tokens from the start of the passkey's line to the end of the question."""
         return len(self.own)
 
 
 class PromptMaker:
-    """Builds prompts of an exact length in tokens, for any tokenizer.
+    """Builds passkey prompts of an exact length in tokens, for any tokenizer.
 
-    The pieces of the prompt are tokenised where they stand in it, and the filler is cut between two tokens, so no
-    length is left to chance.
+    The pieces of the prompt are tokenised as they stand in it, and the filler is cut between two tokens, so every
+    prompt gets exactly the length that is asked for.
 
     Args:
-        tokenizer: any.
+        tokenizer: any tokenizer.
         context_tokens: length of BOS, prompt and answer together.
-        bos_id: token that begins the prompt, or None for none.
+        bos_id: token that begins the prompt, or None.
+
+    Attributes:
+        prefix: token ids of the beginning that all prompts share, as long as any needs.
 
     Raises:
-        UsageError: the context cannot hold the prompt with no filler at all.
+        UsageError: the context cannot even hold the prompt without filler.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos_id: int | None) -> None:
@@ -71,7 +76,7 @@ class PromptMaker:
         self.context_tokens = context_tokens
         self._question = ids_after(tokenizer, ".", "\n" + QUESTION)
         head = [] if bos_id is None else [bos_id]
-        head += _ids(tokenizer, TASK)
+        head += plain_ids(tokenizer, TASK)
         line = ids_after(tokenizer, ".", "\n" + FILLER)
         again = ids_after(tokenizer, ".", " " + FILLER)
         repeats = context_tokens // len(again) + 1
@@ -89,14 +94,14 @@ class PromptMaker:
         return ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
 
     def answer(self, key: int) -> list[int]:
-        """Token ids of a key as they follow the question."""
+        """Token ids of a passkey as they follow the question."""
         return ids_after(self.tokenizer, QUESTION, f" {key}")
 
     def prompt(self, key: int, distance: int) -> Prompt:
-        """The prompt that asks for `key` with its line beginning `distance` tokens before the prompt's end.
+        """The prompt that asks for `key`, whose line begins `distance` tokens before the prompt's end.
 
-        A distance that the fixed parts leave no room for becomes the nearest that they do; `Prompt.distance` says
-        which.
+        If the fixed parts of the prompt leave no room for this distance, the nearest possible one is used, which
+        `Prompt.distance` tells.
         """
         line, answer = self._key_line(key), self.answer(key)
         prompt_tokens = self.context_tokens - len(answer)
@@ -106,33 +111,16 @@ class PromptMaker:
         return Prompt(prompt_tokens - distance, tuple(own), tuple(answer))
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-
-def ids_after(tokenizer: PreTrainedTokenizerBase, context: str, text: str) -> list[int]:
-    """Tokens of a text where it follows another: no extra leading space, as some tokenizers would put alone.
-
-    Where a tokenizer merges across that seam, another character stands in for the context; where it merges across
-    every seam, the text is tokenised by itself.
-    """
-    for before in (context, "a", "0"):
-        ids, both = _ids(tokenizer, before), _ids(tokenizer, before + text)
-        if both[: len(ids)] == ids:
-            return both[len(ids) :]
-    return _ids(tokenizer, text)
-
-
 @dataclass(frozen=True)
 class PasskeyResult:
     """Outcome of a passkey evaluation.
 
     Attributes:
         context_tokens: length of prompt and answer together.
-        k_max: the largest k such that at every k' <= k at least 20% of trials succeed; 0 if not even the smallest.
-        accuracy: share of trials that succeed, by k (nominal distance in tokens from the prompt's end).
-        distance: the mean distance really used, by k: k itself except where the prompt's fixed parts leave no room.
-        trials: trials at each k.
+        k_max: the largest distance k such that at least 20% of the trials succeed at every k' <= k; 0 if there is none.
+        accuracy: share of trials that succeed, by distance k in tokens from the prompt's end.
+        distance: the mean distance really used, by k. It is k itself unless the prompt's fixed parts leave no room.
+        trials: number of trials at each k.
     """
 
     context_tokens: int
@@ -141,14 +129,19 @@ class PasskeyResult:
     distance: dict[int, float]
     trials: int
 
+    def table(self) -> str:
+        """The accuracy at each k as a bar chart, with k_max below it."""
+        lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}".rstrip() for k, share in self.accuracy.items()]
+        return "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {self.k_max} of {self.context_tokens}"])
+
 
 def distances(context_tokens: int, positions: int) -> list[int]:
-    """``positions`` distances k uniform in the window: context/positions, 2 context/positions, ..., context."""
+    """Distances k spread uniformly over the window: context/positions, 2 context/positions, ..., context."""
     return [context_tokens * step // positions for step in range(1, positions + 1)]
 
 
 def largest_reached(accuracy: dict[int, float]) -> int:
-    """k_max of an accuracy by k."""
+    """k_max: the largest distance up to which every distance is reached, given the accuracy by distance."""
     reached = 0
     for k in sorted(accuracy):
         if accuracy[k] < SUCCESS:
@@ -166,25 +159,25 @@ def passkey(
     trials: int = 10,
     seed: int = 0,
     bos_id: int | None = None,
-    progress_folder: Path | None = None,
+    progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> PasskeyResult:
-    """Passkey accuracy by distance, and k_max, in one window.
+    """Measure how far back a model finds a passkey: its accuracy at each distance, and k_max.
 
     Args:
         model: a LLaMA in evaluation mode.
         tokenizer: the model's own.
-        context_tokens: length of every prompt with its answer.
-        positions: number of distances, uniform in the window.
-        trials: random five-digit keys at each distance.
-        seed: of the keys.
-        bos_id: token that begins the prompt; None for none.
+        context_tokens: length of every prompt together with its answer.
+        positions: number of distances, spread uniformly over the window.
+        trials: number of random five-digit passkeys at each distance.
+        seed: seed of the passkeys.
+        bos_id: token that begins the prompt, or None.
         progress_folder: where outcomes are kept as they come, so that an interrupted run goes on where it stopped. It
-            must belong to this model alone; the caller removes it when all is done.
+            must belong to this model alone, and the caller removes it when all is done.
         progress: show a bar.
 
     Raises:
-        UsageError: positions or trials below 1, or a context too short for the prompt.
+        UsageError: positions or trials are below 1, or the context is too short for the prompt.
     """
     for name, number in (("positions", positions), ("trials", trials)):
         if number < 1:
@@ -199,7 +192,7 @@ def passkey(
     journal = Journal(positions * trials, progress_folder, described)
     entries = np.arange(positions * trials).reshape(positions, trials)
     judge = Judge(model, maker.prefix)
-    # From the shortest shared beginning to the longest, so that the cache only ever grows.
+    # Go from the shortest shared beginning to the longest, so that the cache only ever grows.
     with tqdm(total=positions * trials, unit="trial", leave=False, disable=None if progress else True) as bar:
         for row in reversed(range(positions)):
             todo = [column for column in range(trials) if not journal.done[entries[row, column]]]
@@ -215,7 +208,7 @@ def passkey(
 
 
 def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int]) -> list[list[int]]:
-    """Columns grouped so that each group's prompts stack without padding and fit the budget of tokens."""
+    """Group columns so that the prompts of a group stack without padding and fit the budget of tokens."""
     shapes: dict[tuple[int, int, int], list[int]] = {}
     for column in columns:
         prompt = prompts[column]
@@ -228,11 +221,11 @@ def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int]) -> list[list
 
 
 class Judge:
-    """Decides trials for one model and one shared beginning, whose keys and values it keeps.
+    """Decides whether trials succeed, for one model and one shared beginning, whose keys and values it keeps.
 
     Args:
         model: a LLaMA in evaluation mode.
-        prefix: token ids that every prompt takes its shared beginning from.
+        prefix: token ids from which every prompt takes its shared beginning.
     """
 
     def __init__(self, model: LlamaForCausalLM, prefix: Sequence[int]) -> None:
@@ -243,10 +236,10 @@ class Judge:
 
     @torch.inference_mode()
     def answers(self, prompts: Sequence[Prompt]) -> Bool[np.ndarray, " B"]:
-        """Whether greedy decoding gives each prompt's answer. The prompts must be of one shape."""
+        """Whether greedy decoding gives each prompt's answer; the prompts must all have the same shape."""
         reset_frequencies(self.model)
         shared, answer = prompts[0].shared, len(prompts[0].answer)
-        # The last answer token is predicted and never read.
+        # The last answer token is predicted but never read.
         own_BT = torch.tensor([prompt.own + prompt.answer[:-1] for prompt in prompts], device=self.model.device)
         answer_BA = torch.tensor([prompt.answer for prompt in prompts], device=self.model.device)
         if self.reuse:
@@ -258,6 +251,7 @@ class Judge:
         return (guess_BA == answer_BA).all(-1).cpu().numpy()
 
     def _after_shared(self, shared: int, own_BT: Int[torch.Tensor, "B T"]) -> torch.Tensor:
+        """Hidden states of the prompts' own tokens after the shared beginning; the last ones are enough."""
         kept = self.cache.get_seq_length()
         if kept < shared:
             for chunk_T in self.prefix_T[kept:shared].split(CHUNK_TOKENS):
@@ -265,7 +259,7 @@ class Judge:
         rows = len(own_BT)
         cache = DynamicCache(config=self.model.config)
         if shared:
-            # Views of the shared keys and values; the cache copies when it appends, so these stay as they are.
+            # These are views. The cache copies keys and values when it appends, so the shared ones stay as they are.
             cache = DynamicCache(
                 [
                     (

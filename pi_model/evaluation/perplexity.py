@@ -1,8 +1,8 @@
-"""Perplexity by context window: the sliding window of Press et al. and the truncated sweep.
+"""Perplexity by context window: with the sliding window of Press et al. 2021, or of documents cut to each window.
 
-What makes it cheap, with the same numbers: only the scored positions go through the LM head, in blocks; no key or value
-is kept; windows share a forward pass up to a budget of tokens; losses stay on the device until there is something
-to show.
+Four things make it cheap without changing a number. Only scored positions go through the LM head, in blocks. Keys and
+values are not kept. Windows share a forward pass up to a budget of tokens. Losses stay on the device until there is
+progress to show.
 
 Shape suffixes: B windows in a batch, T tokens, S scored tokens, D model width, V vocabulary.
 """
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -25,9 +26,12 @@ from pi_model.evaluation.journal import UNDONE, Journal
 from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
-# float32 logits of one block: 512 x 49152 x 4 bytes = 96 MiB for SmolLM2, whatever the window.
+Averaging = Literal["token", "window"]
+
+# Number of positions in a block: SmolLM2's float32 logits of one block take 512 x 49152 x 4 bytes = 96 MiB.
 HEAD_BLOCK = 512
-# On a CPU as much as its caches hold: a tiny model's products are slower when they spill. On a GPU enough to fill it.
+# Tokens in a forward pass: about as many as a CPU's caches hold, because a tiny model is slower when they overflow, and
+# enough to keep a GPU busy.
 BATCH_TOKENS_CPU = 1024
 BATCH_TOKENS_GPU = 32768
 _SECONDS_BETWEEN_SYNCS = 1.0
@@ -40,12 +44,12 @@ class WindowResult:
     Attributes:
         window: input length in tokens, BOS included.
         perplexity: exp(loss_nats).
-        loss_nats: mean negative log-likelihood a token, in nats.
-        tokens: how many tokens were scored.
-        windows: in how many windows.
-        loss_nats_stderr: standard error over documents of loss_nats (None for a single document): the spread of the
-            mean if other documents of the same kind had been drawn.
-        document_loss_nats: the mean of each document, in order.
+        loss_nats: mean negative log-likelihood of a token, in nats.
+        tokens: number of tokens that were scored.
+        windows: number of windows in which they were scored.
+        loss_nats_stderr: standard error of loss_nats over documents: how much it would vary if other documents of the
+            same kind had been drawn. None for a single document.
+        document_loss_nats: the mean loss of each document, in order.
     """
 
     window: int
@@ -59,7 +63,9 @@ class WindowResult:
 
 @dataclass
 class _Batch:
-    entries: list[int]  # indices of the windows in the run
+    """Windows that share a forward pass, and their indices among all windows of the run."""
+
+    entries: list[int]
     windows: list[Window]
 
 
@@ -70,32 +76,37 @@ def sliding_perplexity(
     windows: Sequence[int],
     stride: int = 256,
     bos_id: int | None = None,
-    averaging: str = "token",
+    averaging: Averaging = "token",
     batch_tokens: int | None = None,
     names: Sequence[str] | None = None,
-    progress_folder: Path | None = None,
+    progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> list[WindowResult]:
-    """Perplexity of documents at each window size, documents never joined.
+    """Sliding-window perplexity of documents at each window size (Press et al. 2021, arXiv:2108.12409).
 
     Args:
         model: a LLaMA in evaluation mode.
-        documents: token ids without special tokens, one array a document.
-        windows: input lengths in tokens, each > stride.
-        stride: S; every window after a document's first scores its last S tokens.
-        bos_id: token put at the start of every window, taking one place of it; None puts none, and then a document's
-            first token is not scored.
+        documents: token ids without special tokens, one array for each document. Documents are never joined.
+        windows: input lengths in tokens, each greater than the stride.
+        stride: S, the number of tokens between the starts of two windows; every window after a document's first scores
+            its last S tokens.
+        bos_id: token put at the start of every window, where it takes one place. None puts none, and then the first
+            token of a document is not scored.
         averaging: "token" weighs every token alike; "window" is the mean of window means, which some tools report.
-        batch_tokens: windows share a forward pass up to this many tokens; a longer window has one of its own. None
-            suits the device. Results do not depend on it.
-        names: of the documents, for messages.
+        batch_tokens: windows share a forward pass up to this many tokens, and a longer window gets a pass of its own.
+            Results do not depend on it. None suits the device.
+        names: names of the documents, for messages.
         progress_folder: where results are kept as they come, so that an interrupted run goes on where it stopped.
-            It must belong to this model and these documents alone; the caller removes it when all is done.
-        progress: show a bar with tokens a second and the perplexity so far.
+            It must belong to this model and these documents alone, and the caller removes it when all is done.
+        progress: show a bar with the tokens per second and the perplexity so far.
+
+    Returns:
+        The result at each window size, in the order of `windows`.
 
     Raises:
-        UsageError: an argument outside its domain.
-        RunError: nothing to score, or a loss that is not finite (naming its documents; it is never averaged away).
+        UsageError: an argument is outside its domain.
+        RunError: there is nothing to score, or a loss is not finite. The message names the documents; such a loss is
+            never averaged away.
     """
     for window in windows:
         check_window_and_stride(window, stride)
@@ -130,22 +141,23 @@ def truncated_perplexity(
     windows: Sequence[int],
     last_tokens: int | None = None,
     bos_id: int | None = None,
-    averaging: str = "token",
+    averaging: Averaging = "token",
     names: Sequence[str] | None = None,
-    progress_folder: Path | None = None,
+    progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> list[WindowResult]:
-    """Perplexity of each document cut to each window: its first ``window`` tokens, scored in one window.
+    """Perplexity of documents that are cut to each window: their first ``window`` tokens, read in one pass.
 
-    A causal model's loss at a token does not depend on what follows, so one pass over the longest cut gives every
-    shorter one. Only where the frequencies depend on the context's length (dynamic scaling) is each cut its own pass.
+    A causal model's loss at a token does not depend on what follows, so one pass over the longest cut gives the results
+    of all shorter ones. Only under dynamic scaling, where frequencies depend on the input's length, does each cut need
+    a pass of its own.
 
     Args:
         last_tokens: score only this many tokens at the end of each cut, as one step of `sliding_perplexity` with this
             stride does; None scores the whole cut.
 
-    The other arguments, the result and the errors are those of `sliding_perplexity`. Repeated with the same
-    ``progress_folder`` and another ``last_tokens`` or ``averaging``, no pass is made again.
+    All other arguments, the result and the errors are those of `sliding_perplexity`. A second call with the same
+    ``progress_folder`` and another ``last_tokens`` or ``averaging`` makes no new pass.
     """
     if min(windows) < 2:
         raise UsageError(f"windows: must be at least 2 tokens, got {min(windows)}")
@@ -176,10 +188,10 @@ def _losses_of_tokens(
     documents: Sequence[np.ndarray],
     pieces: list[Window],
     bos_id: int | None,
-    progress_folder: Path | None,
+    progress_folder: str | Path | None,
     progress: bool,
 ) -> list[np.ndarray]:
-    """The loss in nats of every scored token of every piece, one array a piece, each piece a pass of its own."""
+    """The loss in nats of every scored token, one array for each piece; each piece is a pass of its own."""
     ends = np.cumsum([max(piece.scored, 0) for piece in pieces])
     journal = Journal(int(ends[-1]), progress_folder, f"truncated {bos_id} {pieces}")
     entries = np.split(np.arange(ends[-1]), ends[:-1])
@@ -188,7 +200,7 @@ def _losses_of_tokens(
         for number in range(ranks.rank(), len(pieces), ranks.world_size())
         if not journal.done[entries[number]].all()
     ]
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     for number in tqdm(todo, unit="document", leave=False, disable=hidden):
         ids_BT = _inputs(documents, [pieces[number]], bos_id)
         nats_S = _token_losses(model, ids_BT, [pieces[number]], bos_id is not None)[0]
@@ -202,7 +214,7 @@ def _score(
     pieces: list[Window],
     bos_id: int | None,
     batch_tokens: int,
-    progress_folder: Path | None,
+    progress_folder: str | Path | None,
     progress: bool,
 ) -> np.ndarray:
     """The summed loss of every window, in nats, float64; infinity where one was not finite."""
@@ -223,7 +235,7 @@ def _score(
     tokens = sum(piece.end - piece.start for batch in batches for piece in batch.windows)
     skipped = tokens - sum(piece.end - piece.start for batch in todo for piece in batch.windows)
     scored = np.array([piece.scored for piece in pieces])
-    hidden = None if progress and ranks.rank() == 0 else True  # None: a bar on a terminal, nothing in a log
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
     with tqdm(total=tokens, initial=skipped, unit="tok", unit_scale=True, leave=False, disable=hidden) as bar:
         last = time.monotonic()
         for batch in todo:
@@ -241,17 +253,20 @@ def _score(
 
 
 def _joined(journal: Journal) -> np.ndarray:
-    """Every rank's results together, once all are there."""
+    """The results of all ranks together, when every rank has come here."""
     losses = ranks.join(journal.values)
     if (losses == UNDONE).any():
-        raise RunError("some windows were scored by no rank; remove the cache folder's runs/ and start again")
+        raise RunError("some windows were scored by no rank; remove runs/ in the cache folder and start again")
     return losses
 
 
 def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iterator[_Batch]:
-    """Group windows of like length; a batch is padded on the right, where a causal model cannot see.
+    """Group windows of similar length. A batch is padded on the right, which a causal model cannot see.
 
     The grouping depends on the windows alone, so that results are the same for any number of ranks.
+
+    Args:
+        same_length: put only windows of the very same length into a batch.
     """
     order = sorted(range(len(pieces)), key=lambda n: pieces[n].start - pieces[n].end)
     batch = _Batch([], [])
@@ -270,6 +285,7 @@ def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iter
 
 
 def _inputs(documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: int | None) -> Int[torch.Tensor, "B T"]:
+    """The token ids that the model reads, a row for each window, padded with 0 on the right."""
     bos = bos_id is not None
     ids_BT = np.zeros((len(windows), bos + max(piece.end - piece.start for piece in windows)), dtype=np.int64)
     for row, piece in zip(ids_BT, windows, strict=True):
@@ -291,7 +307,7 @@ def _token_losses(
     for hidden_TD, ids_T, piece in zip(hidden_BTD, ids_BT, windows, strict=True):
         first, last = piece.score_from - piece.start + bos, piece.end - piece.start + bos
         blocks = [
-            # Position t - 1 predicts token t.
+            # The hidden state at position t - 1 predicts token t.
             torch.nn.functional.cross_entropy(
                 model.lm_head(hidden_TD[begin - 1 : min(begin + HEAD_BLOCK, last) - 1]).float(),
                 ids_T[begin : min(begin + HEAD_BLOCK, last)],
@@ -307,12 +323,13 @@ def _summary(
     window: int,
     pieces: Sequence[Window],
     sums: np.ndarray,
-    averaging: str,
+    averaging: Averaging,
     documents: Sequence[np.ndarray],
     names: Sequence[str] | None,
 ) -> WindowResult:
-    if averaging not in ("token", "window"):
-        raise UsageError(f"averaging: unknown {averaging!r}, choose token or window")
+    """The result at one window size, from the summed loss of every window; checks that all losses are finite."""
+    if averaging not in get_args(Averaging):
+        raise UsageError(f"averaging: unknown {averaging!r}, choose from {', '.join(get_args(Averaging))}")
     scored = np.array([piece.scored for piece in pieces])
     owner = np.array([piece.document for piece in pieces], dtype=int)
     keep = scored > 0
@@ -339,7 +356,7 @@ def _summary(
 
 
 def _exp(loss_nats: float) -> float:
-    """Infinity, where math.exp raises."""
+    """exp, with infinity where math.exp would raise."""
     return math.exp(loss_nats) if loss_nats < 709 else math.inf
 
 
@@ -350,3 +367,12 @@ def _ratio_stderr(totals: np.ndarray, weights: np.ndarray) -> float | None:
         return None
     residuals = totals - totals.sum() / weights.sum() * weights
     return float(np.sqrt(count / (count - 1) * (residuals**2).sum()) / weights.sum())
+
+
+def table(results: Sequence[WindowResult]) -> str:
+    """Results as a table with one line for each window."""
+    lines = [f"{'window':>8} {'perplexity':>11} {'loss (nats)':>12} {'+-':>7} {'tokens':>9} {'windows':>8}"]
+    for r in results:
+        spread = "" if r.loss_nats_stderr is None else f"{r.loss_nats_stderr:.4f}"
+        lines.append(f"{r.window:8} {r.perplexity:11.4f} {r.loss_nats:12.5f} {spread:>7} {r.tokens:9} {r.windows:8}")
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Summaries of long documents, sampled and scored by ROUGE (Chen et al. 2023, arXiv:2306.15595, Section 3.5).
+"""Let a model summarise long documents and score it by ROUGE (Chen et al. 2023, arXiv:2306.15595, Section 3.5).
 
-Every document draws from a random stream of its own, so that a summary depends neither on the documents beside it nor
-on where a run was interrupted, except for rounding.
+Every document has a random stream of its own. So, except for rounding, a summary depends neither on the other documents
+in its batch nor on where a run was interrupted.
 
 Shape suffixes: B documents in a batch, T tokens, V vocabulary.
 """
@@ -25,7 +25,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
-CHUNK_TOKENS = 1024  # queries a pass while reading the prompts: keeps the mask small
+CHUNK_TOKENS = 1024  # number of query tokens in a pass while reading the prompts, which keeps the mask small
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
@@ -34,13 +34,13 @@ class Sampling:
     """How summaries are drawn; the defaults are the paper's.
 
     Attributes:
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_p: tokens are drawn from the smallest set that has at least this probability.
-        max_tokens: a summary ends here if not by itself.
-        seed: of the draws.
+        temperature: the logits are divided by it; 0 takes the likeliest token.
+        top_p: tokens are drawn from the smallest set of likeliest tokens that has at least this probability.
+        max_tokens: a summary is cut at this length if it does not end by itself.
+        seed: seed of the random draws.
 
     Raises:
-        UsageError: a value outside its domain.
+        UsageError: a value is outside its domain.
     """
 
     temperature: float = 0.5
@@ -61,12 +61,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a model wrote about a document.
+    """The summary that a model wrote of a document.
 
     Attributes:
-        tokens: how many it wrote, the end token not counted.
-        ended: whether it came to an end by itself.
-        rouge: F1 by type, from 0 to 1.
+        name: the document's name.
+        text: the summary.
+        reference: the document's own summary, which it is compared with.
+        tokens: number of tokens that the model wrote, without the end token.
+        ended: whether the summary came to an end by itself.
+        rouge: F1 by ROUGE type, from 0 to 1.
     """
 
     name: str
@@ -84,29 +87,32 @@ def summarize(
     sampling: Sampling,
     *,
     batch_tokens: int = 8192,
-    progress_folder: Path | None = None,
+    progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> list[Summary]:
-    """Write a summary of every document and score it against its reference.
+    """Let a model write a summary of every document, and score it against the document's reference summary.
 
     Args:
         model: a LLaMA in evaluation mode.
-        maker: makes the prompts; its tokenizer is the model's own.
-        pairs: (name, document, reference summary); names all different.
+        maker: makes the prompts; its tokenizer must be the model's own.
+        pairs: (name, document, reference summary) for each document; all names must differ.
         sampling: how tokens are drawn.
-        batch_tokens: documents go in batches of at most this many tokens, room for their summaries included.
+        batch_tokens: documents are put in batches of at most this many tokens, including room for their summaries.
         progress_folder: where summaries are kept as they come, so that an interrupted run goes on where it stopped. It
-            must belong to this model and these pairs alone; the caller removes it when all is done.
+            must belong to this model and these pairs alone, and the caller removes it when all is done.
         progress: show a bar.
 
+    Returns:
+        The summaries, in the order of the documents.
+
     Raises:
-        RunError: rouge-score is not installed, or two documents have one name.
+        RunError: rouge-score is not installed, or two documents have the same name.
     """
     scorer = rouge_scorer()
     names = [name for name, _, _ in pairs]
     if len(set(names)) < len(names):
         raise RunError(f"{max(names, key=names.count)}: two documents of this name")
-    # The prompt about nothing says whether there is a BOS token.
+    # The prompt about an empty document is part of the key because it tells whether there is a BOS token.
     journal = LineJournal(progress_folder, f"summaries {sampling} {maker.document_tokens} {maker.prompt('')}")
     ends = _end_ids(model, maker)
     with tqdm(total=len(pairs), unit="doc", leave=False, disable=None if progress else True) as bar:
@@ -127,7 +133,7 @@ def summarize(
 
 
 def _end_ids(model: LlamaForCausalLM, maker: SummaryPrompts) -> set[int]:
-    """What ends a summary: the tokenizer's end, which training puts there, and what the model ended texts with."""
+    """The tokens that end a summary: the tokenizer's, which our training uses, and those of the model's own config."""
     of_model = model.generation_config.eos_token_id if model.generation_config else None
     ids = of_model if isinstance(of_model, list) else [of_model]
     return {int(one) for one in [*ids, maker.tokenizer.eos_token_id] if one is not None}
@@ -136,8 +142,9 @@ def _end_ids(model: LlamaForCausalLM, maker: SummaryPrompts) -> set[int]:
 def _batches(
     model: LlamaForCausalLM, prompts: dict[str, list[int]], max_tokens: int, batch_tokens: int
 ) -> list[list[str]]:
-    """Names in batches of prompts of like length, the longest first: what does not fit in memory fails at once."""
-    alone = depends_on_context(read_extension(model.config))  # a longer neighbour would change the frequencies
+    """Names in batches of similar prompt length. The longest come first, so that what is too large fails at once."""
+    # Under dynamic scaling a longer prompt in the batch would change the frequencies of all.
+    alone = depends_on_context(read_extension(model.config))
     batches: list[list[str]] = []
     longest = 0
     for name in sorted(prompts, key=lambda name: (-len(prompts[name]), name)):
@@ -156,12 +163,17 @@ def generate(
     seeds: Sequence[Sequence[int]],
     ends: set[int],
 ) -> list[list[int]]:
-    """What a model writes after each prompt, token ids, with the end token where it came to one.
+    """Let a model write after each prompt.
 
     Args:
-        prompts: token ids; shorter ones are padded on the left, out of the model's sight.
-        seeds: one for each prompt, anything that numpy takes.
+        model: a LLaMA in evaluation mode.
+        prompts: token ids of the prompts. Shorter ones are padded on the left, where the model does not look.
+        sampling: how tokens are drawn.
+        seeds: for each prompt a seed of its random stream, any sequence of numbers that numpy takes.
         ends: token ids that end a text.
+
+    Returns:
+        The token ids written after each prompt, including the end token if the text came to an end.
     """
     reset_frequencies(model)
     device = model.device
@@ -182,7 +194,7 @@ def generate(
 
     streams = [np.random.default_rng(seed) for seed in seeds]
     written: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))  # those that have not come to their end
+    rows = list(range(len(prompts)))  # the prompts whose text has not ended yet
     while True:
         uniform_B = torch.tensor([streams[row].random() for row in rows], device=device)
         next_B = draw(model.lm_head(last_BD).float(), sampling.temperature, sampling.top_p, uniform_B)
@@ -206,10 +218,13 @@ def generate(
 def draw(
     logits_BV: Float[Tensor, "B V"], temperature: float, top_p: float, uniform_B: Float[Tensor, " B"]
 ) -> Int[Tensor, " B"]:
-    """One token a row by temperature and nucleus sampling (Holtzman et al. 2019, arXiv:1904.09751).
+    """Draw one token for each row by temperature and nucleus sampling (Holtzman et al. 2019, arXiv:1904.09751).
 
-    The nucleus is the smallest set of likeliest tokens with probability at least `top_p`; `uniform_B`, in [0, 1), picks
-    one of it by the inverse of its distribution function. Temperature 0 takes the likeliest.
+    Args:
+        logits_BV: the logits.
+        temperature: the logits are divided by it; 0 takes the likeliest token.
+        top_p: the nucleus is the smallest set of likeliest tokens with at least this probability.
+        uniform_B: numbers in [0, 1), which pick a token of the nucleus by the inverse of its distribution function.
     """
     if temperature == 0:
         return logits_BV.argmax(-1)
@@ -218,18 +233,18 @@ def draw(
     nucleus_BV = before_BV < top_p
     below_BV = share_BV.where(nucleus_BV, 0.0).cumsum(-1)
     place_B1 = torch.searchsorted(below_BV, uniform_B[:, None].to(below_BV) * below_BV[:, -1:], right=True)
-    # Rounding may leave the product at the very end.
+    # Rounding may put the place one beyond the last token of the nucleus.
     return order_BV.gather(1, place_B1.minimum(nucleus_BV.sum(1, keepdim=True) - 1))[:, 0]
 
 
 def rouge_scorer() -> Any:
-    """A function (reference, summary) -> F1 by type, from rouge-score with stemming and its own tokenizer.
+    """A function (reference, summary) -> F1 by ROUGE type, from rouge-score with stemming and its own tokenizer.
 
-    rougeL takes a summary as one sequence, as the original's -l option does without sentences; rougeLsum takes its
-    lines as sentences. rouge-score splits no sentences here.
+    rougeL takes a summary as one sequence, and rougeLsum takes its lines as sentences. rouge-score is not asked to
+    split lines into sentences.
 
     Raises:
-        RunError: the package is not installed.
+        RunError: rouge-score is not installed.
     """
     try:
         from rouge_score.rouge_scorer import RougeScorer
@@ -244,7 +259,7 @@ def rouge_scorer() -> Any:
 
 
 def rouge_settings() -> dict[str, Any]:
-    """What a ROUGE figure depends on besides the texts."""
+    """Everything that a ROUGE score depends on besides the texts, as JSON values."""
     version = importlib.metadata.version
     return {
         "package": f"rouge-score {version('rouge-score')}",
@@ -257,10 +272,19 @@ def rouge_settings() -> dict[str, Any]:
 
 
 def mean_rouge(summaries: Sequence[Summary]) -> dict[str, dict[str, float | None]]:
-    """Mean F1 over documents in per cent and its standard error (None for a single document), by ROUGE type."""
+    """The mean F1 of each ROUGE type over documents in per cent, and its standard error (None for one document)."""
     out: dict[str, dict[str, float | None]] = {}
     for kind in ROUGE_TYPES:
         values = 100 * np.array([summary.rouge[kind] for summary in summaries])
         error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
         out[kind] = {"mean": float(values.mean()), "stderr": error}
     return out
+
+
+def rouge_table(rouge: dict[str, dict[str, float | None]]) -> str:
+    """What `mean_rouge` returns as a table."""
+    lines = [f"{'':10} {'F1 (%)':>7} {'+-':>5}"]
+    for kind, found in rouge.items():
+        spread = "" if found["stderr"] is None else f"{found['stderr']:.2f}"
+        lines.append(f"{kind:10} {found['mean']:7.2f} {spread:>5}")
+    return "\n".join(lines)

@@ -7,7 +7,14 @@ from pi_model.errors import UsageError
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens [start, end) of one document are the model's input, of which [score_from, end) are scored."""
+    """One input of the model: it reads tokens [start, end) of a document, of which [score_from, end) are scored.
+
+    Attributes:
+        document: number of the document.
+        start: the first token that is read.
+        end: one after the last.
+        score_from: the first token that is scored.
+    """
 
     document: int
     start: int
@@ -16,38 +23,42 @@ class Window:
 
     @property
     def scored(self) -> int:
-        """Number of tokens scored."""
+        """Number of tokens that are scored."""
         return self.end - self.score_from
 
 
 def check_window_and_stride(window: int, stride: int) -> None:
-    """Raise UsageError unless 1 <= stride < window."""
+    """Check the input length and the stride of a sliding window, both in tokens.
+
+    Raises:
+        UsageError: unless 1 <= stride < window.
+    """
     if window < 2:
         raise UsageError(f"windows: must be at least 2 tokens, got {window}")
     if stride < 1:
         raise UsageError(f"stride: must be at least 1 token, got {stride}")
     if stride >= window:
-        # One place goes to BOS or, without BOS, to the token that gives the first scored one its context.
+        # One place of a window is taken by BOS or, without BOS, by the token before the first scored one.
         raise UsageError(
             f"stride: {stride} would leave tokens unscored in windows of {window}; use at most {window - 1}"
         )
 
 
 def sliding_windows(tokens: int, *, window: int, stride: int, bos: bool, document: int = 0) -> list[Window]:
-    """Windows over one document, which together score each of its tokens once (without BOS, all but the first).
+    """Windows over one document that together score each of its tokens once (without BOS, all but the first).
 
-    They start at multiples of ``stride``, and the last one ends with the document. The first scores all it can, each
-    later one what its predecessors have not.
+    They start at multiples of ``stride``, and the last one ends with the document. The first window scores every token
+    it can; each later one scores those that no window before it has scored.
 
     Args:
         tokens: length of the document.
-        window: the model's input length, BOS included.
-        stride: tokens between the starts of two windows, < window.
-        bos: whether the first place of each window is taken by BOS.
-        document: goes into each `Window`.
+        window: the model's input length in tokens, BOS included.
+        stride: number of tokens between the starts of two windows, less than `window`.
+        bos: whether BOS takes the first place of each window.
+        document: number of the document, which each `Window` carries.
 
     Raises:
-        UsageError: a stride or window outside its domain.
+        UsageError: unless 1 <= stride < window.
 
     >>> [(w.start, w.end, w.score_from) for w in sliding_windows(10, window=6, stride=3, bos=True)]
     [(0, 5, 0), (3, 8, 5), (6, 10, 8)]

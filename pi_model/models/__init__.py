@@ -1,0 +1,1 @@
+"""Read checkpoints, extend their context window, and write them."""

@@ -6,11 +6,16 @@ from pi_model.distributed.context_parallel import NAME
 
 
 def attention_implementation(device: str, dtype: str, context_parallel: int = 1) -> str:
-    """transformers' name of the fastest exact attention for a device type and a dtype.
+    """The fastest exact attention for a device and a dtype, by the name that transformers knows it under.
 
-    FlashAttention-2 where its package (flash-attn) is installed, on CUDA in half precision, which is all it computes;
-    torch's scaled dot-product attention everywhere else. Windows that ranks share have an attention of their own, over
-    torch's.
+    That is FlashAttention-2 on CUDA in half precision, the only case it computes, if its package (flash-attn) is
+    installed; else torch's scaled dot-product attention. Windows that several ranks share need the attention of
+    `pi_model.distributed.context_parallel`, which is built on torch's.
+
+    Args:
+        device: device type, "cpu" or "cuda".
+        dtype: "float32", "bfloat16" or "float16".
+        context_parallel: number of ranks that share each window.
     """
     if context_parallel > 1:
         return NAME

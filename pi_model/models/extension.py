@@ -1,4 +1,4 @@
-"""Extend a checkpoint's context window: its config changes, and nothing else."""
+"""Extend a checkpoint's context window. Only its config changes; the weights stay as they are."""
 
 import json
 import shutil
@@ -12,24 +12,27 @@ from pi_model.models.loading import check_folder, load_tokenizer, local_folder, 
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
 from pi_theory.scaling import Scaling
 
-_NOT_COPIED = {"config.json", ".git", ".cache"}
-_PICKLED = (".bin", ".pt", ".gguf")
+_NOT_COPIED = {"config.json", ".git", ".cache"}  # the config is written anew; the rest belongs to a download
+_OTHER_WEIGHTS = {".bin", ".pt", ".gguf"}  # the same weights in formats that are not read here
 
 
-def extend_checkpoint(source: str | Path, scaling: Scaling, out: Path) -> Extension:
-    """Write a folder whose model scales positions by `scaling`, and which plain transformers loads.
+def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> Extension:
+    """Write a folder that holds the same model with its positions scaled, which plain transformers loads.
 
-    No weight is loaded: weights and tokenizer are copied byte for byte. Extending what is already extended multiplies
-    the factors.
+    No weight is loaded: weights and tokenizer are copied byte for byte. If the checkpoint is extended already, the
+    factors multiply.
 
     Args:
-        source: what `pi_model.models.loading.load_checkpoint` takes.
-        scaling: the method and its factor over the present window.
-        out: a new or empty folder; written whole or not at all.
+        source: a folder, a hub name, a GGUF file or an embedded name, see `pi_model.models.loading.load_checkpoint`.
+        scaling: the method, with its factor over the checkpoint's present window.
+        out: the folder to make; it must not exist, or be empty. It is written completely or not at all.
+
+    Returns:
+        How the positions of the new checkpoint are scaled.
 
     Raises:
-        UsageError: no such source, or a method that does not compose with the one in place.
-        RunError: a source that is broken, or an output that cannot be written.
+        UsageError: there is no such source, or the method does not compose with the one already in place.
+        RunError: the source is broken, or the folder cannot be written.
     """
     folder = local_folder(source)
     config = check_folder(folder)
@@ -37,10 +40,10 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: Path) -> Extens
     current = read_extension(config)
     extension = compose(current, scaling)
     content = write_extension(read_config(folder), extension)
-    # What transformers will compute from this config, held against the theory before anything is written.
+    # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
     written = LlamaConfig.from_dict(content)
     check_frequencies(LlamaRotaryEmbedding(written), written)
-    with new_folder(out) as partial:
+    with new_folder(Path(out)) as partial:
         copy_companions(folder, partial, weights=True)
         fit_tokenizer(partial, current.context_tokens, extension.context_tokens)
         (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -48,10 +51,16 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: Path) -> Extens
 
 
 def copy_companions(folder: Path, target: Path, *, weights: bool) -> None:
-    """Copy what belongs to a model, byte for byte, except its config, and its weights unless they are wanted."""
+    """Copy the files of a model folder byte for byte, all but its config.
+
+    Args:
+        folder: the model's folder.
+        target: where the copies go; it must exist.
+        weights: copy the weight files, too.
+    """
     for path in folder.iterdir():
         weight = path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json")
-        if path.name in _NOT_COPIED or path.suffix in _PICKLED or (weight and not weights):
+        if path.name in _NOT_COPIED or path.suffix in _OTHER_WEIGHTS or (weight and not weights):
             continue
         if path.is_dir():
             shutil.copytree(path, target / path.name)
@@ -60,7 +69,10 @@ def copy_companions(folder: Path, target: Path, *, weights: bool) -> None:
 
 
 def fit_tokenizer(folder: Path, old_tokens: int, new_tokens: int) -> None:
-    """Replace the old window where a tokenizer carries it as the length to warn at, or to cut at, beyond."""
+    """Put the new window in place of the old one in a folder's tokenizer config, if that is what it has.
+
+    Tokenizers warn about, or cut, texts that are longer than their ``model_max_length``.
+    """
     path = folder / "tokenizer_config.json"
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))

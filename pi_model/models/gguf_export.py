@@ -1,7 +1,8 @@
-"""Write a LLaMA folder as one GGUF file, for llama.cpp and what is built on it.
+"""Write a LLaMA folder as one GGUF file, for llama.cpp and the programs built on it.
 
-Pairing convention. A folder pairs component j of a head with j + d/2 (rotate-half); for a LLaMA, llama.cpp pairs the
-neighbours 2j and 2j + 1. So the rows of the query and key projections are interleaved here, and scores stay the same.
+Pairing convention: in a Hugging Face folder component j of a head is paired with j + d/2 (rotate-half); for a LLaMA,
+llama.cpp pairs the neighbours 2j and 2j + 1. So the rows of the query and key projections are interleaved on the way,
+and attention scores stay the same.
 """
 
 import json
@@ -20,35 +21,36 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.errors import RunError, UsageError
-from pi_model.models.loading import check_folder, load_tokenizer, local_folder, weight_files
+from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, weight_files
 from pi_model.models.rope_parameters import Extension, check_frequencies
-from pi_model.training.preparation import first_token
 from pi_theory.scaling import DynamicNTK, LinearPI, Llama3, NoScaling, NTKAware, Yarn
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-# What Llama 3's tokenizer splits text by before it merges bytes.
+# The pattern by which Llama 3's tokenizer splits text before it merges bytes.
 _LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
-def export_gguf(source: str | Path, out: Path) -> None:
-    """Write a model's weights, tokenizer and position scaling as GGUF, in the dtype that they are stored in.
+def export_gguf(source: str | Path, out: str | Path) -> None:
+    """Write a model's weights, tokenizer and position scaling as one GGUF file.
 
-    Linear and YaRN scaling are metadata that llama.cpp knows, NTK-aware scaling is a larger base, and Llama 3's is a
-    tensor of divisors, one a frequency. Weights pass through one at a time. Quantising is left to llama.cpp.
+    Linear and YaRN scaling become metadata that llama.cpp knows, NTK-aware scaling becomes a larger base, and Llama 3's
+    scaling becomes a tensor with one divisor for each frequency. Weights keep the dtype they are stored in and pass
+    through memory one at a time; quantising them is left to llama.cpp.
 
     Args:
-        source: what `pi_model.models.loading.load_checkpoint` takes.
-        out: a new file; written whole or not at all.
+        source: a folder, a hub name, a GGUF file or an embedded name, see `pi_model.models.loading.load_checkpoint`.
+        out: the file to make; it must not exist, and is written completely or not at all.
 
     Raises:
-        UsageError: no such source, or dynamic scaling, which llama.cpp does not have.
-        RunError: a source that is broken, a tokenizer that GGUF has no name for, or a file that cannot be written.
+        UsageError: there is no such source, or it uses dynamic scaling, which llama.cpp does not have.
+        RunError: the source is broken, GGUF has no name for its tokenizer, or the file cannot be written.
     """
+    out = Path(out)
     try:
         import gguf
     except ImportError as error:
@@ -86,7 +88,14 @@ def export_gguf(source: str | Path, out: Path) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A tensor of the file: its type as GGML calls it, and how to have it."""
+    """A tensor of the file.
+
+    Attributes:
+        name: its name in GGUF.
+        shape: rows first.
+        kind: its type as GGML calls it: F32, F16 or BF16.
+        read: returns the tensor.
+    """
 
     name: str
     shape: list[int]
@@ -95,10 +104,12 @@ class _Entry:
 
     @property
     def nbytes(self) -> int:
+        """Size of the tensor's data in the file."""
         return math.prod(self.shape) * (4 if self.kind == "F32" else 2)
 
 
 def _add_shape(writer: "GGUFWriter", config: LlamaConfig, name: str) -> None:
+    """Write the metadata that describe the model's layers."""
     head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     writer.add_name(name)
     writer.add_block_count(config.num_hidden_layers)
@@ -114,7 +125,7 @@ def _add_shape(writer: "GGUFWriter", config: LlamaConfig, name: str) -> None:
 
 
 def _add_scaling(writer: "GGUFWriter", extension: Extension) -> list[_Entry]:
-    """Metadata of the positions, and the tensor of divisors where the scaling needs one."""
+    """Write the metadata that describe positions, and return the tensor of divisors if the scaling needs one."""
     from gguf import RopeScalingType
 
     scaling = extension.scaling
@@ -145,6 +156,7 @@ def _add_scaling(writer: "GGUFWriter", extension: Extension) -> list[_Entry]:
 
 
 def _weights(folder: Path, config: LlamaConfig) -> list[_Entry]:
+    """The model's weights under their names in GGUF; none is read yet."""
     from gguf import MODEL_ARCH, get_tensor_name_map
 
     names = get_tensor_name_map(MODEL_ARCH.LLAMA, config.num_hidden_layers)
@@ -157,7 +169,7 @@ def _weights(folder: Path, config: LlamaConfig) -> list[_Entry]:
                 continue
             part: Any = file.get_slice(name)  # type: ignore[no-untyped-call]
             shape = part.get_shape()
-            # llama.cpp adds and multiplies vectors in float32 only.
+            # llama.cpp computes with vectors (norms and biases) in float32 only.
             kind = "F32" if len(shape) == 1 else part.get_dtype()
             if kind not in ("F32", "F16", "BF16"):
                 raise RunError(f"{path}: {name} is stored as {kind}; GGUF takes float32, float16 and bfloat16")
@@ -176,16 +188,17 @@ def _weights(folder: Path, config: LlamaConfig) -> list[_Entry]:
 
 
 def interleaved(weight: Tensor, heads: int) -> Tensor:
-    """A projection's rows, or its bias, with each head's components 0, d/2, 1, d/2 + 1, ... instead of 0, 1, 2, ...
+    """A projection with the rows of each head reordered: 0, d/2, 1, d/2 + 1, ... in place of 0, 1, 2, ...
 
     Args:
-        weight: shape (heads d, ...).
-        heads: of the queries or of the keys.
+        weight: the projection's weight or bias, shape (heads d, ...).
+        heads: number of heads, of the queries or of the keys.
     """
     return weight.unflatten(0, (heads, 2, -1)).transpose(1, 2).reshape(weight.shape)
 
 
 def _add_tokenizer(writer: "GGUFWriter", folder: Path, config: LlamaConfig) -> None:
+    """Write the folder's tokenizer: its tokens, merges or scores, special tokens and chat template."""
     from gguf import TokenType
 
     path = folder / "tokenizer.json"
@@ -194,9 +207,9 @@ def _add_tokenizer(writer: "GGUFWriter", folder: Path, config: LlamaConfig) -> N
         model, added = content["model"], content["added_tokens"]
         vocabulary, merges = model["vocab"], model["merges"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: no byte-pair tokenizer to be read here: {error}") from error
+        raise RunError(f"{path}: holds no byte-pair tokenizer that can be read: {error}") from error
     if not merges:
-        raise RunError(f"{path}: a tokenizer without merges, which llama.cpp does not load")
+        raise RunError(f"{path}: the tokenizer has no merges, and llama.cpp does not load such a one")
     tokenizer = load_tokenizer(folder, config)
     pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in merges]
     tokens = [f"[PAD{number}]" for number in range(config.vocab_size)]
@@ -207,7 +220,7 @@ def _add_tokenizer(writer: "GGUFWriter", folder: Path, config: LlamaConfig) -> N
         tokens[entry["id"]] = entry["content"]
         kinds[entry["id"]] = TokenType.CONTROL if entry["special"] else TokenType.USER_DEFINED
     if model.get("byte_fallback"):
-        # SentencePiece, as LLaMA 1 and 2 have it: its scores order the merges, and only their order counts.
+        # SentencePiece, as in LLaMA 1 and 2: its scores say which merge comes first, and only their order counts.
         for number in range(256):
             kinds[vocabulary[f"<0x{number:02X}>"]] = TokenType.BYTE
         if unknown := model.get("unk_token"):
@@ -237,7 +250,7 @@ def _add_tokenizer(writer: "GGUFWriter", folder: Path, config: LlamaConfig) -> N
 
 
 def _split_name(content: dict[str, Any], path: Path) -> str:
-    """llama.cpp's name for how a byte-level tokenizer splits text before merging."""
+    """llama.cpp's name for the way in which a byte-level tokenizer splits text before it merges bytes."""
     split = content.get("pre_tokenizer") or {}
     parts = split.get("pretokenizers", [split])
     if parts[-1].get("type") == "ByteLevel" and not parts[-1].get("add_prefix_space"):
@@ -248,4 +261,4 @@ def _split_name(content: dict[str, Any], path: Path) -> str:
                 return "smollm"
             case [{"type": "Split", "pattern": {"Regex": pattern}}] if pattern == _LLAMA3_PATTERN:
                 return "llama-bpe"
-    raise RunError(f"{path}: GGUF has no name here for a tokenizer that splits text by {split}")
+    raise RunError(f"{path}: GGUF has no name that is known here for a tokenizer which splits text by {split}")

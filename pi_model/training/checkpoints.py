@@ -1,9 +1,9 @@
-"""Training checkpoints: written in the background by torch.distributed.checkpoint, there whole or not at all.
+"""Training checkpoints, written in the background by torch.distributed.checkpoint, completely or not at all.
 
-A checkpoint is a folder ``step-00000100`` with the shards of every rank and ``checkpoint.json``, which says what they
-belong to and holds each file's SHA-256. It is filled under another name and renamed when it is complete, so that a
-process killed at any moment leaves the checkpoints before it as they were. Shards are put together anew for whatever
-number of processes reads them.
+A checkpoint is a folder such as ``step-00000100``. It holds the shards of every rank and ``checkpoint.json``, which
+says what run they belong to and has each file's SHA-256. The folder is filled under another name and renamed when it is
+complete, so a process that is killed at any moment leaves the earlier checkpoints as they were. Any number of processes
+can read a checkpoint, whatever number wrote it.
 """
 
 import json
@@ -36,14 +36,15 @@ class Checkpoints:
 
     Args:
         folder: where they are.
-        identity: everything the run's result depends on, as JSON values; a checkpoint of another is refused.
-        keep: the newest this many are kept.
+        identity: everything that the run's result depends on, as JSON values. The checkpoint of a run with another
+            identity is refused.
+        keep: how many checkpoints are kept, the newest.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
         self.folder, self.identity, self.keep = folder, identity, keep
         self._rank = dist.get_rank()
-        # The writing threads of all ranks agree among themselves while training goes on: not over the same group.
+        # The threads that write talk to each other while training goes on, so they need a group of their own.
         self._group = dist.new_group(backend="gloo")
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
@@ -53,24 +54,25 @@ class Checkpoints:
                 shutil.rmtree(left_behind)
 
     def path(self, step: int) -> Path:
+        """The folder of the checkpoint after `step` steps."""
         return self.folder / f"step-{step:08}"
 
     def steps(self) -> list[int]:
-        """The steps that there are checkpoints of, ascending; unread and unchecked."""
+        """After which steps there are checkpoints, ascending. The checkpoints are not read or checked."""
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
     def save(self, step: int, model: CausalLoss, optimizer: Optimizer) -> None:
-        """Write the state after `step` steps, in the background once it is copied; one at a time."""
+        """Write the state after `step` steps. It is copied at once and written in the background, one at a time."""
         self.wait()
         partial = self.folder / f"{_PARTIAL}{step:08}"
         written = async_save(_state(model, optimizer), checkpoint_id=partial, process_group=self._group)
         self._pending = self._thread.submit(self._finish, typing.cast(Future, written), partial, step)
 
     def wait(self) -> None:
-        """Return when what was to be written is written.
+        """Return when the last checkpoint has been written.
 
         Raises:
-            RunError: it could not be.
+            RunError: it could not be written.
         """
         if self._pending is not None:
             try:
@@ -80,8 +82,9 @@ class Checkpoints:
             self._pending = None
 
     def _finish(self, written: Future, partial: Path, step: int) -> None:
+        """Wait for the shards, then add the manifest, give the folder its name and remove old checkpoints."""
         written.result()
-        # The metadata file is written last, by rank 0, when all ranks are done.
+        # torch's metadata file is written last, by rank 0, when all ranks are done.
         if self._rank != 0:
             return
         manifest = {
@@ -98,16 +101,18 @@ class Checkpoints:
             shutil.rmtree(self.path(old))
 
     def load_newest(self, model: CausalLoss, optimizer: Optimizer, *, fall_back: bool = False) -> int:
-        """Put the newest checkpoint's state in place.
+        """Load the newest checkpoint into a model and its optimiser.
 
         Args:
-            fall_back: set checkpoints that are not intact aside, instead of refusing.
+            model: the model in training.
+            optimizer: its optimiser.
+            fall_back: set checkpoints that are not intact aside and take the next older one, instead of refusing.
 
         Returns:
-            The number of steps done; 0 without a checkpoint.
+            The number of steps that the run has done; 0 if there is no checkpoint.
 
         Raises:
-            RunError: the newest checkpoint is corrupt, partial or of another run; the same on every rank.
+            RunError: the newest checkpoint is corrupt, incomplete or of another run; every rank raises the same.
         """
         choice: list[Any] = [self._choose(fall_back) if self._rank == 0 else None]
         dist.broadcast_object_list(choice, src=0)
@@ -117,7 +122,7 @@ class Checkpoints:
         if step:
             state = _state(model, optimizer)
             load(state, checkpoint_id=self.path(step))
-            partly = StateDictOptions(strict=False)  # not every weight is there to be loaded
+            partly = StateDictOptions(strict=False)  # frozen weights are not in a checkpoint
             weights, moments = state["model"], state["optimizer"]
             set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=partly)
         return step
@@ -129,13 +134,14 @@ class Checkpoints:
                 return step
             if not fall_back:
                 return f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
-            # Out of the way of the good one that takes its place, and still there to be looked at.
+            # Make room for the good checkpoint that will get this name, but keep the broken one to be looked at.
             set_aside = self.folder / f"broken-{step:08}"
             shutil.rmtree(set_aside, ignore_errors=True)
             os.replace(self.path(step), set_aside)
         return 0
 
     def _fault(self, step: int) -> str | None:
+        """What is wrong with a checkpoint, or None if it is intact and of this run."""
         folder = self.path(step)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -158,14 +164,17 @@ class Checkpoints:
 
 
 def _state(model: CausalLoss, optimizer: Optimizer) -> dict[str, Any]:
-    """What training changes; frozen weights are the base model's, and a tied head is the embedding."""
+    """The weights that training changes, and the optimiser's state.
+
+    Frozen weights are those of the base model, and a tied head is the embedding, so neither is stored.
+    """
     weights, moments = get_state_dict(model, optimizer)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     return {"model": {name: weights[name] for name in sorted(trained)}, "optimizer": moments}
 
 
 def first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
-    """The first field that two runs differ in, as "field was A and is now B"; None where they agree."""
+    """The first field in which two runs differ, as "whose FIELD was A and is now B"; None if they agree."""
     for name in sorted(theirs.keys() | ours.keys()):
         if theirs.get(name) != ours.get(name):
             return f"whose {name} was {theirs.get(name)} and is now {ours.get(name)}"

@@ -1,4 +1,4 @@
-"""A trained model as an ordinary folder: config.json, safetensors and tokenizer, which plain transformers loads."""
+"""Export a trained model as an ordinary folder (config.json, safetensors, tokenizer) that plain transformers loads."""
 
 import json
 from pathlib import Path
@@ -23,10 +23,10 @@ _PREFIX = "llama."
 
 
 def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
-    """The model's weights by their names in its state dict, put together on rank 0's CPU; empty elsewhere.
+    """The model's whole weights by their names in its state dict, on rank 0's CPU; the other ranks get none.
 
-    A head that is tied to the embedding is left out, and adapters are left apart: `pi_model.training.lora.merged` takes them in.
-    To be called on every rank.
+    A head that is tied to the embedding is left out. Adapters are separate weights; `pi_model.training.lora.merged`
+    merges them into the others. To be called on every rank.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = cast(dict[str, Tensor], get_model_state_dict(model, options=options))
@@ -37,21 +37,22 @@ def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
 
 
 def live_weights(model: CausalLoss) -> dict[str, Tensor]:
-    """The same by reference, on a single process, whose shards are whole."""
+    """The same weights without copying them, for a single process, whose shards are the whole weights."""
     parameters = model.named_parameters()
     return {name.removeprefix(_PREFIX): cast(DTensor, one.detach()).to_local() for name, one in parameters}
 
 
 def export(model: CausalLoss, preparation: Preparation, config: Config, out: Path) -> None:
-    """Write ``out/model`` in the dtype of the model that training began with, and ``out/adapter`` where there is one.
+    """Write ``out/model``, in the dtype of the model that training began with, and ``out/adapter`` if there is one.
 
-    Adapters are merged into the model; training.json beside the weights is the record of their training. To be called
-    on every rank.
+    Adapters are merged into the exported model. The file training.json beside its weights records how they were
+    trained. To be called on every rank.
 
     Args:
-        model: in training.
+        model: the model at the end of training.
         preparation: what training began with.
-        config, out: the run and its folder.
+        config: the run.
+        out: the run's folder.
 
     Raises:
         RunError: a folder exists and is not empty, or cannot be written.

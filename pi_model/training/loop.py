@@ -3,10 +3,9 @@
 import json
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from pi_model.distributed.sharding import mean_over_ranks, process_group, sharded_model
+from pi_model.distributed import ranks
+from pi_model.distributed.process_group import mean_over_ranks, process_group
 from pi_model.errors import RunError, UsageError
 from pi_model.files import sha256_file, write_text
 from pi_model.models.loading import weight_files
@@ -23,23 +23,23 @@ from pi_model.training.checkpoints import Checkpoints, first_difference
 from pi_model.training.config import Config
 from pi_model.training.export import export
 from pi_model.training.loss import CausalLoss
-from pi_model.training.midrun_evaluation import Inspection
+from pi_model.training.meter import Meter, flops_per_token
+from pi_model.training.midrun_evaluation import MidrunEvaluation
 from pi_model.training.preparation import prepare, weight_reader
-from pi_model.training.run_log import Display, Log, Meter, Scalars, flops_per_token
+from pi_model.training.run_log import Display, Log, Scalars
+from pi_model.training.sharding import sharded_model
 from pi_model.training.stop_requests import stop_requests
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run.
+    """How a run ended.
 
     Attributes:
-        model: the exported folder.
-        steps: optimiser steps in all.
-        resumed_at: steps that an earlier command had done.
-        loss_nats: of the last step, before its update; None where no step was left to do.
+        model: the folder of the exported model.
+        steps: number of optimiser steps in the whole run.
+        resumed_at: how many of them earlier commands had done.
+        loss_nats: loss of the last step before its update, in nats; None if no step was left to do.
     """
 
     model: Path
@@ -48,30 +48,32 @@ class Outcome:
     loss_nats: float | None
 
 
-def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool = False) -> Outcome:
-    """Run a config to its end, going on from the newest checkpoint in `out`; the same on every rank of a torchrun.
+def train(config: Config, out: str | Path, *, fall_back: bool = False, progress: bool = False) -> Outcome:
+    """Train to the end of a config, going on from the newest checkpoint in `out`.
 
-    `out` receives run.json (the config and the hashes of the data), steps.jsonl and evaluations.jsonl (a line each),
-    the same for TensorBoard in tensorboard/, checkpoints/, and at the end model/, the exported folder, and adapter/
-    where adapters were trained.
+    Under torchrun every rank calls this in the same way. The run's folder receives run.json (the config and the hashes
+    of the data), steps.jsonl and evaluations.jsonl (a line for each), the same numbers for TensorBoard in tensorboard/,
+    and checkpoints/. At the end it receives model/, the exported model, and adapter/ if adapters were trained.
 
     Args:
         config: the run.
-        out: new, or of the same run: what the result depends on may not change on the way.
-        fall_back: pass over a broken checkpoint to the one before it.
-        progress: show a bar, or lines where standard error is not a terminal.
+        out: the run's folder, new or of the same run. Whatever the result depends on must be as it was when the run
+            began.
+        fall_back: if the newest checkpoint is broken, go on from the one before it.
+        progress: show a bar, or a line for each step where standard error is not a terminal.
 
     Raises:
-        UsageError: the config fits neither the model, the processes nor the folder; before a weight is read.
-        RunError: broken or missing model, data or checkpoint; a loss or gradient that is not finite.
-        KeyboardInterrupt: SIGINT or SIGTERM came; the step was ended and has a checkpoint.
+        UsageError: the config does not fit the model, the number of processes or the folder; no weight has been read.
+        RunError: the model, the data or a checkpoint is broken or missing, or a loss or gradient is not finite.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the step was finished and has a checkpoint.
     """
+    out = Path(out)
     with process_group(config.device) as device:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
         _refuse_other_run(config, out)
-        start = _rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
-        inspection = _rank_zero_first(lambda: Inspection(config, start))
+        start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
+        evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start))
         model = sharded_model(
             start.hf_config(),
             weight_reader(config, start),
@@ -85,7 +87,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
         optimizer = adamw(model, config)
         identity = config.identity() | {"data_sha256": start.data_sha256}
         if config.lora is not None and rank == 0:
-            # Checkpoints hold the adapters alone: they belong to these very weights.
+            # Checkpoints hold the adapters alone, which are of use with these very weights only.
             identity["base_sha256"] = [sha256_file(path) for path in weight_files(start.origin)]
         checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
@@ -96,12 +98,12 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
             write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
             scalars = Scalars(out / "tensorboard")
             steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
-            inspection.done = evaluations.steps
+            evaluation.done = evaluations.steps
             if first < config.steps:
-                # What an earlier, shorter run exported.
+                # Remove what an earlier, shorter run exported.
                 for exported in ("model", "adapter"):
                     shutil.rmtree(out / exported, ignore_errors=True)
-        inspection.share_done()
+        evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
         display.say(f"processes: {world_size}, attention: {model.attention}")
         if not Scalars.installed:
@@ -112,7 +114,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
 
         with stop_requests() as stop_asked:
             for step in range(first, config.steps + 1):
-                if measured := inspection.at(step, model):
+                if measured := evaluation.at(step, model):
                     if rank == 0:
                         evaluations.write(measured)
                     display.say(f"evaluation {json.dumps(measured)}")
@@ -124,7 +126,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
                 )
                 windows = torch.from_numpy(own).to(device)
                 if config.lora is not None and config.lora.dropout:
-                    # The only chance in a step: drawn anew for each, so that a resumed run draws the same.
+                    # Dropout is all that is random within a step. Seeding every step makes a resumed run draw the same.
                     torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
                 rate = config.learning_rate(step)
                 loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
@@ -162,7 +164,7 @@ def train(config: Config, out: Path, *, fall_back: bool = False, progress: bool 
 
 
 def adamw(model: CausalLoss, config: Config) -> Optimizer:
-    """The optimiser of what is trained."""
+    """AdamW over the parameters that are trained."""
     return torch.optim.AdamW(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.peak_lr,
@@ -176,10 +178,18 @@ def adamw(model: CausalLoss, config: Config) -> Optimizer:
 def optimizer_step(
     model: CausalLoss, optimizer: Optimizer, windows_BT: Tensor, accumulation: int, rate: float, clip_norm: float | None
 ) -> tuple[float, float]:
-    """One update from this rank's windows, unless loss or gradient are not finite.
+    """Update the weights once from this rank's windows; if loss or gradient are not finite, change nothing.
 
-    Gradients are reduced to their shards after every forward pass, not once a step: more traffic where gradients
-    accumulate, and no rank ever holds a whole gradient.
+    Gradients are reduced to their shards after every forward pass rather than once a step. That is more traffic where
+    gradients accumulate, but no rank ever holds a whole gradient.
+
+    Args:
+        model: the model in training.
+        optimizer: its optimiser.
+        windows_BT: this rank's windows, T + 1 tokens each.
+        accumulation: number of forward passes to split them into.
+        rate: learning rate of this step.
+        clip_norm: the whole gradient is scaled down to this norm where it is larger; None never clips.
 
     Returns:
         The loss in nats, mean over all ranks' windows, and the gradient's norm before clipping.
@@ -190,7 +200,7 @@ def optimizer_step(
         loss = model(part) / accumulation
         loss.backward()
         total += loss.detach()
-    # On the shards themselves: the same through DTensor costs more than the arithmetic.
+    # Work on the local shards: going through DTensor costs more than the arithmetic itself.
     gradients = [cast(DTensor, one.grad).to_local() for one in model.parameters() if one.grad is not None]
     squared = torch.nn.utils.get_total_norm(gradients) ** 2
     dist.all_reduce(squared)
@@ -207,6 +217,7 @@ def optimizer_step(
 
 
 def _refuse_other_run(config: Config, out: Path) -> None:
+    """Raise UsageError if the folder holds another run, or anything that is not a run."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"out: {out} is a file; give a folder")
     path = out / "run.json"
@@ -221,13 +232,3 @@ def _refuse_other_run(config: Config, out: Path) -> None:
     ours = config.identity()
     if difference := first_difference({name: theirs.get(name) for name in ours}, ours):
         raise UsageError(f"out: {out} holds a run {difference}; give another folder, or the same config")
-
-
-def _rank_zero_first(load: Callable[[], T]) -> T:
-    """What is fetched, tokenised or made goes to the disk once, and the other ranks read it there."""
-    if dist.get_rank() != 0:
-        dist.barrier()
-    loaded = load()
-    if dist.get_rank() == 0:
-        dist.barrier()
-    return loaded

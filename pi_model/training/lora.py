@@ -1,6 +1,7 @@
-"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) by peft: their place in the model, first values and merging.
+"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): put into a model by peft, given first values, merged, saved.
 
-A target layer's weight W stays as it is and W + alpha/r B A is used, A: r x in, B: out x r. Shape letters as there.
+The weight W of a target layer stays as it is, and the layer computes with W + alpha/r B A, where A is r x in and B is
+out x r. The letters are the paper's.
 """
 
 import hashlib
@@ -21,10 +22,11 @@ _A, _B, _BASE = ".lora_A.default.weight", ".lora_B.default.weight", ".base_layer
 
 
 def peft_config(lora: Lora, base: str | None = None) -> Any:
-    """peft's own config of the adapters.
+    """The adapters as peft's own config describes them.
 
     Args:
-        base: name or folder of the model they belong to.
+        lora: the adapters.
+        base: name or folder of the model that they belong to.
 
     Raises:
         RunError: peft is not installed.
@@ -35,7 +37,7 @@ def peft_config(lora: Lora, base: str | None = None) -> Any:
         raise RunError("lora: needs a package: pip install peft") from error
     return LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft divides it by r, whole or not
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft only divides it by r, so it need not be whole
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
         base_model_name_or_path=base,
@@ -44,7 +46,7 @@ def peft_config(lora: Lora, base: str | None = None) -> Any:
 
 
 def add_adapters(llama: LlamaForCausalLM, lora: Lora) -> None:
-    """Put adapters without values beside the target layers, and freeze everything else."""
+    """Put adapters, which have no values yet, beside the target layers, and freeze all other weights."""
     config = peft_config(lora)
     from peft import inject_adapter_in_model
 
@@ -52,10 +54,15 @@ def add_adapters(llama: LlamaForCausalLM, lora: Lora) -> None:
 
 
 def with_first_adapters(read: Callable[[str], Tensor], lora: Lora, seed: int) -> Callable[[str], Tensor]:
-    """A reader of the base model's weights that also knows those of new adapters, by the names peft gives.
+    """A reader of weights that adds the first values of adapters to a reader of the base model's weights.
 
-    A is uniform in +-1/sqrt(in), as torch makes a linear layer, from the seed and its name alone; B is zero, so that
-    training starts from the base model.
+    It takes the names that peft gives to weights. A is drawn uniformly from +-1/sqrt(in), as torch initialises a linear
+    layer, and depends on the seed and its name alone. B is zero, so that training starts from the base model.
+
+    Args:
+        read: returns a weight of the base model by its name.
+        lora: the adapters.
+        seed: the run's seed.
     """
 
     def first(name: str) -> Tensor:
@@ -73,7 +80,12 @@ def with_first_adapters(read: Callable[[str], Tensor], lora: Lora, seed: int) ->
 
 
 def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
-    """The weights of the plain model that computes the same, in float32 where adapters are added."""
+    """The weights of the plain model that computes the same; those with adapters become float32.
+
+    Args:
+        weights: by peft's names, adapters included.
+        lora: the adapters.
+    """
     plain = {name.replace(_BASE, ".weight"): weight for name, weight in weights.items() if not name.endswith((_A, _B))}
     for name, weight in weights.items():
         if name.endswith(_A):
@@ -84,10 +96,16 @@ def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
 
 
 def save_adapters(weights: dict[str, Tensor], lora: Lora, base: str, folder: Path) -> None:
-    """Write the adapters alone into a folder, as ``peft.PeftModel.from_pretrained`` reads them.
+    """Write the adapters alone into a folder, in the form that ``peft.PeftModel.from_pretrained`` reads.
 
-    They belong on the base model with this run's extension of positions, which peft does not record: on the folder that
-    ``pi-model extend`` writes, not on the unextended model.
+    peft does not record how positions are scaled. So these adapters must be put on the extended model, which
+    ``pi-model extend`` writes, and not on the model before its extension.
+
+    Args:
+        weights: by peft's names; only the adapters are written.
+        lora: the adapters.
+        base: name or folder of the model that they belong to.
+        folder: an existing folder.
     """
     peft_config(lora, base).save_pretrained(folder)
     adapters = {

@@ -1,9 +1,10 @@
-"""Next-token loss without the logits of the whole sequence.
+"""Next-token loss that never holds the logits of the whole sequence.
 
-float32 logits of 32768 tokens over 32000 words are 4 GiB, and as much again for their gradient. Here the LM head and
-the cross entropy go over a block of tokens at a time, and each block's gradient is taken while its logits are still
-there: the products are those of the plain loss, and nothing is computed twice. torch's own linear_cross_entropy (2.13)
-in chunks takes three to six times as long on a CPU at SmolLM2's head, and no less at small ones, so it is not used.
+The float32 logits of 32768 tokens over a vocabulary of 32000 take 4 GiB, and their gradient takes as much again. Here
+the LM head and the cross entropy are computed for one block of tokens at a time, and the block's gradient while its
+logits are still there. The matrix products are those of the plain loss, and nothing is computed twice. torch's own
+linear_cross_entropy (2.13) in chunks is not used: on a CPU it takes three to six times as long with SmolLM2's head, and
+is no faster with small ones.
 
 Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a window's tokens and the one after them.
 """
@@ -17,12 +18,13 @@ from transformers import LlamaForCausalLM
 
 from pi_model.distributed.context_parallel import Sharing
 
-# Tokens whose logits exist at a time: no slower on a CPU (V = 49152, D = 576) than all at once; few launches on a GPU.
+# Number of tokens in a block. On a CPU such blocks are no slower than all tokens at once (V = 49152, D = 576); on a GPU
+# larger ones keep the number of kernel launches small.
 BLOCK_TOKENS = {"cpu": 256, "cuda": 1024}
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Weighted cross entropy of ``hidden @ weight.T`` against targets, with the gradient found in the forward pass."""
+    """Weighted cross entropy of ``hidden @ weight.T`` against targets; the forward pass computes the gradient, too."""
 
     @staticmethod
     def forward(
@@ -39,7 +41,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total += ((lse - logits.gather(1, target_N[rows, None])) * share_N[rows, None]).sum()
             if grad_ND is None and grad_VD is None:
                 continue
-            # softmax - one-hot, in the place of the logits
+            # The gradient of the loss with respect to the logits, softmax - one-hot, takes the place of the logits.
             slope = logits.sub_(lse).exp_()
             slope.scatter_add_(1, target_N[rows, None], slope.new_full((len(slope), 1), -1.0))
             slope = slope.mul_(share_N[rows, None]).to(weight_VD.dtype)
@@ -68,8 +70,11 @@ def linear_cross_entropy(
     """Mean over tokens of -log softmax(hidden weight^T)[target], in nats, float32.
 
     Args:
-        block: tokens whose logits exist at a time; None chooses by device.
-        share_N: each token's weight in the mean; None weighs all alike.
+        hidden_ND: the model's last hidden states.
+        weight_VD: the LM head's weight.
+        target_N: the token id that each hidden state is to predict.
+        block: number of tokens whose logits exist at a time; None suits the device.
+        share_N: each token's weight in the mean; None weighs all tokens alike.
     """
     block = block or BLOCK_TOKENS[hidden_ND.device.type]
     if share_N is None:
@@ -79,12 +84,14 @@ def linear_cross_entropy(
 
 
 class CausalLoss(nn.Module):
-    """A LLaMA from tokens to loss: what is sharded, called and differentiated in training.
+    """A LLaMA together with its loss: the module that training shards, calls and differentiates.
 
-    The LM head's weight is used and the head is not called, so the loss has to be inside the module that gathers it.
+    The loss uses the LM head's weight without calling the head. So it has to be inside the module for which FSDP
+    gathers that weight.
 
     Args:
-        sharing: the ranks that the tokens of each window are shared with; None where this rank has them all.
+        llama: the model.
+        sharing: the ranks that share the tokens of each window with this one; None if this rank has whole windows.
     """
 
     def __init__(self, llama: LlamaForCausalLM, sharing: Sharing | None = None) -> None:
@@ -93,15 +100,18 @@ class CausalLoss(nn.Module):
 
     @property
     def attention(self) -> str:
-        """transformers' name of the attention in use."""
+        """The attention in use, by the name that transformers knows it under."""
         return str(self.llama.config._attn_implementation)
 
     def forward(self, window_BT: Int[Tensor, "B next"]) -> Float[Tensor, ""]:
-        """Mean loss in nats of predicting tokens [1:] of each window from those before them.
+        """Mean loss in nats of predicting tokens [1:] of each window from the tokens before them.
 
-        A token t that is only read and whose prediction does not count stands in a window as ~t < 0. The loss is each
-        window's mean over what counts in it, and the mean of these over windows: the same however a batch is divided.
-        Ranks that share windows each have a part of it; its mean over them is the whole.
+        A token t that is read without loss stands in a window as ~t, which is negative. The loss is the mean over
+        windows of each window's mean over the tokens that count, so it does not depend on how a batch is divided. If
+        ranks share windows, each computes a part of the loss, and the mean over these ranks is the whole.
+
+        Args:
+            window_BT: token ids, one more than the model reads.
         """
         counts_BT = window_BT[:, 1:] >= 0
         share_BT = counts_BT / counts_BT.sum(1, keepdim=True).clamp(min=1) / len(window_BT)

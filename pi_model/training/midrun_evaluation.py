@@ -1,7 +1,7 @@
-"""Perplexity and passkey of a model in training, by the same code that evaluates finished ones.
+"""Measure perplexity and passkey retrieval of a model in training, by the same code that evaluates finished models.
 
-Of many ranks each puts together a whole model of its own, so that they can share the windows among them: it must fit
-on one device beside the training state. A single process has the whole model already.
+With several ranks, each gathers a whole model of its own, so that they can share the windows among them. That model
+must fit on one device beside the training state. A single process has the whole model already.
 """
 
 from typing import Any
@@ -24,11 +24,18 @@ from pi_model.training.loss import CausalLoss
 from pi_model.training.preparation import Preparation
 
 
-class Inspection:
-    """What a run measures on the way.
+class MidrunEvaluation:
+    """The measurements that a run makes during training.
+
+    Args:
+        config: the run.
+        start: what it starts from.
+
+    Attributes:
+        done: the steps that have been measured already, by this command or an earlier one.
 
     Raises:
-        UsageError: windows, stride or context that cannot be measured; before training begins.
+        UsageError: windows, stride or context cannot be measured; raised before training begins.
     """
 
     def __init__(self, config: Config, start: Preparation) -> None:
@@ -50,16 +57,19 @@ class Inspection:
             source = Source(self.asked.data, split=self.asked.split)
             self.documents = load_documents(source, start.tokenizer, selection)
         if self.asked.passkey_positions:
-            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)  # raises if the context is too short
 
     def share_done(self) -> None:
-        """Let all ranks know which steps rank 0 has measured before."""
+        """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""
         box = [self.done]
         dist.broadcast_object_list(box, src=0)
         self.done = box[0]
 
     def at(self, step: int, model: CausalLoss) -> dict[str, Any] | None:
-        """Results after `step` steps, as JSON values, where they were asked for and are not there yet."""
+        """Results after `step` steps as JSON values; None if none were asked for or they have been measured already.
+
+        To be called on every rank.
+        """
         if step not in self.asked.steps or step in self.done:
             return None
         plain = self._plain(model)
@@ -88,7 +98,7 @@ class Inspection:
         return result
 
     def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
-        """The model as an ordinary one; on a single process it shares the live weights where dtypes allow."""
+        """The model as an ordinary one; in a single process it shares the live weights if they have the right dtype."""
         device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
         alone = dist.get_world_size() == 1
         weights = live_weights(model) if alone else whole_weights(model)

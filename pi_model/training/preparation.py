@@ -1,6 +1,6 @@
-"""What a training run starts from: model folder, extended config, weights and packed data, checked in that order.
+"""Prepare a training run: its model folder, extended config, packed data and weights, checked in that order.
 
-Nothing here reads a weight before everything cheaper has been checked.
+No weight is read before everything that is cheaper has been checked.
 """
 
 import json
@@ -20,24 +20,24 @@ from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
-from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config, weight_files
+from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config, weight_files
 from pi_model.models.rope_parameters import Extension, compose, read_extension, write_extension
-from pi_model.training.config import Architecture, Config, Corpus, Summaries
+from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
 from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """All that the loop needs besides the config.
+    """Everything that the training loop needs besides the config.
 
     Attributes:
-        origin: folder whose tokenizer and companion files the trained model keeps.
-        content: config.json of the trained model.
+        origin: the folder that training starts from; the trained model keeps its tokenizer and companion files.
+        content: content of the trained model's config.json.
         extension: how its positions are scaled.
         tokenizer: the model's own.
         batches: the training windows.
-        data_sha256: of the documents' names and tokens, source by source.
+        data_sha256: for each source the hash of its documents' names and tokens.
         bos_id: token that begins every document, or None.
     """
 
@@ -50,22 +50,24 @@ class Preparation:
     bos_id: int | None
 
     def hf_config(self) -> LlamaConfig:
+        """The trained model's config, as transformers has it."""
         return LlamaConfig.from_dict(self.content)
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
-    """Find or make what a run starts from.
+    """Find or make everything that a run starts from.
 
     Args:
         config: the run.
-        out: its folder; a model made from nothing has its tokenizer kept there.
+        out: the run's folder; the tokenizer of a new model is kept there.
         progress: show a bar while tokenising.
 
     Raises:
-        UsageError: the config does not fit the model. RunError: the model or the data is broken or missing.
+        UsageError: the config does not fit the model.
+        RunError: the model or the data is broken or missing.
     """
     if config.lora is not None:
-        peft_config(config.lora)  # says early when its package is missing
+        peft_config(config.lora)  # fails now if peft is not installed, rather than after the model is loaded
     if config.architecture is not None:
         origin = new_origin(config, config.architecture, out / "origin")
     else:
@@ -78,53 +80,53 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
-    for number, corpus in enumerate(config.data):
-        stream, sha256 = _stream(corpus, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
+    for number, part in enumerate(config.data):
+        stream, sha256 = _stream(part, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
         streams.append(stream)
         hashes.append(sha256)
-    weights = [corpus.weight for corpus in config.data]
+    weights = [part.weight for part in config.data]
     batches = Batches(streams, weights, config.global_batch, config.steps)
     return Preparation(origin, content, extension, tokenizer, batches, hashes, bos_id)
 
 
+def _source(part: MixturePart) -> Source:
+    return Source(part.name, part.column, part.split, part.stream_tokens)
+
+
 def _stream(
-    corpus: Corpus,
+    part: MixturePart,
     tokenizer: PreTrainedTokenizerBase,
     window: int,
     seed: tuple[int, int],
     bos_id: int | None,
     progress: bool,
 ) -> tuple[Stream | PairStream, str]:
-    """A source's windows, and the SHA-256 of its documents."""
-    source = Source(corpus.name, corpus.column, corpus.split, corpus.stream_tokens)
-    if isinstance(corpus, Summaries):
+    """The windows of one part of the mixture, and the SHA-256 of its documents."""
+    if isinstance(part, Summaries):
         maker = SummaryPrompts(
             tokenizer,
             window,
-            document_tokens=corpus.document_tokens,
-            summary_tokens=corpus.summary_tokens,
+            document_tokens=part.document_tokens,
+            summary_tokens=part.summary_tokens,
             bos_id=bos_id,
         )
-        prompts, targets = load_pairs(source, corpus.summary, maker, progress=progress)
+        prompts, targets = load_pairs(_source(part), part.summary, maker, progress=progress)
         return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
-    documents = load_documents(source, tokenizer, progress=progress)
+    documents = load_documents(_source(part), tokenizer, progress=progress)
     return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 
-def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The BOS token, where the tokenizer puts it first of its own accord; else None."""
-    bos = tokenizer.bos_token_id
-    return bos if bos is not None and tokenizer("a")["input_ids"][0] == bos else None
-
-
 def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], Extension]:
-    """config.json's content and the positions' scaling after the run's extension.
+    """The content of config.json, and how positions are scaled, after the run's extension.
 
-    Direct fine-tuning scales nothing and only allows more positions, as the paper's baseline does.
+    Direct fine-tuning scales nothing; like the paper's baseline it only allows more positions.
+
+    Args:
+        content: content of the original model's config.json.
+        config: the run.
 
     Raises:
-        UsageError: the model has another window than the run was made for, or is extended in a way that does not
-            compose.
+        UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
     """
     current = read_extension(LlamaConfig.from_dict(content))
     if current.context_tokens != config.window_tokens:
@@ -144,13 +146,21 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
 
 
 def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
-    """A folder with config.json and a tokenizer for a model that is to be made; as it is where it exists.
+    """The folder with config.json and tokenizer of a model that is made from nothing; it is made where it is missing.
 
-    The tokenizer is trained on the run's own data. Raises RunError when the data is missing or the folder not writable.
+    The tokenizer is trained on the run's own data.
+
+    Args:
+        config: the run.
+        made: the shape of the model.
+        folder: where to make the folder.
+
+    Raises:
+        RunError: the data is missing, or the folder cannot be written.
     """
     if (folder / "config.json").exists():
         return folder
-    tokenizer = train_tokenizer(config.data, made.vocabulary)
+    tokenizer = train_tokenizer([_source(part) for part in config.data], made.vocabulary)
     content = LlamaConfig(
         vocab_size=made.vocabulary,
         hidden_size=made.hidden,
@@ -172,10 +182,10 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
 
 
 def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], Tensor]:
-    """The model's weights by name: from its files, one at a time, or made from the seed; adapters are always made.
+    """A function that returns one of the model's first weights by its name in the state dict.
 
-    Raises:
-        RunError: a name that is not there.
+    The weights of a trained model are read from its files, one at a time. Those of a new model, and adapters in any
+    case, are made from the seed. The function raises RunError for a name that does not exist.
     """
     if config.architecture is not None:
         with torch.random.fork_rng(devices=[]):

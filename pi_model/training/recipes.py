@@ -1,7 +1,7 @@
-"""Recipes: functions that return a whole training config, by name. Variants start from one and change a line.
+"""Recipes: functions that return a whole training config, listed by name. A variant starts from another recipe.
 
-The paper's settings are those of Chen et al. 2023 (arXiv:2306.15595), Section 3.1. What it leaves unsaid is a choice
-made here, and marked as one.
+The paper's settings are those of Chen et al. 2023 (arXiv:2306.15595), Section 3.1. Where the paper is silent we had to
+choose; comments mark these choices.
 """
 
 import math
@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 from pi_model.errors import UsageError
-from pi_model.training.config import ADAPTABLE, Architecture, Config, Corpus, Evaluation, Lora, Summaries
+from pi_model.training.config import ADAPTABLE, Architecture, Config, Evaluation, Lora, MixturePart, Summaries
 
-# LLaMA 1 on the hub; the paper's "33B" is published as 30b.
+# LLaMA 1 on the hub. The model that the paper calls 33B is published there as 30b.
 LLAMA = {
     "7b": "huggyllama/llama-7b",
     "13b": "huggyllama/llama-13b",
@@ -22,23 +22,23 @@ LLAMA = {
 
 
 def llama(size: str, context_tokens: int, *, direct: bool = False, corpus: str = "pile") -> Config:
-    """The paper's fine-tuning of a LLaMA from 2048 tokens: by Position Interpolation, or directly.
+    """The paper's fine-tuning of a LLaMA whose window is 2048 tokens, by Position Interpolation or directly.
 
     Args:
         size: a key of `LLAMA`.
-        context_tokens: L'; the paper has 8192, 16384 and 32768.
-        direct: positions are not scaled, and there are ten times the steps.
-        corpus: "pile", or "redpajama", which the paper has for 7B at 8192 in Table 5.
+        context_tokens: L', the extended window; 8192, 16384 and 32768 in the paper.
+        direct: direct fine-tuning: positions are not scaled, and there are ten times as many steps.
+        corpus: "pile", or "redpajama", on which the paper fine-tunes 7B to 8192 for Table 5.
     """
     steps = 10000 if direct else 1000
-    # 64 on 32 A100 for 7B, 13B and 33B to 8192; 128 on 128 A100 for all others.
+    # The paper: 64 windows a step, on 32 A100, for 7B, 13B and 33B at 8192; 128 windows, on 128 A100, for all others.
     batch = 64 if context_tokens == 8192 and size != "65b" else 128
     return Config(
         model=LLAMA[size],
         window_tokens=2048,
         factor=context_tokens / 2048,
         method="none" if direct else "linear",
-        data=(Corpus(name=corpus, stream_tokens=steps * batch * context_tokens),),
+        data=(MixturePart(name=corpus, stream_tokens=steps * batch * context_tokens),),
         steps=steps,
         global_batch=batch,
         peak_lr=2e-5 if size in ("7b", "13b") else 1e-5,
@@ -47,9 +47,9 @@ def llama(size: str, context_tokens: int, *, direct: bool = False, corpus: str =
         beta1=0.9,
         beta2=0.95,
         weight_decay=0.0,
-        # Not stated in the paper, chosen: no decay after the warmup (it names only the warmup); clipping at 1.0 and
-        # eps 1e-8 (1.0 is LLaMA's own, 1e-8 AdamW's default); packing as pi_model.data.packing says; bfloat16 with float32
-        # master weights, as on the A100s it names; one window a forward pass; seed 0.
+        # Our choices, where the paper says nothing: no decay after the warmup, which is all it mentions; clipping at
+        # 1.0, as LLaMA itself, and AdamW's default eps of 1e-8; packing as described in pi_model.data.packing; bfloat16
+        # with float32 master weights, as usual on the A100s it names; one window a forward pass; seed 0.
         decay="constant",
         clip_norm=1.0,
         eps=1e-8,
@@ -62,21 +62,25 @@ def llama(size: str, context_tokens: int, *, direct: bool = False, corpus: str =
 
 
 def llama_lora(size: str, context_tokens: int) -> Config:
-    """`llama` with adapters on every layer, for less memory: not in the paper; its learning rate is a usual one."""
+    """`llama` with adapters on every linear layer, for less memory: not in the paper, with a usual learning rate."""
     return replace(llama(size, context_tokens), lora=Lora(targets=ADAPTABLE), peak_lr=2e-4)
 
 
 def smollm2(context_tokens: int, *, direct: bool = False) -> Config:
-    """SmolLM2-135M from 8192 tokens on real books and code, with the paper's optimiser.
+    """SmolLM2-135M, whose window is 8192 tokens, on real books and code, with the paper's optimiser.
 
-    Eight windows a step, not 64: the books hold a few hundred windows of 16384 tokens.
+    A step has eight windows instead of 64, because the books hold only a few hundred windows of 16384 tokens.
+
+    Args:
+        context_tokens: L', the extended window.
+        direct: direct fine-tuning: positions are not scaled.
     """
     return Config(
         model="smollm2-135m",
         window_tokens=8192,
         factor=context_tokens / 8192,
         method="none" if direct else "linear",
-        data=(Corpus(name="books"), Corpus(name="code")),
+        data=(MixturePart(name="books"), MixturePart(name="code")),
         steps=200,
         global_batch=8,
         peak_lr=2e-5,
@@ -90,12 +94,16 @@ def pretrain_tiny() -> Config:
     return Config(
         architecture=Architecture(vocabulary=2048, hidden=192, intermediate=512, layers=4, heads=6, kv_heads=6),
         window_tokens=256,
-        # A fifth of the windows teach retrieval, so that passkey means something at this size.
-        data=(Corpus(name="books", weight=0.5), Corpus(name="code", weight=0.3), Corpus(name="retrieval", weight=0.2)),
+        # A fifth of the windows teach retrieval; otherwise a model of this size would never find a passkey.
+        data=(
+            MixturePart(name="books", weight=0.5),
+            MixturePart(name="code", weight=0.3),
+            MixturePart(name="retrieval", weight=0.2),
+        ),
         steps=6000,
         global_batch=16,
         micro_batch=16,
-        # Of 2e-3, 4e-3 and 8e-3, the best after 400 steps.
+        # The best of 2e-3, 4e-3 and 8e-3 after 400 steps.
         peak_lr=2e-3,
         warmup_steps=100,
         decay="cosine",
@@ -113,7 +121,12 @@ def pretrain_tiny() -> Config:
 
 
 def tiny(factor: int, *, direct: bool = False) -> Config:
-    """The tiny LLaMA from 256 tokens to `factor` times as many, at the paper's learning rate and schedule."""
+    """The tiny LLaMA, whose window is 256 tokens, with the paper's learning rate and schedule.
+
+    Args:
+        factor: L'/L, extended window over trained window.
+        direct: direct fine-tuning: positions are not scaled.
+    """
     return replace(
         pretrain_tiny(),
         architecture=None,
@@ -121,7 +134,7 @@ def tiny(factor: int, *, direct: bool = False) -> Config:
         factor=float(factor),
         method="none" if direct else "linear",
         steps=200,
-        # As many tokens a step as in pretraining.
+        # A step has as many tokens as in pretraining.
         global_batch=16 // factor,
         micro_batch=16 // factor,
         peak_lr=2e-5,
@@ -133,9 +146,10 @@ def tiny(factor: int, *, direct: bool = False) -> Config:
 
 
 def llama_7b_govreport() -> Config:
-    """The paper's fine-tuning for summaries (Section 3.5): ten epochs of GovReport, window 16384, loss on the summary.
+    """The paper's fine-tuning for summaries (Section 3.5): ten epochs of GovReport at 16384 tokens.
 
-    Its model is what ``pi-model finetune llama_7b_16384_pi --out llama-7b-16384`` leaves: positions stay interpolated.
+    The loss counts the summaries only. The model to start from is the one that ``pi-model finetune llama_7b_16384_pi
+    --out llama-7b-16384`` exports, and its positions stay interpolated.
     """
     documents, batch = 17457, 64
     return replace(
@@ -144,16 +158,16 @@ def llama_7b_govreport() -> Config:
         window_tokens=16384,
         factor=1.0,
         method="none",
-        # GovReport as parquet, 17517 training documents, where the paper's 17457 are those of SCROLLS.
+        # GovReport as parquet has 17517 training documents; the paper's 17457 are those in SCROLLS.
         data=(Summaries(name="ccdv/govreport-summarization"),),
         steps=math.ceil(10 * documents / batch),
-        # Not stated in the paper, chosen: batch, and learning rate and schedule as in the extension.
+        # Our choice, where the paper says nothing: batch, learning rate and schedule are those of the extension.
         global_batch=batch,
     )
 
 
 def smollm2_abstracts() -> Config:
-    """SmolLM2-135M on the docstrings of modules as summaries of the modules, in windows of 1024 tokens."""
+    """SmolLM2-135M on Python modules, with their docstrings as summaries, in windows of 1024 tokens."""
     return replace(
         smollm2(8192, direct=True),
         data=(Summaries(name="abstracts", summary_tokens=128),),
@@ -161,6 +175,28 @@ def smollm2_abstracts() -> Config:
         steps=60,
         warmup_steps=5,
         peak_lr=1e-4,
+    )
+
+
+def paper_evaluation(context_tokens: int, steps: int) -> Evaluation:
+    """What the paper's Tables 3 and 4 show along a run: PG-19 perplexity at L', and passkey, every 200 steps.
+
+    It takes as long as the training itself: 100 whole books with a stride of 256, at every step it is asked for.
+
+    Args:
+        context_tokens: L', the extended window.
+        steps: length of the run; where it is longer than the paper's 1000 steps, its end is measured as well.
+    """
+    return Evaluation(
+        steps=(*range(0, 1001, 200), *([steps] if steps > 1000 else [])),
+        data="pg19",
+        split="test",
+        windows=(context_tokens,),
+        stride=256,
+        max_tokens=None,
+        samples=100,
+        passkey_positions=32,
+        passkey_trials=10,
     )
 
 
@@ -192,7 +228,7 @@ def recipe(name: str) -> Config:
     """The config of a recipe.
 
     Raises:
-        UsageError: no such recipe; the message lists them.
+        UsageError: there is no such recipe; the message lists all there are.
     """
     if name not in RECIPES:
         raise UsageError(f"recipe: unknown {name!r}, choose from {', '.join(sorted(RECIPES))}")

@@ -1,29 +1,28 @@
-"""What a run says as it goes: one JSON line a step and an evaluation, a bar on a terminal."""
+"""What a training run reports while it runs: a JSON line for every step and evaluation, and a progress bar."""
 
 import importlib.util
 import json
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
-from transformers import LlamaConfig
 
 from pi_model.errors import RunError
 from pi_model.files import write_text
-from pi_model.planning.gpus import GPUS
 
 
 class Log:
-    """A file of JSON lines, one a step, which a resumed run goes on from; the same numbers go to TensorBoard.
+    """A file of JSON lines, one for each step, to which a resumed run appends; the numbers also go to TensorBoard.
 
     Args:
-        path: of the file.
-        steps_done: lines of later steps are dropped: a killed run may have got further than its last checkpoint.
+        path: the file.
+        steps_done: how many steps the run has done. Lines of later steps are dropped, because a killed run may have got
+            further than its last checkpoint.
         scalars: where the numbers go as well.
+
+    Attributes:
+        steps: the steps that the file had a line for when it was opened.
     """
 
     def __init__(self, path: Path, steps_done: int, scalars: "Scalars") -> None:
@@ -35,17 +34,18 @@ class Log:
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
+        """Append a line; its key "step" says after how many steps."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
         self._scalars.write(self.path.stem, line)
 
 
 class Scalars:
-    """The numbers of the logs for TensorBoard, where its package is installed; nothing where it is not.
+    """Writes the numbers of the logs for TensorBoard, if its package is installed; does nothing if not.
 
     Args:
-        folder: of the event files. What earlier commands wrote there is no longer shown, because a kill loses some of
-            it: the logs write all their lines anew.
+        folder: where the event files go. TensorBoard no longer shows what earlier commands wrote there: a kill may have
+            lost some of it, so the logs write all their lines again.
     """
 
     installed = importlib.util.find_spec("tensorboard") is not None
@@ -55,7 +55,7 @@ class Scalars:
         self._writer: Any = None
 
     def write(self, log: str, line: dict[str, Any]) -> None:
-        """Every number of a log's line as ``log/name``, and of a table in it as ``log/name/key``."""
+        """Write every number of a log's line as ``log/name``, and those of a table in it as ``log/name/key``."""
         if not self.installed:
             return
         if self._writer is None:
@@ -69,25 +69,31 @@ class Scalars:
                     self._writer.add_scalar(f"{log}/{name}{key}", number, line["step"])
 
     def close(self) -> None:
+        """Write what is left to the event files."""
         if self._writer is not None:
             self._writer.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a last one that a kill cut short is left out."""
+    """The lines of a log, without a last one that was cut short by a kill.
+
+    Raises:
+        RunError: the file does not hold JSON lines.
+    """
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     try:
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
-        raise RunError(f"{path}: not a log: {error}; remove it, the checkpoints do not need it") from error
+        raise RunError(f"{path}: is not a log: {error}; remove it, the checkpoints do not need it") from error
 
 
 class Display:
-    """A bar on a terminal; one line a step where standard error is not one.
+    """Shows progress: a bar on a terminal, or one line for each step where standard error is not a terminal.
 
     Args:
-        steps, done: of the run, and those behind it.
-        show: False says nothing.
+        steps: number of steps in the run.
+        done: how many of them an earlier command has done.
+        show: False shows nothing.
     """
 
     def __init__(self, steps: int, done: int, *, show: bool) -> None:
@@ -96,6 +102,7 @@ class Display:
         self._steps = steps
 
     def step(self, line: dict[str, Any]) -> None:
+        """Show a finished step, as it stands in the log."""
         text = (
             f"loss {line['loss_nats']:.4f}, {line['tokens_per_second']:.0f} tok/s, "
             f"{line['tflops']:.2f} TFLOP/s, {line['peak_gib']:.1f} GiB"
@@ -109,64 +116,12 @@ class Display:
             print(f"step {line['step']}/{self._steps}: {text}, learning rate {rate}", file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
+        """Show a line of text."""
         if self._lines:
             print(text, file=sys.stderr, flush=True)
         elif not self._bar.disable:
             self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
+        """Remove the bar."""
         self._bar.close()
-
-
-class Meter:
-    """Speed and memory of steps.
-
-    Args:
-        flops: of a training step for each token.
-        world_size: processes, each with a device of its own.
-    """
-
-    def __init__(self, flops: float, world_size: int, device: torch.device) -> None:
-        self._flops = flops
-        self._device, self._world_size = device, world_size
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        self._peak = next((gpu.bfloat16 for gpu in GPUS.values() if gpu.chip in name), None)
-        self._start = time.perf_counter()
-
-    def start(self) -> None:
-        self._start = time.perf_counter()
-
-    def stop(self, tokens: int) -> dict[str, float | None]:
-        """What a step of so many tokens, over all ranks, was like."""
-        rate = tokens / (time.perf_counter() - self._start)
-        flops = rate * self._flops
-        return {
-            "tokens_per_second": rate,
-            "tflops": flops / 1e12,
-            "flop_utilisation": flops / (self._peak * self._world_size) if self._peak else None,
-            "peak_gib": peak_gib(self._device),
-        }
-
-
-def peak_gib(device: torch.device) -> float:
-    """Largest memory so far: allocated on a GPU, resident of this process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def flops_per_token(config: LlamaConfig, context_tokens: int, *, frozen: bool = False) -> float:
-    """Floating-point operations of a training step for each token, recomputation not counted.
-
-    Six for every weight that multiplies (forward 2, backward 4), and for attention 6 heads head_dim L' a layer: queries
-    by keys and scores by values, 2 operations each, half of the pairs, three times (Chowdhery et al. 2022,
-    arXiv:2204.02311, Appendix B, with the causal half taken off). Four for every weight that is frozen, which has no
-    gradient of its own; adapters are too small to count.
-    """
-    head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
-    kv_heads = config.num_key_value_heads or config.num_attention_heads
-    queries, keys = config.num_attention_heads * head_dim, kv_heads * head_dim
-    layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
-    weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
-    return (4.0 if frozen else 6.0) * weights + 6.0 * config.num_hidden_layers * queries * context_tokens

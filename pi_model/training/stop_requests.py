@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, or SIGTERM from a scheduler."""
+"""Notice requests to stop, which come as Ctrl-C or as SIGTERM from a scheduler, without acting on them at once."""
 
 import os
 import signal
@@ -11,9 +11,12 @@ from typing import Any
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; a second one acts as ever.
+    """Within the block, note the first SIGINT or SIGTERM instead of stopping; a second one stops as usual.
 
-    Outside the main thread, which alone receives signals, the answer is always no.
+    Only the main thread receives signals; in any other thread no request is ever noted.
+
+    Yields:
+        A function that tells whether a signal has come.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -24,7 +27,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         asked.set()
         restore()
         if int(os.environ.get("RANK", 0)) == 0:
-            print("stopping after this step, with a checkpoint; once more stops at once", file=sys.stderr)
+            print("stopping after this step, with a checkpoint; a second signal stops at once", file=sys.stderr)
 
     def restore() -> None:
         for number, handler in before.items():

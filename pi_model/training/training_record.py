@@ -1,4 +1,4 @@
-"""The record of a training run that its exported folder carries: what was trained on what, where, and how it went."""
+"""The record of a training run that is exported with its model: config, data, environment and course of the loss."""
 
 import importlib.metadata
 import platform
@@ -15,16 +15,17 @@ _PACKAGES = ("torch", "transformers", "tokenizers")
 
 
 def training_record(config: Config, data_sha256: list[str], out: Path) -> dict[str, Any]:
-    """Config, hashes of the documents, environment, loss and evaluations of a run, as JSON values.
+    """The record of a run as JSON values.
 
     Args:
         config: the run.
-        data_sha256: of the documents' names and tokens, source by source.
+        data_sha256: for each source the hash of its documents' names and tokens.
         out: the run's folder, which holds its logs.
 
     Returns:
-        ``loss_nats`` holds at most a hundred means over equal stretches, each at its last step; ``training_seconds``
-        leaves evaluation and start-up out.
+        The config, the hashes, the environment, and the evaluations that were made during training. ``loss_nats`` has
+        at most a hundred means over equal stretches of steps, each under the last step of its stretch.
+        ``training_seconds`` does not count evaluations and start-up.
     """
     steps = read_log(out / "steps.jsonl")
     tokens = config.global_batch * config.training_tokens

@@ -1,4 +1,4 @@
-"""A tiny LLaMA with a trained tokenizer, extended by each method, and fine-tuned: what the clients are given."""
+"""The model folders that other programs are given: a tiny LLaMA, extended by each method and fine-tuned."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from pi_model.data.documents import Source
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama
-from pi_model.training.config import Corpus
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
 
@@ -22,7 +22,7 @@ TEXT = "The grass is green. The sky is blue. The sun is yellow. Here we go: 12 t
 
 
 def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
-    """A tokenizer as LLaMA 1 and 2 have it: spaces as "▁", one before the text, bytes where no token fits."""
+    """A tokenizer as in LLaMA 1 and 2: spaces become "▁", one is put first, and bytes stand in for missing tokens."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -38,15 +38,15 @@ def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By the names in `FOLDERS`, of four times the window; "none" is the model they came from.
+    """Folders by the names in `FOLDERS`, each with four times the window of "none", the model they were made from.
 
-    Those of `METHODS` are as `pi-model extend` leaves them, "finetuned" is what `pi-model finetune` exports.
+    Those of `METHODS` are as `pi-model extend` writes them, and "finetuned" is what `pi-model finetune` exports.
     """
     root = tmp_path_factory.mktemp("clients")
     (root / "text.txt").write_text(TEXT * 40)
     folders = {"none": root / "none"}
     random_llama(vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW).save_pretrained(folders["none"])
-    train_tokenizer([Corpus(name=str(root / "text.txt"))], 300).save_pretrained(folders["none"])
+    train_tokenizer([Source(str(root / "text.txt"))], 300).save_pretrained(folders["none"])
     for method in METHODS:
         folders[method] = root / method
         extend_checkpoint(folders["none"], scaling_by_name(method, 4.0), folders[method])

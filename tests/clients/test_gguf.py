@@ -1,4 +1,4 @@
-"""What a GGUF file says, and how writing one can fail; llama.cpp's own word on it is in test_llama_cpp.py."""
+"""What a GGUF file contains, and how writing one can fail; test_llama_cpp.py loads such files in llama.cpp."""
 
 import json
 import shutil

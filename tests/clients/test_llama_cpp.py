@@ -1,4 +1,4 @@
-"""GGUF files in llama.cpp, through node-llama-cpp's prebuilt binaries, beside this package's own losses.
+"""llama.cpp, through node-llama-cpp's prebuilt binaries, gives exported GGUF files the losses that we compute.
 
 npm install --prefix tests/clients --no-save --ignore-scripts node-llama-cpp@3.22.1
 """

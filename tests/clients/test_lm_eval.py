@@ -1,4 +1,4 @@
-"""lm-evaluation-harness's own command on an exported folder.
+"""The command of lm-evaluation-harness scores an exported folder as we do.
 
 pip install lm_eval==0.4.13
 """

@@ -1,4 +1,4 @@
-"""Which attention runs where."""
+"""Which attention kernel a model runs with."""
 
 import pytest
 

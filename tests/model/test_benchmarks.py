@@ -1,4 +1,4 @@
-"""Benchmarks: the task files against items worked by hand, the scores against plain likelihoods."""
+"""Zero-shot benchmarks: task files are compared with items worked by hand, scores with plain likelihoods."""
 
 import json
 import os
@@ -259,9 +259,9 @@ def test_a_bad_file_is_named_with_its_fault_before_a_model_is_loaded(message, fo
     ("words", "message"),
     [
         (["--tasks", "hellaswag"], "tasks: unknown hellaswag, choose from boolq, piqa, race_m, race_h, winogrande"),
-        (["--data-dir", "/no/such/folder"], "data-dir: /no/such/folder is no folder"),
+        (["--data-dir", "/no/such/folder"], "data-dir: /no/such/folder is not a folder"),
         (["--limit", "0"], "limit: must be at least 1"),
-        (["--batch-size", "0"], "batch_size: must be at least 1"),
+        (["--batch-size", "0"], "batch-size: must be at least 1"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line(words, message, tiny_folder, capsys):
@@ -277,7 +277,7 @@ def test_a_harness_that_is_not_installed_is_said(monkeypatch):
         check(["piqa"])
 
 
-def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
+def test_an_unreachable_hub_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
     def unreachable(*_, **__):
         raise ConnectionError("no route to the hub\nand more lines")
 
@@ -290,7 +290,7 @@ def test_a_hub_that_cannot_be_reached_is_said_with_the_way_out_before_a_model_is
 
 
 def test_the_tasks_offered_by_the_command_are_all():
-    from pi_model.cli.main import BENCHMARKS
+    from pi_model.cli.benchmark import BENCHMARKS
 
     assert set(BENCHMARKS) == TASKS.keys()
     with pytest.raises(UsageError):

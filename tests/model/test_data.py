@@ -1,3 +1,5 @@
+"""Documents are the same whatever format they come in, and a bad file is named with its fault."""
+
 import json
 import re
 from pathlib import Path

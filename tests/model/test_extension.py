@@ -1,3 +1,5 @@
+"""Extending a checkpoint changes how positions are scaled and nothing else."""
+
 import errno
 import json
 import shutil
@@ -28,7 +30,7 @@ def test_the_extended_folder_loads_in_plain_transformers_to_the_same_logits(meth
         assert not torch.allclose(base(IDS).logits, theirs(IDS).logits)
 
 
-def test_position_interpolation_is_the_same_model_at_positions_divided_by_the_factor(tiny_folder, tmp_path):
+def test_interpolation_is_the_same_model_at_positions_divided_by_the_factor(tiny_folder, tmp_path):
     extend_checkpoint(tiny_folder, LinearPI(4.0), tmp_path / "out")
     base, extended = load_checkpoint(tiny_folder).model, load_checkpoint(tmp_path / "out").model
     with torch.inference_mode():

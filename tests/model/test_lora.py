@@ -1,4 +1,4 @@
-"""Adapters on the same loop: they alone train, and what is exported is what was trained."""
+"""Training of adapters: nothing else changes, and the exported model is the one that was trained."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Which tokens a training run sees, and when."""
+"""Which tokens a training run reads, and at which step."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from pi_model.errors import RunError
 
 
 def documents(lengths: list[int]) -> Documents:
-    """Documents whose tokens are all different: 1000, 1001, ... in order."""
+    """Documents whose tokens are all different: 1000, 1001 and so on, in order."""
     ends = np.cumsum(lengths)
     flat = np.arange(1000, 1000 + ends[-1], dtype=np.uint32)
     return Documents(tuple(f"d{n}" for n in range(len(lengths))), tuple(np.split(flat, ends[:-1])))
@@ -21,9 +21,7 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 
 
 @given(lengths=LENGTHS, tokens=st.integers(1, 20), seed=st.integers(0, 99), bos=st.booleans(), epoch=st.integers(0, 3))
-def test_an_epoch_predicts_every_token_once_but_the_first_and_an_incomplete_last_window(
-    lengths, tokens, seed, bos, epoch
-):
+def test_an_epoch_predicts_every_token_once_except_at_its_two_ends(lengths, tokens, seed, bos, epoch):
     total = sum(lengths) + len(lengths) * (1 + bos)
     texts = documents(lengths)
     if (total - 1) // tokens < 1:
@@ -70,9 +68,7 @@ def test_documents_follow_each_other_between_their_tokens():
     steps=st.integers(1, 8),
     more=st.integers(0, 5),
 )
-def test_the_global_batch_does_not_depend_on_the_ranks_nor_on_how_long_the_run_will_be(
-    weights, share, world, steps, more
-):
+def test_the_global_batch_depends_on_neither_the_ranks_nor_the_length_of_the_run(weights, share, world, steps, more):
     streams = [Stream(documents([50, 50, 20]), 4, (0, number)) for number in range(len(weights))]
     batches = Batches(streams, weights, share * world, steps)
     longer = Batches(streams, weights, share * world, steps + more)

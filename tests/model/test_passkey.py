@@ -1,3 +1,5 @@
+"""Passkey prompts have an exact length, and one forward pass decides a trial as greedy decoding does."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Perplexity is what brute force gives, however it is computed, batched or interrupted."""
+
 import math
 from pathlib import Path
 

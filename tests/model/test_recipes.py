@@ -1,18 +1,19 @@
-"""Configs: the paper's numbers, what an override may say, and how a bad one ends."""
+"""Recipes have the paper's numbers, overrides change them, and a bad config ends in one line."""
 
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_model.cli import main
+from pi_model.cli.main import main
 from pi_model.errors import UsageError
-from pi_model.training.config import ADAPTABLE, Corpus, Lora, override
+from pi_model.training.config import ADAPTABLE, Lora, MixturePart
+from pi_model.training.overrides import _written, override
 from pi_model.training.recipes import LLAMA, RECIPES, recipe
 from tests.model.training import write_documents
 
@@ -67,7 +68,7 @@ def test_lora_is_turned_on_and_changed_by_overrides():
 def test_other_data_is_read_no_further_than_the_recipes_own():
     base = recipe("llama_7b_8192_pi")
     assert override(base, ["data=owner/other*2"]).data == (
-        Corpus(name="owner/other", weight=2.0, stream_tokens=base.data[0].stream_tokens),
+        MixturePart(name="owner/other", weight=2.0, stream_tokens=base.data[0].stream_tokens),
     )
 
 
@@ -106,13 +107,27 @@ def test_the_learning_rate_is_positive_and_at_most_the_peak(step, warmup, decay)
     assert 0 < config.learning_rate(step) <= config.peak_lr
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_overriding_every_field_by_its_own_value_changes_nothing(name):
+    config = recipe(name)
+    words = [
+        f"{field.name}={_written(getattr(config, field.name))}"
+        for field in fields(config)
+        if field.name not in ("architecture", "evaluation", "lora")
+    ]
+    for group in ("evaluation", "lora"):
+        if part := getattr(config, group):
+            words += [f"{group}.{field.name}={_written(getattr(part, field.name))}" for field in fields(part)]
+    assert override(config, words) == config
+
+
 def test_overrides_replace_fields():
     config = override(
         recipe("tiny_512_pi"),
         ["steps=7", "data=books*0.5,a/b.jsonl", "clip_norm=none", "compile=true", "evaluation.steps=0,5", "model=m*x"],
     )
     assert (config.steps, config.clip_norm, config.compile, config.model) == (7, None, True, "m*x")
-    assert config.data == (Corpus(name="books", weight=0.5), Corpus(name="a/b.jsonl"))
+    assert config.data == (MixturePart(name="books", weight=0.5), MixturePart(name="a/b.jsonl"))
     assert config.evaluation.steps == (0, 5)
     assert override(recipe("tiny_512_pi"), ["window_tokens=10", "factor=1.1"]).context_tokens == 11
 
@@ -173,14 +188,14 @@ BAD = {
     "lora.colour=blue": "lora.colour: no such field; choose from lora.alpha",
     "evaluation=everything": "evaluation: no such field",
     "context_parallel=0": "context_parallel: must be at least 1",
-    "compile=true context_parallel=2": "context_parallel: not together with compile",
+    "compile=true context_parallel=2": "context_parallel: does not work together with compile",
     "activation_checkpointing=true": "activation_checkpointing: unknown 'true', choose from none, selective, full",
     "activation_checkpointing=selective compile=true": "activation_checkpointing: not selective together with compile",
     "activation_checkpointing=selective context_parallel=2": (
         "activation_checkpointing: not selective together with context_parallel"
     ),
     "context_parallel=3": "windows of 512 tokens do not divide into 6 equal pieces",
-    "context_parallel=2": "1 processes are no multiple of 2; start as many with torchrun",
+    "context_parallel=2": "1 processes cannot form groups of 2; start a multiple of 2 with torchrun",
     "steps": "an override is written field=value",
     "model=no-such-model": "no such folder",
 }

@@ -1,3 +1,5 @@
+"""RoPE parameters: transformers computes the frequencies of the theory, and no other config gets past."""
+
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The real checkpoint, on real text: the numbers here were measured, and a broken conversion would not give them."""
+"""A real checkpoint on real text. The numbers here were measured; a broken conversion would not give them."""
 
 import pytest
 import torch
@@ -8,8 +8,8 @@ from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint
-from pi_model.training.config import override
 from pi_model.training.loop import train
+from pi_model.training.overrides import override
 from pi_model.training.preparation import prepare
 from pi_model.training.recipes import recipe
 from pi_model.training.run_log import read_log

@@ -1,4 +1,4 @@
-"""Summaries: what the model is shown, what it learns from, how it writes and how that is scored."""
+"""Summaries: the prompt, the training windows, how a model writes and how its summary is scored."""
 
 import json
 from dataclasses import replace
@@ -24,8 +24,9 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import summarization
 from pi_model.evaluation.summarization import Sampling, draw, generate, mean_rouge, summarize
 from pi_model.models.loading import random_llama
-from pi_model.training.config import Summaries, override
+from pi_model.training.config import Summaries
 from pi_model.training.loss import CausalLoss
+from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
@@ -108,7 +109,7 @@ BAD = {
     "no report column": ([{"text": "x", "summary": "y"}], "line 1: no text in column 'report'; it has text, summary"),
     "an empty summary": ([ROWS[0], {"report": "x", "summary": " \n"}], "reports.jsonl:2: the summary is empty"),
     "an empty report": ([{"report": "", "summary": "y"}], "reports.jsonl:1: the document is empty"),
-    "token ids": ([{"report": [1, 2], "summary": "y"}], "token ids; summaries are made of text"),
+    "token ids": ([{"report": [1, 2], "summary": "y"}], "holds token ids; documents and summaries must be text"),
     "one text twice": ([{"report": "x", "summary": "x"}], "document and summary are one text"),
 }
 
@@ -128,7 +129,7 @@ def test_bad_pairs_are_named_with_their_fault_by_both_commands(fault, tmp_path, 
 def test_a_corpus_without_summaries_is_wrong_usage(tiny_folder, capsys):
     code, _, errors = ends(capsys, "summarize", "--model", tiny_folder, "--data", "books")
     assert code == 2
-    assert "books has no summaries, choose abstracts or give files" in errors
+    assert "books has no summaries; choose abstracts, or give files that have them" in errors
 
 
 @pytest.mark.slow
@@ -255,7 +256,7 @@ def test_the_paper_recipe_has_the_papers_numbers():
     assert isinstance(data, Summaries)
     assert (config.context_tokens, data.document_tokens, data.summary_tokens) == (16384, 15000, 1000)
     assert 10 * 17457 <= config.steps * config.global_batch < 10 * 17457 + config.global_batch
-    asked = cli._parse(["summarize", "--model", "m", "--data", "d"])
+    asked = cli.parse(cli.parser(), ["summarize", "--model", "m", "--data", "d"])
     assert (asked.document_tokens, asked.max_tokens, asked.temperature, asked.top_p) == (15000, 1000, 0.5, 0.95)
     assert Sampling() == Sampling(asked.temperature, asked.top_p, asked.max_tokens, asked.seed)
 
@@ -409,9 +410,9 @@ def test_a_missing_rouge_is_said_before_the_model_is_loaded(capsys, reports, mon
     [
         ("--temperature", "-1", "temperature: must be at least 0"),
         ("--temperature", "nan", "temperature: must be at least 0"),
-        ("--top-p", "0", "top_p: must be above 0"),
-        ("--max-tokens", "0", "max_tokens: must be at least 1"),
-        ("--document-tokens", "0", "document_tokens: must be at least 1"),
+        ("--top-p", "0", "top-p: must be above 0"),
+        ("--max-tokens", "0", "max-tokens: must be at least 1"),
+        ("--document-tokens", "0", "document-tokens: must be at least 1"),
         ("--samples", "0", "samples: must be at least 1"),
         ("--context", "110", "cannot hold the prompt's"),
         ("--seed", "-1", "seed: must be at least 0"),

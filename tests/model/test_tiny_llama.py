@@ -1,4 +1,4 @@
-"""The shipped tiny LLaMA: small, made by its recipe, and a model that the paper's story can be told with."""
+"""The shipped tiny LLaMA: it is small, was made by its recipe, and shows what the paper describes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The loop against independent ones: equal however it is cut up, resumed or killed."""
+"""The training loop against independent loops: its result is the same however it is split, resumed or killed."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.data.packing import Batches, Stream
-from pi_model.distributed.sharding import process_group, sharded_model
+from pi_model.distributed.process_group import process_group
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.models.loading import load_checkpoint, load_tokenizer
@@ -26,8 +26,9 @@ from pi_model.models.rope_parameters import read_extension
 from pi_model.training.config import Architecture, Evaluation
 from pi_model.training.loop import train
 from pi_model.training.loss import linear_cross_entropy
-from pi_model.training.midrun_evaluation import Inspection
+from pi_model.training.midrun_evaluation import MidrunEvaluation
 from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.sharding import sharded_model
 from pi_theory.scaling import LinearPI, NoScaling
 from tests.model.training import losses, run, small_config, trained, write_documents
 
@@ -195,9 +196,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_broken_checkpoint_is_refused_by_name_and_the_one_before_it_is_used_when_asked(
-    reference, fault, tmp_path, monkeypatch
-):
+def test_a_broken_checkpoint_is_named_and_the_one_before_it_used_when_asked(reference, fault, tmp_path, monkeypatch):
     config, folder, whole = reference
     monkeypatch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
     out = tmp_path / "out"
@@ -267,7 +266,7 @@ def test_the_blockwise_loss_and_its_gradients_are_the_plain_ones(tokens, vocabul
         torch.testing.assert_close(linear_cross_entropy(hidden, weight, target, block), theirs, rtol=1e-6, atol=1e-6)
 
 
-# Recorded on 2026-11-23 with torch 2.13.0 on an x86 CPU: what no refactoring may change.
+# Losses recorded on 2026-11-23 with torch 2.13.0 on an x86 CPU. No refactoring may change them.
 GOLDEN = [6.060616, 6.208508, 5.809992, 5.359455, 5.057521, 4.841993, 4.564164, 4.312586, 4.164194, 3.858403]
 
 
@@ -386,6 +385,6 @@ def test_a_single_process_is_evaluated_without_a_copy_of_its_weights(config, tmp
     start = prepare(config, tmp_path / "out")
     with process_group("cpu") as device:
         model = sharded_model(start.hf_config(), weight_reader(config, start), device)
-        plain = Inspection(config, start)._plain(model)
+        plain = MidrunEvaluation(config, start)._plain(model)
         trained = {one.to_local().data_ptr() for one in model.parameters()}
         assert {one.data_ptr() for one in plain.parameters()} == trained

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pi_model.training.config import Config, Corpus
+from pi_model.training.config import Config, MixturePart
 from pi_model.training.run_log import read_log
 
 # The server imports torch once; each run is a fork of it that has not used a thread yet.
@@ -36,7 +36,7 @@ def small_config(model: Path, data: Path, **changes: Any) -> Config:
         "window_tokens": 64,
         "factor": 2.0,
         "method": "linear",
-        "data": (Corpus(name=str(data)),),
+        "data": (MixturePart(name=str(data)),),
         "steps": 6,
         "global_batch": 4,
         "peak_lr": 3e-3,

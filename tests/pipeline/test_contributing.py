@@ -11,13 +11,13 @@ import pytest
 
 from experiments.records.record import ROOT
 
-RECIPES = re.split(r"^## ", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)[1:]
+RECIPES = re.split(r"^## Recipe: ", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)[1:]
 
 
 def blocks(recipe):
     """Its diffs and its commands."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", recipe, re.DOTALL | re.MULTILINE)
-    commands = [line for kind, text in found if kind == "" for line in text.splitlines()]
+    commands = [line for kind, text in found if kind == "sh" for line in text.splitlines()]
     return [text for kind, text in found if kind == "diff"], commands
 
 

@@ -1,5 +1,5 @@
 import argparse
-import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -14,7 +14,7 @@ from experiments.records.record import ROOT
 PROGRAMS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in ("experiments", "figures", "paper")
-    for path in (ROOT / package).glob("*.py")
+    for path in (ROOT / package).rglob("*.py")
     if "ArgumentParser(" in path.read_text()
 }
 
@@ -25,14 +25,16 @@ class Parsed(Exception):
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_every_program_shows_help_with_examples_that_parse(program, monkeypatch, capsys):
-    name = program.removesuffix(".__main__")
     main = importlib.import_module(program).main
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setattr(sys, "argv", [program, "--help"])
     monkeypatch.setenv("COLUMNS", "500")  # every example on one line
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    examples = re.findall(r"^(?:example:| ) *(python -m .*)", capsys.readouterr().out, re.MULTILINE)
+    help = capsys.readouterr().out
+    name = re.match(r"usage: python -m (\S+)", help)[1]
+    assert importlib.util.find_spec(name)
+    examples = re.findall(r"^(?:example:| ) *(python -m .*)", help, re.MULTILINE)
     assert examples
 
     parse = argparse.ArgumentParser.parse_args
@@ -57,7 +59,8 @@ def test_the_reference_has_every_module_and_says_what_it_does(tmp_path):
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
-    modules = {path.relative_to(ROOT).with_suffix("") for path in (ROOT / "pi_theory").rglob("*.py")}
+    paths = [path for path in (ROOT / "pi_theory").rglob("*.py") if path.name != "__main__.py"]
+    modules = {path.relative_to(ROOT).with_suffix("") for path in paths}
     pages = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.html")} - {Path("index")}
     assert pages == {module.parent if module.name == "__init__" else module for module in modules}
     page = (tmp_path / "pi_theory" / "amplification.html").read_text()

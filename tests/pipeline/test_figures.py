@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ from experiments import STUDIES
 from experiments.records import record, study
 from experiments.records.study import load
 from figures import FIGURES
-from figures.__main__ import save
+from figures.drawing import save, script_of
 
 # the same studies at toy size: seconds in all
 TOY = {
@@ -58,6 +59,14 @@ def test_the_toy_studies_show_what_they_exist_to_show():
     assert fits["ridge 1"] < fits["float64 SVD"]
     for part in record.read("envelope")["metrics"]["ranges"]:
         assert part["minimum"]["value"]["lower"] <= min(part["samples"])
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_in_one_sentence_what_it_shows_and_then_how_to_read_it(name):
+    finding, _, protocol = inspect.getdoc(script_of(name)).partition("\n\n")
+    assert finding.endswith(".")
+    assert "\n" not in finding
+    assert len(protocol.split()) >= 10
 
 
 @pytest.mark.parametrize("name", FIGURES)

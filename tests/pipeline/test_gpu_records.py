@@ -9,17 +9,20 @@ import pytest
 from experiments import __main__ as main
 from experiments.records import record
 from experiments.records.study import load
-from figures import AWAITED
+from figures import AWAITED, docs_pages, drawing
 from figures import __main__ as figures
-from figures.__main__ import drawn, write_page
+from figures.__main__ import write_page
+from figures.drawing import drawn
+from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.experiments import EXPERIMENTS
 from tests.pipeline import synthetic
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(drawing, "FIGURE_FOLDER", tmp_path)
+    monkeypatch.setattr(drawing, "TABLE_FOLDER", tmp_path)
     return tmp_path
 
 
@@ -35,7 +38,7 @@ def verdict(name="finetune_smollm2", **changes):
 def test_the_table_has_a_row_for_every_method_beside_the_papers(folder):
     write()
     (shown,) = drawn("finetune_smollm2", folder)
-    text = (folder / "tables" / "finetune_smollm2.md").read_text()
+    text = (folder / "finetune_smollm2.md").read_text()
     for row in ("| untouched | 20.09 | 20.09 | 20.09 | 403.4 |", "| YaRN ×4, not tuned |", "| PI ×4, 50 steps |"):
         assert row in text
     assert "| PI ×2 to 512 | 54.60 | 42.95 | 16.44 |" in text
@@ -43,14 +46,14 @@ def test_the_table_has_a_row_for_every_method_beside_the_papers(folder):
     assert "| 7B, PI to 8192 | 7.13 | 6.96 | 6.95 | – | – |" in text
     assert "2.2M parameters" in text
     assert "no device" in text
-    assert f"Tables 1 to 3, on a released model: {shown.outcome.verdict}" in text
+    assert f"Tables 1 to 3, on a released model. Verdict: {shown.outcome.verdict}" in text
     assert re.search(r"nan|inf\b|None", text) is None
 
 
 def test_what_was_not_measured_is_said_in_table_and_figure(folder):
     write(methods=["linear"], stop_after=10)
     drawn("finetune_smollm2", folder)
-    text = (folder / "tables" / "finetune_smollm2.md").read_text()
+    text = (folder / "finetune_smollm2.md").read_text()
     assert "| direct ×2 to 512 | 403.4 | not measured | not measured |" in text
     assert "| PI ×2 to 512 | 54.60 | 42.95 | not measured |" in text
     assert "stopped by its time limit" in text
@@ -72,7 +75,7 @@ def test_the_figure_is_drawn_from_whatever_the_time_allowed(folder, changes):
 @pytest.mark.parametrize("name", ["finetune_smollm2", "finetune_smollm2_kmax"])
 def test_where_the_papers_picture_holds_it_is_reproduced(folder, name):
     found = verdict(name)
-    assert found.verdict == "reproduced", found.evidence()
+    assert found.verdict == "reproduced", found.found
 
 
 @pytest.mark.parametrize(
@@ -103,15 +106,16 @@ def test_runs_that_got_unequally_far_are_compared_at_equal_steps(folder):
         if run["method"] == "none":
             run["curve"] = run["curve"][:2]
     synthetic.write("smollm2_finetune", made, config=synthetic.FINETUNED)
-    says = [check.says for check in EXPERIMENTS["finetune_smollm2"].outcome().checks]
-    assert "books, PI ×2 at 512, step 10: lower than direct fine-tuning" in says
+    cases = {(check.states, check.case) for check in EXPERIMENTS["finetune_smollm2"].outcome().checks}
+    states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
+    assert (states, "PI ×2, books, step 10") in cases
 
 
 def test_the_gpus_rows_stand_as_not_measured_until_its_record_is_there(folder):
     write()
     for name in ("finetune_smollm2_gpu", "finetune_smollm2_kmax_gpu"):
         outcome = EXPERIMENTS[name].outcome()
-        assert (outcome.verdict, "not measured: it needs a CUDA GPU" in outcome.reason) == ("not tested", True)
+        assert (outcome.verdict, "Not measured: it needs a CUDA GPU" in outcome.reason) == ("not tested", True)
     write(label="gpu")
     for name in ("finetune_smollm2_gpu", "finetune_smollm2_kmax_gpu"):
         assert EXPERIMENTS[name].outcome().verdict == "reproduced"
@@ -133,7 +137,7 @@ def test_the_page_shows_table_figure_and_verdicts(folder):
     write_page([*drawn("finetune_smollm2", folder), *drawn("smollm2_finetune", folder)], folder)
     page = (folder / "index.html").read_text()
     for name in ("finetune_smollm2", "finetune_smollm2@gpu", "smollm2_finetune", "smollm2_finetune@gpu"):
-        assert f'<article id="{name}"' in page
+        assert f'id="{name}"' in page
     assert 'href="#record-smollm2_finetune@gpu"' in page
 
 
@@ -141,7 +145,7 @@ def test_without_its_record_it_is_awaited_and_not_missed_but_a_changed_record_is
     monkeypatch.setattr(figures, "FIGURES", ())
     monkeypatch.setattr(figures, "TABLES", {name: figures.TABLES[name] for name in AWAITED if name in figures.TABLES})
     monkeypatch.setattr(figures, "write_page", lambda *_, **__: None)
-    monkeypatch.setattr(figures, "update_readme", lambda: None)
+    monkeypatch.setattr(docs_pages, "write", lambda: None)
     monkeypatch.setattr("sys.argv", ["figures"])
     assert figures.main() == 0
     monkeypatch.setattr("sys.argv", ["figures", "finetune_smollm2"])
@@ -160,7 +164,7 @@ def test_the_pretraining_table_says_which_model_is_better_and_what_was_not_measu
     made = synthetic.pretrained(candidate=loss, not_measured=[98_304_000])
     synthetic.write("tiny_pretrain", made, label="gpu")
     assert [one.name for one in drawn("tiny_pretrain", folder)] == ["tiny_pretrain@gpu"]
-    text = (folder / "tables" / "tiny_pretrain@gpu.md").read_text()
+    text = (folder / "tiny_pretrain@gpu.md").read_text()
     assert says in text
     assert f"| 49.2M tokens, chosen | {runs.Value(math.exp(loss), None)} |" in text
     assert "| 98.3M tokens | not measured |" in text

@@ -12,7 +12,7 @@ from experiments.measurement.head_scores import Bounds, draw_coefficients, queri
 from experiments.records import record, study
 from experiments.records.study import load
 from experiments.studies.tiny_heads_tuned import compare
-from figures.__main__ import save
+from figures.drawing import save
 from pi_model.errors import UsageError
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama

@@ -1,6 +1,7 @@
 """Dependencies run one way: theory <- model <- experiments <- figures, and only records cross into figures."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
@@ -9,7 +10,7 @@ from experiments.records.record import ROOT
 ALLOWED = {
     "paper": {"paper", "experiments.STUDIES", "experiments.records.record"},
     "pi_theory": {"pi_theory"},
-    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments"},
+    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments", "pi_theory.console"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
     "figures": {"figures", "experiments.records.record", "experiments.records.source_hashes"},
 }
@@ -23,8 +24,12 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from experiments import record` imports experiments.records.record
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in inside if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()}
+            modules = {name for name in inside if is_module(ROOT.joinpath(*name.split(".")))}
             yield from modules or {node.module}
+
+
+def is_module(path):
+    return path.is_dir() or path.with_suffix(".py").exists()
 
 
 FILES = [path for layer in ALLOWED for path in sorted((ROOT / layer).rglob("*.py"))]
@@ -43,3 +48,47 @@ def test_each_layer_imports_only_what_is_below_it(path):
 def test_only_the_room_of_balls_touches_python_flint():
     users = {path.parent for path in FILES if any(name.split(".")[0] == "flint" for name in imports(path))}
     assert users == {ROOT / "pi_theory" / "certified"}
+
+
+# The rooms of pi_model, each with those it may import. Only the package's own __init__ stands outside: it exports names
+# of all of them.
+ROOMS = {
+    "errors": set(),
+    "gpus": set(),
+    "files": {"errors"},
+    "packages": {"errors", "files"},
+    "distributed": {"errors"},
+    "models": {"errors", "files", "packages", "distributed"},
+    "data": {"errors", "files", "packages"},
+    "evaluation": {"errors", "files", "distributed", "models", "data"},
+    "training": {"errors", "files", "gpus", "distributed", "models", "data", "evaluation"},
+    "planning": {"errors", "gpus", "models", "training"},
+    "cli": {"errors", "files", "gpus", "distributed", "models", "data", "evaluation", "training", "planning"},
+}
+IN_ROOMS = sorted((ROOT / "pi_model").glob("*/**/*.py")) + sorted((ROOT / "pi_model").glob("[!_]*.py"))
+
+
+def test_the_rooms_of_pi_model_are_in_an_order():
+    TopologicalSorter(ROOMS).prepare()
+
+
+@pytest.mark.parametrize("path", IN_ROOMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_room_of_pi_model_imports_only_rooms_below_it(path):
+    room = path.relative_to(ROOT / "pi_model").parts[0].removesuffix(".py")
+    for name in imports(path):
+        package, _, inside = name.partition(".")
+        if package == "pi_model":
+            assert inside.split(".")[0] in ROOMS[room] | {room}, name
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions count as well, because they would hide a circle and not remove it."""
+    graph = {module_name(path): set(imports(path)) for path in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -9,11 +9,12 @@ import pytest
 
 from experiments.records import record
 from experiments.studies import tiny_tables
-from figures import FIGURES
+from figures import FIGURES, docs_pages, drawing
 from figures import __main__ as figures
-from figures.__main__ import drawn, write_page
-from figures.html_page import Shown
-from figures.verdicts.experiments import EXPERIMENTS
+from figures.__main__ import write_page
+from figures.drawing import Shown, drawn
+from figures.headlines import headlines
+from figures.verdicts import EXPERIMENTS
 from tests.pipeline import synthetic
 
 CLAIM = {
@@ -29,6 +30,7 @@ CLAIM = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(drawing, "TABLE_FOLDER", tmp_path / "tables")
     synthetic.write("tiny_tables", synthetic.tables())
     synthetic.write("claims", {"claims": [CLAIM]})
     config = {"head_dim": 8, "window": 4, "factor": 2.0, "feature": 1}
@@ -51,7 +53,8 @@ def elements(text):
 
 def test_the_page_is_well_formed_and_fetches_nothing(folder):
     for element in elements(make(folder)):
-        assert element.tag not in ("script", "link", "iframe", "object")
+        assert element.tag not in ("link", "iframe", "object")
+        assert element.tag != "script" or "http" not in (element.text or "")
         assert element.get("src", "data:").startswith("data:")
         assert element.get("href", "#").startswith(("#", "https://arxiv.org/"))
         assert "url(" not in (element.text or "")
@@ -68,25 +71,59 @@ def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
     text = make(folder)
     page = "".join(ET.fromstring(text.split("\n", 1)[1]).itertext())
     for one in EXPERIMENTS.values():
-        assert one.outcome().verdict in page
+        outcome = one.outcome()
+        assert outcome.verdict in page
         assert one.says in page
+        assert all(finding.states in page for finding in outcome.findings)
+        assert outcome.reason in page
     assert CLAIM["says"] in page
     assert CLAIM["evidence"] in page
     assert "python -m experiments tiny_tables" in page
-    assert "positions, recorded (code changed since)" in page
-    assert "tiny_tables, live" in page
+    assert "positions: recorded 2000-01-01 on no device, code changed since" in page
+    assert "tiny_tables: made live 2000-01-01 on no device" in page
     assert "tiny_steps: no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep" in page
 
 
-def test_a_long_list_of_checks_is_folded_under_its_count_and_a_short_one_is_not(folder):
+def test_all_checks_of_an_experiment_are_folded_under_their_count(folder):
     folded = {}
     for item in (e for e in elements(make(folder)) if (e.get("id") or "").startswith("experiment-")):
-        summary = item.find("details/summary")
+        summary = item.find("div/details/summary")
         folded[item.get("id").removeprefix("experiment-")] = None if summary is None else summary.text
     for name, one in EXPERIMENTS.items():
         outcome = one.outcome()
-        assert folded[name] == (outcome.count if len(outcome.checks) > 4 else None)
+        assert folded[name] == (f"{outcome.count}: all of them" if outcome.checks else None)
     assert any(folded.values())
+
+
+def test_a_filter_has_a_button_for_every_verdict_with_its_number_and_needs_no_script(folder):
+    text = make(folder)
+    outcomes = [one.outcome().verdict for one in EXPERIMENTS.values()]
+    found = elements(text)
+    labels = {e.get("for"): e.text for e in found if e.tag == "label"}
+    assert labels["experiments-only-all"] == f"all ({len(outcomes)})"
+    for verdict in set(outcomes):
+        kind = verdict.replace(" ", "-")
+        assert labels[f"experiments-only-{kind}"] == f"{verdict} ({outcomes.count(verdict)})"
+        assert f"section:has(.only-{kind}:checked) .row:not(.{kind})" in text
+
+
+def test_that_code_changed_is_said_once_a_record(folder):
+    assert make(folder).count("code changed since</span>") == len({"positions", "tiny_tables", "claims"})
+
+
+def test_findings_come_first_and_records_last(folder):
+    sections = [e.get("id") for e in elements(make(folder)) if e.tag == "section"]
+    assert sections == ["found", "claims", "experiments", "figures", "tables", "records"]
+
+
+def test_findings_are_made_of_the_committed_records_and_link_to_their_evidence():
+    with record.reading(committed=True):
+        found = headlines()
+    assert len(found) == 6
+    assert sum(bool(one.picture) for one in found) >= 3
+    claims = {f"claim-{one['id']}" for one in record.read("claims")["metrics"]["claims"]}
+    known = {*claims, *(f"experiment-{id}" for id in EXPERIMENTS), *FIGURES}
+    assert all(set(one.links) <= known and any(c.isdigit() for c in one.says) for one in found)
 
 
 def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(folder):
@@ -109,7 +146,9 @@ def test_a_figure_shows_the_verdict_of_what_it_illustrates(folder):
     synthetic.write("tiny_tables", synthetic.tables(), config=tiny_tables.STUDY.config)
     write_page(drawn("tiny_windows", folder), folder)
     (figure,) = (e for e in elements((folder / "index.html").read_text()) if e.get("id") == "tiny_windows")
-    shown = {link.get("href"): item.find("span").text for item in figure.iter("li") for link in item.iter("a")}
+    (illustrates,) = (p for p in figure.iter("p") if (p.text or "").startswith("Shows"))
+    links, verdicts = illustrates.findall("a"), illustrates.findall("span")
+    shown = {link.get("href"): verdict.text for link, verdict in zip(links, verdicts, strict=True)}
     assert shown == {
         f"#experiment-{name}": EXPERIMENTS[name].outcome().verdict for name in ("table1_books", "table2_code")
     }
@@ -132,7 +171,7 @@ def all_but(monkeypatch):
         pages = []
         monkeypatch.setattr(figures, "drawn", drawn)
         monkeypatch.setattr(figures, "write_page", lambda shown, *, awaiting: pages.append((shown, awaiting)))
-        monkeypatch.setattr(figures, "update_readme", lambda: None)
+        monkeypatch.setattr(docs_pages, "write", lambda: None)
         monkeypatch.setattr(sys, "argv", ["figures", *names])
         return figures.main(), pages
 
@@ -140,7 +179,7 @@ def all_but(monkeypatch):
 
 
 def everything_but(name):
-    return {*FIGURES, *figures.TABLES} - {name}
+    return {*FIGURES, *drawing.TABLES} - {name}
 
 
 @pytest.mark.parametrize("error", [record.NoRecord("tiny_tables"), record.RecordError("tiny_tables.json was changed")])
@@ -171,7 +210,7 @@ def test_a_tampered_record_is_an_error_even_where_one_is_awaited(all_but):
     assert status == 1
 
 
-EVERYTHING = [*figures.TABLES, "heads_beyond"]  # of the figures, one with most kinds of artist
+EVERYTHING = [*drawing.TABLES, "heads_beyond"]  # of the figures, one with most kinds of artist
 
 
 def test_figures_and_page_need_no_display_and_no_network(folder):
@@ -185,12 +224,13 @@ from experiments.records import record
 from experiments.studies import tiny_tables
 record.RESULTS = Path({str(folder / "results")!r})
 from figures import __main__ as figures
+from figures.drawing import drawn
 folder = Path({str(folder)!r})
-figures.write_page([*figures.drawn("fig1_positions", folder), *figures.drawn("table1_books", folder)], folder)
+figures.write_page([*drawn("fig1_positions", folder), *drawn("table1_books", folder)], folder)
 record.RESULTS = record.ROOT / "experiments" / "results"
 for name in {EVERYTHING!r}:
     try:
-        figures.drawn(name, folder)
+        drawn(name, folder)
     except record.NoRecord:
         assert name in figures.AWAITED
 """

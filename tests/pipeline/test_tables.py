@@ -2,15 +2,17 @@ import math
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experiments.records import record
-from figures import readme as readme_table
-from figures.__main__ import drawn, tabulate
-from figures.tables import paper_tables, speed
+from figures import docs_pages
+from figures.drawing import drawn, tabulate
+from figures.tables import paper_tables
 from figures.tables.paper_tables import TABLES
 from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS, Check, Decided, Experiment
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.experiments import EXPERIMENTS, Check, Experiment
 from tests.pipeline import synthetic
 
 TABLE = Table("a & b", "100 % of a_b, x > y | z.", (Block("ours", ("k", "1 L"), (("PI ×4", "7.1 ± 0.1"),)),))
@@ -69,7 +71,7 @@ def test_a_table_of_runs_is_written_as_markdown_and_latex_with_its_verdict(resul
     study = EXPERIMENTS[name].study
     synthetic.write(study, MADE_UP[study]())
     shown = tabulate(name, results)
-    markdown, latex = ((results / "tables" / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
+    markdown, latex = ((results / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
     assert whole(markdown)
     assert whole(latex)
     assert shown.outcome.verdict in markdown
@@ -135,7 +137,7 @@ def test_the_papers_numbers_stand_in_the_tables_as_it_prints_them(results):
 @pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if one.study == "tiny_tables"])
 def test_where_the_papers_picture_holds_it_is_reproduced(results, name):
     found = verdict(name)
-    assert found.verdict == "reproduced", found.evidence()
+    assert found.verdict == "reproduced", found.found
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,10 @@ def test_where_it_does_not_the_verdict_says_so(results, name, changes, expected)
 
 
 def test_all_checks_reproduce_some_partly_none_refutes_and_without_any_nothing_was_tested():
-    verdicts = [Experiment("", "", "", "", lambda checks=checks: ("", checks)).outcome().verdict for checks in CHECKS]
+    verdicts = [
+        Experiment("", "", "", "", "tiny", lambda checks=checks: Decided("", tuple(checks))).outcome().verdict
+        for checks in CHECKS
+    ]
     assert verdicts == ["reproduced", "partly", "refuted", "not tested"]
 
 
@@ -162,7 +167,7 @@ def test_of_several_learning_rates_the_best_is_shown(results):
     for run in bad["runs"]:
         run["peak_lr"] = 2e-5
     synthetic.write("tiny_sweep", {**good, "runs": [*bad["runs"], *good["runs"]]})
-    found = runs.groups(record.read("tiny_sweep"))
+    found = runs.read_runs("tiny_sweep").best()
     assert [(group.name, group.peak_lr) for group in found if group.method == "linear"] == [
         ("PI ×2", 1e-4),
         ("PI ×4", 1e-4),
@@ -186,13 +191,62 @@ def test_another_models_record_gets_a_table_of_its_own(results):
     assert list(other.records) == ["tiny_tables@other"]
 
 
-def test_the_readme_shows_what_the_committed_records_say():
-    text = readme_table.README.read_text()
-    start, end = readme_table.EXPERIMENTS
-    assert text.split(start)[1].split(end)[0] == readme_table.experiments_table(), "make figures writes it"
+@pytest.mark.parametrize("one", EXPERIMENTS.values(), ids=lambda one: one.id)
+def test_what_an_experiment_says_and_what_was_found_can_be_read_alone(one):
+    with record.reading(committed=True):
+        outcome = one.outcome()
+    sentences = [one.says, *(check.states for check in outcome.checks), *filter(None, [outcome.reason])]
+    for sentence in sentences:
+        assert len(sentence.split()) >= 5, sentence
+        assert not re.match(r"(The same|It|They|This|That)\b", sentence), sentence
+    assert all(re.search(r"\d", check.measured) for check in outcome.checks)
 
 
-def test_the_readme_shows_the_committed_benchmarks():
-    text = readme_table.README.read_text()
-    start, end = readme_table.BENCHMARKS
-    assert text.split(start)[1].split(end)[0] == speed.markdown(speed.table()), "make bench writes it"
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
+def test_findings_hold_every_check_once_and_the_verdict_follows_from_all_of_them(decided):
+    checks = tuple(Check(states, holds, "") for states, holds in decided)
+    outcome = Experiment("", "", "", "", "tiny", lambda: Decided("", checks)).outcome()
+    findings = outcome.findings
+    assert [finding.states for finding in findings] == list(dict.fromkeys(check.states for check in checks))
+    assert sorted(map(id, checks)) == sorted(id(check) for finding in findings for check in finding.checks)
+    held = [check.holds for check in checks]
+    assert (outcome.verdict == "reproduced") == (bool(held) and all(held))
+    assert (outcome.verdict == "refuted") == (bool(held) and not any(held))
+    assert (outcome.verdict == "not tested") == (not held)
+
+
+def test_a_statement_is_said_once_with_its_count_and_the_first_case_that_fails():
+    checks = [Check("It grows", holds, f"{holds:d} of 1", case) for case, holds in (("a", True), ("b", False))]
+    outcome = Experiment("", "", "", "", "tiny", lambda: Decided("", tuple(checks))).outcome()
+    assert outcome.found == "True in 1 of 2 cases: It grows (b: 0 of 1)."
+    assert outcome.sentence == "Verdict: partly, 1 of 2 checks hold. True in 1 of 2 cases: It grows."
+
+
+def test_the_committed_pages_say_what_the_committed_records_say(tmp_path):
+    docs_pages.write(tmp_path)
+    for page in sorted(tmp_path.iterdir()):
+        assert page.read_text() == (docs_pages.DOCS / page.name).read_text(), "make figures writes it"
+
+
+def test_pages_are_written_only_where_they_differ(tmp_path):
+    docs_pages.write(tmp_path)
+    before = {page: page.stat().st_mtime_ns for page in tmp_path.iterdir()}
+    (tmp_path / "speed.md").write_text("old")
+    docs_pages.write(tmp_path)
+    changed = {page.name for page, when in before.items() if page.stat().st_mtime_ns != when}
+    assert changed == {"speed.md"}
+
+
+def test_of_each_group_the_decided_rows_come_first():
+    for page, undecided in (("claims", "undecided"), ("experiments", "not tested")):
+        for group in (docs_pages.DOCS / f"{page}.md").read_text().split("## ")[1:]:
+            verdicts = re.findall(r"^\| \*\*(.+?)\*\*", group, re.MULTILINE)
+            assert verdicts
+            assert verdicts == sorted(verdicts, key=lambda verdict: verdict == undecided)
+
+
+def test_every_link_of_the_pages_leads_to_a_file(tmp_path):
+    docs_pages.write(tmp_path)
+    links = {link for page in tmp_path.iterdir() for link in re.findall(r"\]\((\.\./[^)]*)\)", page.read_text())}
+    assert links
+    assert [link for link in sorted(links) if not (docs_pages.DOCS / link).exists()] == []

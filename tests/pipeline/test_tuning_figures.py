@@ -8,7 +8,7 @@ import pytest
 
 from experiments.records import record
 from experiments.studies import tiny_sweep, tiny_tables
-from figures.__main__ import save
+from figures.drawing import save
 from figures.style import shared_style
 from tests.pipeline.test_axes import outside
 

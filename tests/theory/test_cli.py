@@ -1,27 +1,32 @@
-import argparse
+"""The pi-theory commands as a user meets them: what they print, and how they end."""
+
 import json
 import subprocess
 import sys
+from itertools import product
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from pi_theory.cli import _build_parser, main
+from pi_theory.claims import CLAIMS
+from pi_theory.cli import claims, main, parser
+from pi_theory.verdicts import Verdict
+from tests.commands import WORDS, commands, ending, refuses, valued
 
-
-def run(capsys, *arguments):
-    code = main(arguments)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def run_json(capsys, *arguments):
-    code, out, _ = run(capsys, *arguments, "--json")
-    assert code == 0
-    return json.loads(out)
+COMMANDS = commands(parser())
+VALUED = list(valued(parser()))
 
 
-def test_bounds_gives_the_three_constants_and_the_ratios(capsys):
-    result = run_json(capsys, "bounds", "--head-dim", "128", "--base", "10000")
+def run_json(*arguments):
+    ended = ending(main, *arguments, "--json")
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out, parse_constant=pytest.fail)
+
+
+def test_bounds_gives_the_three_constants_and_the_ratios():
+    result = run_json("bounds", "--head-dim", "128", "--base", "10000")
+    assert (result["head_dim"], result["base"]) == (128, 10000)
     assert result["published_interpolation"] == pytest.approx(128 / 294.73, rel=1e-4)
     assert result["taylor_interpolation"] == pytest.approx(0.49979, abs=1e-5)
     assert result["sharp_interpolation"] == pytest.approx(0.49388, abs=1e-5)
@@ -33,55 +38,113 @@ def test_bounds_gives_the_three_constants_and_the_ratios(capsys):
     assert len(result["ratios"]) == 5
 
 
-def test_bounds_says_where_the_theorem_holds(capsys):
-    result = run_json(capsys, "bounds", "--head-dim", "4096", "--upto", "4")
+def test_bounds_says_where_the_theorem_holds():
+    result = run_json("bounds", "--head-dim", "4096", "--upto", "4")
     assert result["published_verdict"] == "holds"
     assert result["witness"] is None
 
 
-def test_extrapolation_gives_certified_pairs(capsys):
-    real = run_json(capsys, "extrapolation", "--upto", "8192")
+def test_extrapolation_gives_certified_pairs():
+    real = run_json("extrapolation", "--upto", "8192")
     assert real["certified"] is True
     assert real["min_over_d"][0] < real["min_over_d"][1]
     assert real["first_below_d"][0] == pytest.approx(4505.6805, abs=1e-4)
-    integers = run_json(capsys, "extrapolation", "--upto", "8192", "--integers")
+    integers = run_json("extrapolation", "--upto", "8192", "--integers")
     assert integers["first_below_d"] == [4861, 4861]
-    assert run_json(capsys, "extrapolation", "--upto", "4096")["first_below_d"] is None
+    assert run_json("extrapolation", "--upto", "4096")["first_below_d"] is None
 
 
-def test_amplification_separates_inside_from_beyond(capsys):
+def test_amplification_separates_inside_from_beyond():
     arguments = ("amplification", "--head-dim", "16", "--window", "64", "--factor", "2", "--hmax", "10")
-    none = run_json(capsys, *arguments, "--method", "none")
-    linear = run_json(capsys, *arguments, "--method", "linear")
+    none = run_json(*arguments, "--method", "none")
+    linear = run_json(*arguments, "--method", "linear")
     assert none["inside"] <= none["certified_inside"] < 1.2
     assert linear["beyond"] <= linear["certified_beyond"] < 1.2 < none["beyond"]
-    one = run_json(capsys, *arguments, "--method", "none", "--position", "100.5")
+    one = run_json(*arguments, "--method", "none", "--position", "100.5")
     assert one["inside"] is None
     assert one["beyond"] > 1
 
 
-def test_fit_compares_arithmetics_and_certifies_digits(capsys):
-    result = run_json(capsys, "fit", "--head-dim", "16", "--window", "64", "--digits", "12")
+def test_fit_compares_arithmetics_and_certifies_digits():
+    result = run_json("fit", "--head-dim", "16", "--window", "64", "--digits", "12")
     assert result["fits"][0]["arithmetic"] == "float32 normal equations"
     lower, upper = result["exact"]["enclosure"]
     assert lower < upper
     assert float(result["exact"]["value"]) == pytest.approx((lower + upper) / 2, rel=1e-11)
-    ridge = run_json(capsys, "fit", "--head-dim", "16", "--window", "64", "--ridge", "0.1")
+    ridge = run_json("fit", "--head-dim", "16", "--window", "64", "--ridge", "0.1")
     assert all(row["max_beyond"] <= ridge["ridge_bound"] for row in ridge["fits"][1:])
 
 
-def test_decimal_bases_are_taken_exactly(capsys):
-    assert run_json(capsys, "bounds", "--base", "1.5", "--head-dim", "2")["published_verdict"] == "holds"
+def test_decimal_bases_are_taken_exactly():
+    assert run_json("bounds", "--base", "1.5", "--head-dim", "2")["published_verdict"] == "holds"
+
+
+SMALL = ["--head-dim", "16", "--window", "64"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bounds"],
+        ["bounds", "--head-dim", "2", "--base", "1e300", "--upto", "1"],
+        ["bounds", "--head-dim", "4096", "--upto", "4"],
+        ["extrapolation", "--upto", "8192"],
+        ["extrapolation", "--upto", "8192", "--integers"],
+        ["extrapolation", "--upto", "100"],
+        ["amplification", *SMALL],
+        ["amplification", *SMALL, "--hmax", "1e9", "--factor", "1.23456789", "--method", "dynamic", "--position", "1"],
+        ["fit", *SMALL, "--digits", "200"],
+        ["fit", *SMALL, "--ridge", "0.001"],
+        ["fit", "--head-dim", "128", "--window", "128"],
+    ],
+    ids=" ".join,
+)
+def test_every_answer_fits_a_terminal_of_80_columns(arguments, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = ending(main, *arguments)
+    assert ended.code == 0, ended.err
+    assert [line for line in ended.out.splitlines() if len(line) > 80] == []
+
+
+def test_the_claims_fit_a_terminal_of_80_columns_and_are_counted(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        {"id": one.id, "says": one.says, "domain": one.domain, "source": one.source}
+        | {"verdict": verdict.value, "evidence": one.says, "seconds": 12.345}
+        for one, verdict in product(CLAIMS.values(), Verdict)
+    ]
+    lines = claims.text(rows).splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+    many = len(CLAIMS)
+    assert lines[-1] == f"{many} holds, {many} refuted, {many} undecided"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_80_columns_and_ends_with_an_example_that_parses(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = ending(main, *[command] * bool(command), "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert [line for line in ended.out.splitlines() if len(line) > 80] == []
+    example = ended.out.partition("\nExample:\n")[2].replace("\\\n", "").split()
+    assert example[0] == "pi-theory"
+    assert parser().parse_args(example[1:]).command.name == (command or "bounds")
+
+
+def test_a_bare_command_prints_its_help_and_is_done(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = ending(main)
+    assert (ended.code, ended.out, ended.err) == (0, parser().format_help(), "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("bounds --head-dim 7", "head_dim"),
-        ("bounds --head-dim 0", "head_dim"),
+        ("bounds --head-dim 7", "head-dim"),
+        ("bounds --head-dim 0", "head-dim"),
         ("bounds --base 1", "base"),
         ("bounds --base nan", "--base"),
         ("bounds --base 1e400", "base"),
+        ("bounds --base 1e999999999", "base"),
         ("bounds --upto 0", "upto"),
         ("extrapolation --upto -5", "upto"),
         ("extrapolation --upto 99999999999999", "interval"),
@@ -102,40 +165,44 @@ def test_decimal_bases_are_taken_exactly(capsys):
         ("fit --seed -1", "seed"),
         ("bounds --unknown 3", "--unknown"),
         ("nonsense", "nonsense"),
-        ("", "COMMAND"),
+        ("--json", "--json"),
     ],
 )
-def test_bad_input_is_one_line_that_names_the_argument_and_exit_2(arguments, named, capsys):
-    try:
-        code = main(arguments.split())
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert named in err
+def test_bad_input_is_one_line_that_names_the_argument_and_exit_2(arguments, named):
+    ended = ending(main, *arguments.split())
+    assert ended.is_wrong_usage("pi-theory", named), ended
 
 
-def test_every_command_shows_help_with_an_example_that_parses(capsys):
-    parser = _build_parser()
-    choices = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    assert set(choices) == {"bounds", "extrapolation", "amplification", "fit", "claims"}
-    for name, command in choices.items():
-        with pytest.raises(SystemExit) as stop:
-            main([name, "--help"])
-        assert stop.value.code == 0
-        start, program, *example = command.epilog.split()
-        assert (start, program, example[0]) == ("example:", "pi-theory", name)
-        assert command.epilog in " ".join(capsys.readouterr().out.split())
-        assert parser.parse_args(example).run
+@given(option=st.sampled_from(VALUED), word=WORDS)
+def test_a_word_that_an_options_type_refuses_is_wrong_usage(option, word):
+    command, action = option
+    assume(refuses(action, word))
+    name = action.option_strings[0]
+    assert ending(main, command, f"{name}={word}").is_wrong_usage("pi-theory", name)
+
+
+@pytest.mark.parametrize(("command", "action"), VALUED, ids=lambda value: getattr(value, "dest", value))
+@pytest.mark.parametrize("word", ["-1", ""], ids=["negative", "empty"])
+def test_no_option_takes_a_negative_or_an_empty_value(command, action, word):
+    ended = ending(main, command, f"{action.option_strings[0]}={word}")
+    assert ended.is_wrong_usage("pi-theory", action.option_strings[0].removeprefix("--"))
+
+
+@given(name=st.text().filter(lambda name: name not in COMMANDS and not name.startswith("-")))
+def test_an_unknown_command_is_wrong_usage_whatever_it_is_called(name):
+    assert ending(main, name).is_wrong_usage("pi-theory", "COMMAND")
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    pipe = f"{sys.executable} -m pi_theory.cli bounds | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_imports_nothing_heavy():
     probe = (
         "import sys, pi_theory.cli as c\n"
-        "verbs = c._build_parser()._subparsers._group_actions[0].choices\n"
-        "for words in ([], *([verb] for verb in verbs)):\n"
+        "for words in ([], *([one.name] for one in c.COMMANDS)):\n"
         "    try: c.main([*words, '--help'])\n"
         "    except SystemExit: pass\n"
         "sys.exit(bool({'numpy', 'scipy', 'sympy', 'flint', 'tqdm'} & set(sys.modules)))"

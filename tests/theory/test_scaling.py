@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pi_theory.cli import METHODS as CLI_METHODS
+from pi_theory.cli.amplification import METHODS as CLI_METHODS
 from pi_theory.rope import frequencies
 from pi_theory.scaling import (
     METHODS,

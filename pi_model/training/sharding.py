@@ -1,18 +1,15 @@
-"""One process or many: the process group, and a LLaMA sharded over it by FSDP2 (``fully_shard``).
+"""A LLaMA for training, sharded over all ranks by FSDP2 (``fully_shard``).
 
-A single process takes the same path, with shards that are whole.
+A single process takes the same path; its shards are the whole weights.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
@@ -20,36 +17,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.distributed.context_parallel import sharing
-from pi_model.errors import UsageError
 from pi_model.models.attention import attention_implementation
 from pi_model.models.rope_parameters import check_frequencies
 from pi_model.training.config import Lora
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
-
-
-@contextmanager
-def process_group(device: str) -> Iterator[torch.device]:
-    """The group that torchrun described, or one of a single process; yields this rank's device.
-
-    Raises:
-        UsageError: the device is not there.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device: no CUDA device is available here; use device=cpu")
-    local = torch.device("cpu")
-    if device == "cuda":
-        local = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(local)
-    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    if "RANK" in os.environ:
-        dist.init_process_group(backend)
-    else:
-        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
-    try:
-        yield local
-    finally:
-        dist.destroy_process_group()
 
 
 def sharded_model(
@@ -65,16 +37,17 @@ def sharded_model(
 ) -> CausalLoss:
     """A LLaMA in training mode, sharded over all ranks, with float32 master weights.
 
-    Layer after layer is filled and sharded, so that no rank ever holds more than one whole layer beside its shards.
+    One layer after the other is filled and sharded, so no rank ever holds more than one whole layer beside its shards.
 
     Args:
-        config: transformers'.
-        read: a weight by its name in the state dict.
-        lora: adapters to put in place and train alone; the rest is frozen and kept in `dtype`.
-        context_parallel: ranks that share each window.
+        config: the model's config, as transformers has it.
+        read: returns a weight by its name in the state dict.
+        device: this rank's device.
+        lora: adapters to add and to train alone; all other weights are frozen and kept in `dtype`.
+        context_parallel: number of ranks that share each window.
         dtype: of the forward and backward passes; gradients are reduced in float32.
-        activation_checkpointing: of `CHECKPOINTING`, see `pi_model.training.config.Config`.
-        compile_layers: torch.compile each layer.
+        activation_checkpointing: what layers keep for the backward pass, see `pi_model.training.config.Config`.
+        compile_layers: compile each layer with torch.compile.
 
     Raises:
         RunError: the frequencies are not those of the config.
@@ -94,7 +67,7 @@ def sharded_model(
         how: dict[str, Any] = {"use_reentrant": False}
         if activation_checkpointing == "selective":
             how["context_fn"] = partial(create_selective_checkpoint_contexts, _keep_products)
-        # The name it has in newer transformers, and in older ones.
+        # Newer versions of transformers have renamed this method.
         enable = getattr(llama, "activation_checkpointing_enable", None) or llama.gradient_checkpointing_enable
         enable(how)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
@@ -116,21 +89,15 @@ def sharded_model(
 
 
 def _keep_products(_: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
-    """Matrix products and attention, whoever computes it, are kept; what is between them is cheap."""
+    """Keep the results of matrix products and of attention, by whichever kernel; recompute the cheap rest."""
     name = operation.name()
     kept = name in ("aten::mm", "aten::addmm") or "attention" in name or "flash_attn" in name
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def _fill(module: nn.Module, prefix: str, read: Callable[[str], Tensor], device: torch.device) -> None:
+    """Allocate a module on a device and copy its weights into it."""
     module.to_empty(device=device)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(read(prefix + name))
-
-
-def mean_over_ranks(value: Tensor) -> float:
-    """A scalar's mean over all ranks, the same number on each."""
-    total = value.detach().clone()
-    dist.all_reduce(total)
-    return float(total) / dist.get_world_size()

@@ -1,15 +1,13 @@
-"""Tables that the paper does not have: longer tuning, other methods, trained heads; from records, into tables."""
+"""Tables of what trained heads do: scores against bounds, what fine-tuning changes, where the loss comes from."""
 
-from collections.abc import Callable
-from functools import partial
 from statistics import fmean, median
 from typing import Any
 
-from experiments.records.record import Record, read
-from figures.verdicts import fine_tuning_runs as runs
-from figures.tables.paper_cells import METHODS, k_max, shown
-from figures.verdicts.experiments import EXPERIMENTS
+from experiments.records.record import read
+from figures.tables.paper_cells import shown
 from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
 
 _BOUNDS = {
     "published": "Theorem 2.1 as published",
@@ -27,117 +25,18 @@ _ORDERS = {
 }
 
 
-def longer_steps() -> Table:
-    """Perplexity at the extended window by step, at every factor and rate."""
-    record = read("tiny_sweep")
-    base, window = record["metrics"]["base"], record["metrics"]["model"]["window_tokens"]
-    blocks = []
-    for corpus in base["perplexity"]:
-        own = runs.value([base], corpus, window)
-        title = f"{corpus}: perplexity at L' by steps (untouched, at {window}: {own})"
-        blocks.append(_by_step(record, title, partial(_at_extended, corpus)))
-    return Table("Perplexity by fine-tuning steps, factor and rate", _caption("longer_steps", record), tuple(blocks))
-
-
-def longer_kmax() -> Table:
-    """k_max by step, at every factor and rate."""
-    record = read("tiny_sweep")
-    title = f"k_max in tokens by steps (untouched: {record['metrics']['base']['k_max']})"
-    block = _by_step(record, title, k_max)
-    return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", record), (block,))
-
-
-def adaptation() -> Table:
-    """Where PI adapts at once and direct fine-tuning lags."""
-    record = read("tiny_sweep")
-    rows = record["metrics"]["adaptation"]
-    columns = ("", "PI", "direct", "verdict")
-    methods = ("linear", "none")
-    perplexity = tuple(
-        (_where(row), *(", ".join(map(runs.step, row[way]["steps"])) for way in methods), row["perplexity"]["verdict"])
-        for row in rows
-    )
-    retrieval = tuple(
-        (
-            _where(row),
-            *(", ".join(str(reach[-1]) for reach in row[way]["k_max"]) for way in methods),
-            row["retrieval"]["verdict"],
-        )
-        for row in rows
-    )
-    blocks = (
-        Block("First step measured within 5% of the lowest perplexity at L'", columns, perplexity),
-        Block("k_max (tokens) at the end", columns, retrieval),
-    )
-    rule = (
-        "One value a seed. Perplexity is reproduced where PI is there in the first fifth of the steps and direct "
-        "fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct fine-tuning's "
-        "is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
-    )
-    outcome = EXPERIMENTS["adaptation"].outcome()
-    caption = f"{runs.scale(record)}. {rule}Verdict on all of it: {outcome.verdict}, {outcome.count}."
-    return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
-
-
-def methods() -> Table:
-    record = read("tiny_methods")
-    metrics, rows = record["metrics"], record["metrics"]["methods"]
-    blocks = []
-    for corpus in metrics["base"]["perplexity"]:
-        windows = runs.windows([row["zero_shot"] for row in rows.values()], corpus)
-        for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
-            body = tuple(
-                (
-                    METHODS[name],
-                    *(shown(runs.value([row[when]], corpus, window)) for window in windows),
-                    shown(row[when].get("k_max")),
-                )
-                for name, row in rows.items()
-            )
-            blocks.append(Block(f"{corpus}, {says}", ("perplexity at", *map(str, windows), "k_max"), body))
-    any_row = next(iter(rows.values()))
-    caption = (
-        f"All extended by {any_row['factor']:g}; {any_row['steps']} steps of {metrics['steps_tokens']} tokens, 1 seed. "
-        f"The paper has no such table. {runs.scale(record)}."
-    )
-    return Table("Scaling methods at equal steps", caption, tuple(blocks))
-
-
-def smollm2_windows() -> Table:
-    record = read("smollm2_perplexity")
-    config, found = record["config"], record["metrics"]["perplexity"]
-    blocks = tuple(
-        Block(
-            f"{corpus}, {scored}",
-            ("perplexity at", *map(str, config["windows"])),
-            tuple(
-                (
-                    "as trained" if method == "none" else METHODS[method],
-                    *(shown(case["perplexity"]) for case in found[method][corpus][part]),
-                )
-                for method in config["methods"]
-            ),
-        )
-        for corpus in config["corpora"]
-        for part, scored in (("whole", "all tokens"), ("last", f"last {config['last_tokens']} tokens of each window"))
-    )
-    outcome = EXPERIMENTS["zero_shot"].outcome()
-    caption = (
-        f"Extended by {config['factor']:g}. {outcome.scale}. Verdict on Table 3, step 0: {outcome.verdict}. "
-        f"{outcome.evidence()}."
-    )
-    return Table("SmolLM2-135M by evaluation window, without fine-tuning", caption, blocks)
-
-
 def heads_tiny() -> Table:
+    """Scores of the tiny LLaMA's heads against each bound."""
     return _heads("heads_tiny")
 
 
 def heads_smollm2() -> Table:
+    """Scores of SmolLM2's heads against each bound."""
     return _heads("heads_smollm2")
 
 
 def heads_tuned() -> Table:
+    """How far fine-tuning by PI moves the coefficients h, by layer."""
     record = read("tiny_heads_tuned")
     config, (before, after) = record["config"], record["metrics"]["loss_nats"]
     layers: dict[int, list[dict[str, Any]]] = {}
@@ -166,51 +65,19 @@ def heads_tuned() -> Table:
         f"{config['model']} extended by {config['factor']} with PI; {training}, 1 seed, peak learning rate "
         f"{config['peak_lr']:g}; root mean squares over {config['pairs']} pairs of tokens in each of "
         f"{runs.documents(config['corpora'])}, whose loss falls from {before:.2f} to "
-        f"{after:.2f} nats; {record['device']}. The paper has no such table."
+        f"{after:.2f} nats; {runs.measured_on(record)}. The paper has no such table."
     )
     return Table("What fine-tuning by PI changes in the coefficients h", caption, blocks)
 
 
 def jump_tiny() -> Table:
+    """Where the tiny LLaMA's loss beyond the window comes from."""
     return _jump("jump_tiny")
 
 
 def jump_smollm2() -> Table:
+    """Where SmolLM2's loss beyond the window comes from."""
     return _jump("jump_smollm2")
-
-
-TABLES: dict[str, Callable[[], Table]] = {
-    "longer_steps": longer_steps,
-    "longer_kmax": longer_kmax,
-    "adaptation": adaptation,
-    "methods": methods,
-    "smollm2_windows": smollm2_windows,
-    "heads_tiny": heads_tiny,
-    "heads_smollm2": heads_smollm2,
-    "heads_tuned": heads_tuned,
-    "jump_tiny": jump_tiny,
-    "jump_smollm2": jump_smollm2,
-}
-
-
-def _by_step(record: Record, title: str, measured: Callable[[runs.Group, int], object]) -> Block:
-    """A row a factor, method and rate; a column a step at which some of them were measured."""
-    found = sorted(runs.all_groups(record), key=lambda group: (group.factor, group.method, group.peak_lr))
-    cells = {
-        step: [shown(measured(group, step)) for group in found]
-        for step in sorted({step for group in found for step in group.steps})
-    }
-    cells = {step: column for step, column in cells.items() if set(column) != {shown(None)}}
-    labels = [runs.label(group, record) for group in found]
-    return Block(title, ("run", *map(str, cells)), tuple(zip(labels, *cells.values(), strict=True)))
-
-
-def _at_extended(corpus: str, group: runs.Group, step: int) -> runs.Value | None:
-    return runs.value(group.at(step), corpus, group.context_tokens)
-
-
-def _caption(name: str, record: Record) -> str:
-    return f"{runs.scale(record)}. {runs.how(record)}{EXPERIMENTS[name].outcome().sentence}"
 
 
 def _heads(name: str) -> Table:
@@ -261,10 +128,10 @@ def _heads(name: str) -> Table:
         ),
     )
     outcome = EXPERIMENTS[name].outcome()
-    caption = f"{outcome.scale}. {config['pairs']} pairs of a query and a key, drawn twice, of each head and document. "
+    drawn = f"{config['pairs']} pairs of a query and a key are drawn twice from each head and document"
     return Table(
         f"Trained heads of {config['model']} against the bounds",
-        f"{caption}{outcome.sentence}",
+        f"{outcome.sentence} {drawn}. Tested here on {outcome.scale}.",
         blocks,
     )
 
@@ -304,7 +171,11 @@ def _jump(name: str) -> Table:
     )
     blocks: tuple[Block, ...] = (
         Block("Loss above that within the window", ("", "nats", "of the jump"), tuple(whole)),
-        Block(f"The same, the first heads of an order clamped, of {number} (nats)", ("order", *map(str, counts)), some),
+        Block(
+            f"Loss above that within the window (nats), the first so many of {number} heads clamped",
+            ("order", *map(str, counts)),
+            some,
+        ),
     )
     if ranks := metrics.get("rank_correlation"):
         correlations = tuple(
@@ -314,19 +185,17 @@ def _jump(name: str) -> Table:
         blocks += (Block(title, ("order", "correlation"), correlations),)
     outcome = EXPERIMENTS[name].outcome()
     scored = f"last {config['last_tokens']} of {config['tokens']} tokens of {runs.documents(config['corpora'])}"
-    scale = f"{config['model']}, window {metrics['model']['window_tokens']}; {scored}; {record['device']}"
+    scale = (
+        f"{config['model']}, window {metrics['model']['window_tokens']} tokens; {scored}; {runs.measured_on(record)}"
+    )
     errors = (
         "± is the standard error over documents. " if losses["none"]["stderr"] is not None else "One document: no ±. "
     )
     return Table(
         f"Where the loss beyond the window comes from, {config['model']}",
-        f"{scale}. {errors}{outcome.sentence}",
+        f"{outcome.sentence} {errors}Tested here on {scale}.",
         blocks,
     )
-
-
-def _where(row: dict[str, Any]) -> str:
-    return f"×{row['factor']}, rate {row['peak_lr']:g}"
 
 
 def _norm(values: list[float]) -> float:

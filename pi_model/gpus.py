@@ -1,6 +1,8 @@
-"""GPUs by name, as their vendor's data sheets have them."""
+"""The GPUs that a run can be planned on, with the numbers of their vendor's data sheets."""
 
 from dataclasses import dataclass
+
+NODE_GPUS = 8  # GPUs in one machine
 
 
 @dataclass(frozen=True)
@@ -8,12 +10,15 @@ class Gpu:
     """One kind of GPU.
 
     Attributes:
-        name: how it is asked for.
-        chip: part of the name that torch reports.
-        memory: bytes, with the data sheet's giga of 10^9; the driver reports a little more.
-        bfloat16, float32: dense peak in FLOP/s, float32 without TF32, as torch multiplies unless told otherwise.
-        node_link: bytes/s to the GPUs of the same machine, one way (half of what NVLink sheets add up).
-        cluster_link: bytes/s to other machines for each GPU, in the machine named in `source`.
+        name: The name that commands take.
+        chip: A part of the name that torch reports.
+        memory: Bytes, with the data sheet's giga of 10^9. The driver reports a little more.
+        bfloat16: Dense peak in FLOP/s.
+        float32: Dense peak in FLOP/s without TF32, as torch multiplies unless it is told otherwise.
+        node_link: Bytes/s from the GPUs of the same machine. Data sheets of NVLink give twice as much, because they add
+            up both ways.
+        cluster_link: Bytes/s for each GPU from other machines, for the machine named in `source`.
+        source: Where the numbers are from.
     """
 
     name: str

@@ -1,0 +1,144 @@
+"""What was found, in a few sentences with their numbers from records: the top of the page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import matplotlib.pyplot as plt
+
+from experiments.records.record import RecordError, read
+from figures.drawing import rendered, script_of
+from figures.style import shared_style
+from figures.verdicts.fine_tuning_runs import read_runs
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A finding.
+
+    Attributes:
+        title: the finding in a few words.
+        says: one or two sentences with numbers.
+        links: ids of what on the page it rests on: claim-ID, experiment-ID, or the name of a figure.
+        picture: a PNG, or empty.
+    """
+
+    title: str
+    says: str
+    links: tuple[str, ...]
+    picture: bytes = b""
+
+
+def headlines() -> list[Headline]:
+    """The findings whose records are there, in the order of the README."""
+    found = []
+    for make in _HEADLINES:
+        try:
+            found.append(make())
+        except RecordError:
+            continue  # a record that was changed is reported where its figure is drawn
+    return found
+
+
+def _interpolation_is_safe() -> Headline:
+    record = read("amplification")
+    hmax = record["config"]["hmax"][0]
+    largest = {c["method"]: max(c["upper_bound"]) for c in record["metrics"]["curves"] if c["hmax"] == hmax}
+    others = [value for method, value in largest.items() if method not in ("none", "linear")]
+    return Headline(
+        "Interpolation is safe, in the worst case too",
+        f"Of all heads whose scores are at most 1 in the trained window, none exceeds {largest['linear']:.2f} in twice "
+        f"the window under Position Interpolation. Extrapolated, one reaches {largest['none']:.0f}; under NTK-aware, "
+        f"dynamic, YaRN and Llama-3 scaling {min(others):.0f} to {max(others):.0f}. Every value is certified.",
+        ("amplification", "claim-stability", "claim-methods.share_stability"),
+        _picture("amplification"),
+    )
+
+
+def _few_heads() -> Headline:
+    metrics = read("tiny_jump")["metrics"]
+    losses = {name: row["over_within"] for name, row in metrics["losses"].items()}
+    return Headline(
+        "Extrapolation fails in few heads",
+        f"Beyond its window a tiny LLaMA loses {losses['none']:.2f} nats a token. When all heads see the last trained "
+        f"distance in place of untrained ones, {1 - losses['clamp'] / losses['none']:.0%} of that loss goes; PI, which "
+        f"changes all distances, leaves {losses['linear'] / losses['none']:.0%} of it before any fine-tuning.",
+        ("heads_jump", "experiment-jump_tiny"),
+        _picture("heads_jump"),
+    )
+
+
+def _without_training() -> Headline:
+    record = read("smollm2_perplexity")
+    corpus, window = next(iter(record["config"]["corpora"])), max(record["config"]["windows"])
+    at = {
+        method: next(case["perplexity"] for case in parts[corpus]["whole"] if case["window"] == window)
+        for method, parts in record["metrics"]["perplexity"].items()
+    }
+    return Headline(
+        "Without training, PI is the costliest way",
+        f"SmolLM2-135M on {window} tokens of {corpus}, twice its window: perplexity {at['linear']:.0f} with PI, "
+        f"{at['none']:.0f} as trained, {at['yarn']:.0f} with YaRN. PI stays level there but starts higher.",
+        ("smollm2_perplexity", "experiment-zero_shot"),
+        _picture("smollm2_perplexity"),
+    )
+
+
+def _after_training() -> Headline:
+    tuned = read_runs("smollm2_finetune")
+    corpus, factor = tuned.corpora[0], tuned.factors[0]
+    window = round(factor * tuned.window)
+    pi = next(one for one in tuned.groups if (one.method, one.factor) == ("linear", factor)).last()[0]
+    yarn = next(one for one in tuned.untuned if (one.method, one.factor) == ("yarn", factor)).last()[0]
+    ours, theirs = pi.perplexity(corpus, window), yarn.perplexity(corpus, window)
+    tokens = pi.step * tuned.record["metrics"]["steps_tokens"]
+    compared = "still worse" if ours > theirs else "better"
+    return Headline(
+        "Brief fine-tuning repairs much of that, not all",
+        f"After training on {round(tokens, -3):,} tokens, PI is {compared} than YaRN without any training: perplexity "
+        f"{ours:.1f} against {theirs:.1f} on {window} tokens of {corpus}, for SmolLM2-135M.",
+        ("smollm2_finetune", "experiment-finetune_smollm2"),
+    )
+
+
+def _theorem() -> Headline:
+    models = read("landscape")["metrics"]["models"]
+    margins = [model["margin"] for model in models]
+    failing = [model["name"] for model in models if model["margin"] > 1]
+    return Headline(
+        "The paper's interpolation bound is too small",
+        f"Theorem 2.1 fails for {len(failing)} of {len(models)} models in use: the true interpolation error exceeds "
+        f"the published bound by {min(margins) - 1:.0%} to {max(margins) - 1:.0%}. Slightly larger bounds are proved "
+        "here.",
+        ("theorem_region", "claim-chen2023.thm2_1", "claim-taylor", "claim-closed_form"),
+        _picture("theorem_region"),
+    )
+
+
+def _signs() -> Headline:
+    record = read("smollm2_heads")
+    beyond = record["config"]["beyond"][0]
+    heads = [head["uniform"] for head in record["metrics"]["heads"]]
+    above = sum(head[f"excess_{beyond}"]["median"] > 0 for head in heads)
+    size = median(head[f"amplification_{beyond}"]["median"] for head in heads)
+    return Headline(
+        "In trained heads the sign turns, not the size",
+        f"Up to {beyond} windows, the scores of the median head of SmolLM2-135M are {size:.2f} times their trained "
+        f"size; in {above} of {len(heads)} heads they rise above the highest trained one.",
+        ("heads_beyond", "experiment-heads_smollm2", "experiment-heads_tiny"),
+    )
+
+
+def _picture(name: str) -> bytes:
+    """A figure for a narrow column: one panel of it, where it has several."""
+    script = script_of(name)
+    with shared_style():
+        figure = getattr(script, "teaser", script.draw)()
+        content = rendered(figure, "png", dpi=250)
+        plt.close(figure)
+    return content
+
+
+_HEADLINES: tuple[Callable[[], Headline], ...] = (
+    _theorem, _interpolation_is_safe, _few_heads, _without_training, _after_training, _signs,
+)  # fmt: skip

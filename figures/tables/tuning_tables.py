@@ -1,0 +1,110 @@
+"""Tables of fine-tuning the tiny LLaMA that the paper does not have: longer, at several rates, by other methods."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from experiments.records.record import read
+from figures.tables.paper_cells import METHODS, k_max, shown
+from figures.tables.table import Block, Table
+from figures.verdicts import EXPERIMENTS
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Group, Runs, Value, read_runs
+
+
+def longer_steps() -> Table:
+    """Perplexity at the extended window by step, at every factor and rate."""
+    tuned = read_runs("tiny_sweep")
+    blocks = []
+    for corpus in tuned.corpora:
+        own = runs.value([tuned.base], corpus, tuned.window)
+        title = f"{corpus}: perplexity at L' by steps (untouched, at {tuned.window}: {own})"
+        blocks.append(_by_step(tuned, title, partial(_at_extended, corpus)))
+    return Table("Perplexity by fine-tuning steps, factor and rate", _caption("longer_steps", tuned), tuple(blocks))
+
+
+def longer_kmax() -> Table:
+    """k_max by step, at every factor and rate."""
+    tuned = read_runs("tiny_sweep")
+    block = _by_step(tuned, f"k_max in tokens by steps (untouched: {tuned.base.k_max})", k_max)
+    return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", tuned), (block,))
+
+
+def adaptation() -> Table:
+    """Where PI adapts at once and direct fine-tuning lags."""
+    tuned = read_runs("tiny_sweep")
+    rows = tuned.record["metrics"]["adaptation"]
+    columns = ("", "PI", "direct", "verdict")
+    methods = ("linear", "none")
+    perplexity = tuple(
+        (_where(row), *(", ".join(map(runs.step, row[way]["steps"])) for way in methods), row["perplexity"]["verdict"])
+        for row in rows
+    )
+    retrieval = tuple(
+        (
+            _where(row),
+            *(", ".join(str(reach[-1]) for reach in row[way]["k_max"]) for way in methods),
+            row["retrieval"]["verdict"],
+        )
+        for row in rows
+    )
+    blocks = (
+        Block("First step measured within 5% of the lowest perplexity at L'", columns, perplexity),
+        Block("k_max (tokens) at the end", columns, retrieval),
+    )
+    rule = (
+        "A cell has a value for each seed. Perplexity is reproduced where PI is there in the first fifth of the steps "
+        "and direct fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct "
+        "fine-tuning's is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
+    )
+    caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Tested here on {tuned.scale}."
+    return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
+
+
+def methods() -> Table:
+    """Every scaling method before fine-tuning and after the same number of steps."""
+    record, tuned = read("tiny_methods"), read_runs("tiny_methods")
+    metrics, rows = record["metrics"], record["metrics"]["methods"]
+    blocks = []
+    for corpus in tuned.corpora:
+        windows = runs.windows([runs.evaluation(row["zero_shot"]) for row in rows.values()], corpus)
+        for when, says in (("zero_shot", "without fine-tuning"), ("fine_tuned", "fine-tuned")):
+            body = tuple(
+                (
+                    METHODS[name],
+                    *(shown(runs.value([runs.evaluation(row[when])], corpus, window)) for window in windows),
+                    shown(row[when].get("k_max")),
+                )
+                for name, row in rows.items()
+            )
+            blocks.append(Block(f"{corpus}, {says}", ("perplexity at", *map(str, windows), "k_max"), body))
+    any_row = next(iter(rows.values()))
+    caption = (
+        f"All extended by {any_row['factor']:g}; {any_row['steps']} steps of {metrics['steps_tokens']} tokens, 1 seed. "
+        f"The paper has no such table. Tested here on {tuned.scale}."
+    )
+    return Table("Scaling methods at equal steps", caption, tuple(blocks))
+
+
+def _by_step(tuned: Runs, title: str, measured: Callable[[Group, int], object]) -> Block:
+    """A row for each factor, method and rate, and a column for each step at which some of them were measured."""
+    found = sorted(tuned.groups, key=lambda group: (group.factor, group.method, group.peak_lr))
+    cells = {
+        step: [shown(measured(group, step)) for group in found]
+        for step in sorted({step for group in found for step in group.steps})
+    }
+    cells = {step: column for step, column in cells.items() if set(column) != {shown(None)}}
+    labels = [tuned.label(group) for group in found]
+    return Block(title, ("run", *map(str, cells)), tuple(zip(labels, *cells.values(), strict=True)))
+
+
+def _at_extended(corpus: str, group: Group, step: int) -> Value | None:
+    return runs.value(group.at(step), corpus, group.context_tokens)
+
+
+def _caption(name: str, tuned: Runs) -> str:
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how()}Tested here on {tuned.scale}."
+
+
+def _where(row: dict[str, Any]) -> str:
+    return f"×{row['factor']}, rate {row['peak_lr']:g}"

@@ -1,0 +1,205 @@
+"""What became of an experiment of the paper: the checks it was broken into, and the verdict that follows from them.
+
+A rule is a function that reads a record and returns a `Decided`; `experiment` registers it, once for each record that
+it decides. The verdict is *reproduced* when every check holds, *refuted* when none does and *partly* otherwise; it is
+*not tested* when there is no record, or nothing in the record that could decide.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from experiments.records.record import RecordError
+
+Verdict = Literal["reproduced", "partly", "refuted", "not tested"]
+Group = Literal["tiny", "tiny, longer", "SmolLM2", "heads", "other data"]
+
+# what a page calls each group of experiments, in its order
+GROUPS: dict[Group, str] = {
+    "SmolLM2": "The paper's tables on a released model, SmolLM2-135M",
+    "heads": "What trained attention heads do",
+    "tiny, longer": "The paper's tables on a tiny LLaMA, fine-tuned longer and at several learning rates",
+    "tiny": "The paper's tables on a tiny LLaMA, fine-tuned briefly",
+    "other data": "Benchmarks and summaries",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One case of a statement, decided by a record.
+
+    Attributes:
+        states: what has to be true if the paper is right: a whole sentence, the same for every case of it.
+        holds: whether it is true in this case.
+        measured: the numbers that decided it, each with what it is a number of.
+        case: which case it is, as in "PI ×2"; empty where there is only one.
+    """
+
+    states: str
+    holds: bool
+    measured: str
+    case: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.case}: {self.measured}" if self.case else self.measured
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement with all its cases."""
+
+    states: str
+    checks: tuple[Check, ...]
+
+    @property
+    def held(self) -> int:
+        """In how many cases it holds."""
+        return sum(check.holds for check in self.checks)
+
+    @property
+    def count(self) -> str:
+        """As in "True", "Not true", "True in 2 of 3 cases", "True in all 3 cases" or "Not true in any of 3 cases"."""
+        number = len(self.checks)
+        if 0 < self.held < number:
+            return f"True in {self.held} of {number} cases"
+        if self.held:
+            return {1: "True", 2: "True in both cases"}.get(number, f"True in all {number} cases")
+        return {1: "Not true", 2: "Not true in either case"}.get(number, f"Not true in any of {number} cases")
+
+    @property
+    def example(self) -> Check:
+        """The first case that fails, or else the first."""
+        return next((check for check in self.checks if not check.holds), self.checks[0])
+
+    def __str__(self) -> str:
+        """One sentence, with the numbers of the example."""
+        return f"{self.count}: {self.states} ({self.example})."
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a rule found in a record: at what scale the record was measured, in a line, and the checks."""
+
+    scale: str
+    checks: tuple[Check, ...]
+
+
+class NotTested(Exception):
+    """There is a record, and it cannot decide; the message is a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an experiment.
+
+    Attributes:
+        scale: at what scale the record was measured; empty when it was not tested.
+        checks: what the record decided; empty when it was not tested.
+        reason: why it was not tested; empty when it was.
+    """
+
+    experiment: "Experiment"
+    scale: str
+    checks: tuple[Check, ...]
+    reason: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "reproduced" when every check holds, "partly" when some do, else "refuted"; or "not tested"."""
+        if not self.checks:
+            return "not tested"
+        held = sum(check.holds for check in self.checks)
+        return "reproduced" if held == len(self.checks) else "partly" if held else "refuted"
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The checks by the statement that they are cases of, in their order."""
+        cases: dict[str, list[Check]] = {}
+        for check in self.checks:
+            cases.setdefault(check.states, []).append(check)
+        return tuple(Finding(states, tuple(checks)) for states, checks in cases.items())
+
+    @property
+    def count(self) -> str:
+        """As in "7 of 10 checks hold"."""
+        return f"{sum(check.holds for check in self.checks)} of {len(self.checks)} checks hold"
+
+    @property
+    def found(self) -> str:
+        """What was found, a sentence for each statement; why nothing was, where it was not tested."""
+        return " ".join(map(str, self.findings)) if self.checks else self.reason
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and what it rests on, for the caption of a table that has the numbers."""
+        if not self.checks:
+            return f"Verdict: {self.verdict}. {self.reason}"
+        found = " ".join(f"{finding.count}: {finding.states}." for finding in self.findings)
+        return f"Verdict: {self.verdict}, {self.count}. {found}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of the paper on one of our records.
+
+    Attributes:
+        id: its name on pages and in links.
+        study: whose record decides it; empty where no study has the data.
+        source: the table or section of the paper.
+        says: what the paper says, a sentence that is clear by itself.
+        group: under which heading pages list it.
+        decide: reads the record. Raises `NotTested` where it cannot decide, `RecordError` where there is none.
+    """
+
+    id: str
+    study: str
+    source: str
+    says: str
+    group: Group
+    decide: Callable[[], Decided]
+
+    def outcome(self) -> Outcome:
+        """What its record says; not tested where there is none or it cannot decide."""
+        try:
+            tested = self.decide()
+        except NotTested as error:
+            return Outcome(self, "", (), str(error))
+        except RecordError as error:
+            return Outcome(self, "", (), f"Not measured on this machine: {error}.")
+        return Outcome(self, tested.scale, tested.checks, "")
+
+
+EXPERIMENTS: dict[str, Experiment] = {}  # by id; `figures.verdicts` fills it
+
+Rule = TypeVar("Rule", bound=Callable[..., Decided])
+
+
+def experiment(*, id: str, study: str, source: str, says: str, group: Group, **asked: Any) -> Callable[[Rule], Rule]:
+    """Registers the rule below it as what decides an experiment; of several, the one nearest to the rule comes first.
+
+    Args:
+        id: its name.
+        study: whose record decides it, the rule's first argument.
+        source: the table or section of the paper.
+        says: what the paper says.
+        group: under which heading pages list it.
+        **asked: further arguments of the rule, as the corpus that this experiment asks about.
+
+    Raises:
+        ValueError: an experiment of that name is registered already.
+    """
+
+    def register(rule: Rule) -> Rule:
+        if id in EXPERIMENTS:
+            raise ValueError(f"experiment {id!r} is registered twice")
+        EXPERIMENTS[id] = Experiment(id, study, source, says, group, lambda: rule(study, **asked))
+        return rule
+
+    return register
+
+
+def outcomes() -> list[Outcome]:
+    """Every experiment's: by group, and in each the ones that were tested before the others."""
+    found = [one.outcome() for one in EXPERIMENTS.values()]
+    places = list(GROUPS)
+    return sorted(found, key=lambda one: (places.index(one.experiment.group), one.verdict == "not tested"))

@@ -1,0 +1,7 @@
+"""`python -m pi_model.cli` is `pi-model`."""
+
+import sys
+
+from pi_model.cli.main import main
+
+sys.exit(main())

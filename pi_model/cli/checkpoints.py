@@ -1,0 +1,84 @@
+"""`pi-model extend` and `pi-model gguf`: from one checkpoint to another, no weight trained."""
+
+import argparse
+
+from pi_model.cli.model_options import MODEL, quiet_libraries
+from pi_theory.console import Command, number, path, show, word
+
+# The keys of pi_theory.scaling.METHODS but "none"; that module would have to import numpy.
+METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
+
+
+def _add_extend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=word, metavar="SRC", help=f"The model to extend. {MODEL}")
+    parser.add_argument(
+        "--factor",
+        type=number(at_least=1),
+        required=True,
+        help="Extended window divided by the model's present window.",
+    )
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="linear",
+        help="How positions or frequencies are scaled; linear is Position Interpolation.",
+    )
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="Folder to write, new or empty.")
+
+
+def _extend(arguments: argparse.Namespace) -> None:
+    from pi_model.models.extension import extend_checkpoint
+    from pi_theory.scaling import scaling_by_name
+
+    quiet_libraries()
+    extension = extend_checkpoint(arguments.source, scaling_by_name(arguments.method, arguments.factor), arguments.out)
+    answer = {
+        "model": arguments.source,
+        "out": str(arguments.out),
+        "method": arguments.method,
+        "factor": extension.factor,
+        "window_tokens": extension.window_tokens,
+        "context_tokens": extension.context_tokens,
+        "base": extension.base,
+    }
+    text = (
+        f"{arguments.out}: {arguments.source} extended by {arguments.method} from {extension.window_tokens} to "
+        f"{extension.context_tokens} tokens, factor {extension.factor:g}"
+    )
+    show(arguments, answer, text)
+
+
+EXTEND = Command(
+    name="extend",
+    summary="Writes a checkpoint with a longer context window; only its config changes.",
+    details="Weights and tokenizer are copied, and plain transformers loads the result. Extending a model that is "
+    "extended already multiplies the two factors.",
+    example="pi-model extend tiny-llama --factor 4 --out tiny-1024",
+    add_arguments=_add_extend,
+    run=_extend,
+)
+
+
+def _add_gguf(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=word, metavar="SRC", help=f"The model to write. {MODEL}")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE", help="The .gguf file to write, a new one.")
+
+
+def _gguf(arguments: argparse.Namespace) -> None:
+    from pi_model.models.gguf_export import export_gguf
+
+    quiet_libraries()
+    export_gguf(arguments.source, arguments.out)
+    size = arguments.out.stat().st_size
+    answer = {"model": arguments.source, "out": str(arguments.out), "bytes": size}
+    show(arguments, answer, f"{arguments.out}: {arguments.source} in {size / 2**20:,.1f} MiB")
+
+
+GGUF = Command(
+    name="gguf",
+    summary="Writes a checkpoint as one GGUF file, which llama.cpp runs.",
+    details="Weights keep their number format, and the extension of the window is part of the file.",
+    example="pi-model gguf tiny-1024 --out tiny-1024.gguf",
+    add_arguments=_add_gguf,
+    run=_gguf,
+)

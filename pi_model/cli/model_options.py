@@ -1,0 +1,112 @@
+"""The arguments of every command that loads a model to measure it, and what is done with them."""
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pi_model.errors import UsageError
+from pi_theory.console import warn, word
+
+if TYPE_CHECKING:
+    from pi_model.models.loading import Checkpoint
+
+MODEL = "A folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m."
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declares the one model that a command measures."""
+    parser.add_argument("--model", type=word, required=True, metavar="MODEL", help=f"The model to measure. {MODEL}")
+    parser.add_argument(
+        "--bos",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="Whether a beginning-of-sequence token is put before every input; auto does as the tokenizer does.",
+    )
+    add_hardware(parser)
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Declares how and where models are run."""
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="Number format of the weights."
+    )
+    parser.add_argument("--device", type=word, default="cpu", help="Device to run on: cpu, cuda, or cuda:N for GPU N.")
+    parser.add_argument("--quiet", action="store_true", help="Show no progress bar.")
+
+
+def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
+    """The checkpoint of a source, on the device and in the number format that were asked for.
+
+    Raises:
+        UsageError: There is no such source or device.
+        RunError: The checkpoint cannot be fetched or read.
+    """
+    import torch
+
+    from pi_model.distributed.ranks import rank_zero_first
+    from pi_model.models.loading import load_checkpoint
+
+    try:
+        torch.device(arguments.device)
+    except RuntimeError as error:
+        raise UsageError(f"device: unknown {arguments.device!r}, give cpu, cuda or cuda:N") from error
+    quiet_libraries()
+    return rank_zero_first(lambda: load_checkpoint(source, dtype=arguments.dtype, device=arguments.device))
+
+
+def bos_id(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> int | None:
+    """The token that is put before every input, None for none.
+
+    Raises:
+        UsageError: One was asked for, and the tokenizer has none.
+    """
+    if arguments.bos == "no":
+        return None
+    if arguments.bos == "auto":
+        return checkpoint.bos_id
+    bos = checkpoint.tokenizer.bos_token_id
+    if bos is None:
+        raise UsageError("bos: this tokenizer has no BOS token; use --bos no")
+    return int(bos)
+
+
+def warn_of_lengths(checkpoint: "Checkpoint", windows: Sequence[int], documents: Sequence[int] = ()) -> None:
+    """Warns of windows beyond the model's own, and of documents shorter than a window.
+
+    Args:
+        checkpoint: The model.
+        windows: Lengths in tokens.
+        documents: The length of each document in tokens.
+    """
+    context = checkpoint.extension.context_tokens
+    if beyond := [window for window in windows if window > context]:
+        many = ", ".join(map(str, beyond))
+        warn("pi-model", f"window {many} is beyond the model's {context} tokens: this is extrapolation")
+    for window in windows:
+        if short := sum(length < window for length in documents):
+            warn(
+                "pi-model",
+                f"{short} of {len(documents)} documents are shorter than window {window} and are scored with what "
+                f"context they have; --min-tokens {window} leaves them out",
+            )
+
+
+def progress_folder(checkpoint: "Checkpoint", data: str) -> Path:
+    """The folder that keeps partial results of one model on one set of data, so that an interrupted run continues."""
+    from pi_model.files import cache_dir
+
+    key = f"{checkpoint.fingerprint()} {checkpoint.model.device.type} {data}"
+    return cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def quiet_libraries() -> None:
+    """Keeps transformers and its hub client from printing around our own lines."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would print five retries before our one line.

@@ -1,0 +1,159 @@
+"""`pi-model plan` and `pi-model finetune`: what a training run will take, and the run itself."""
+
+import argparse
+import os
+from dataclasses import asdict
+
+from pi_model.cli.model_options import quiet_libraries
+from pi_model.errors import UsageError
+from pi_model.gpus import GPUS
+from pi_theory.console import Command, number, path, show, warn, whole, word
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "overrides",
+        type=word,
+        metavar="RECIPE FIELD=VALUE",
+        nargs="*",
+        default=[],
+        help="A recipe's name and changes to its fields, as finetune takes them. With --model, changes alone.",
+    )
+    parser.add_argument(
+        "--model",
+        type=word,
+        help="Plan to extend this model with the paper's settings: llama-7b, llama-13b, llama-33b, llama-65b, "
+        "tiny-llama, smollm2-135m or a folder with a config.json. Default: the recipe's model.",
+    )
+    parser.add_argument(
+        "--context",
+        type=whole(1),
+        metavar="N",
+        help="With --model, the extended window in tokens. Default: 8192, or the model's window if that is longer.",
+    )
+    parser.add_argument(
+        "--gpus",
+        type=whole(1),
+        metavar="N",
+        help="Number of GPUs. Default: the fewest that have room and can share the batch.",
+    )
+    parser.add_argument("--gpu", choices=tuple(GPUS), default="a100-80", help="Kind of GPU.")
+    parser.add_argument(
+        "--utilisation",
+        type=number(above=0, at_most=1),
+        default=0.4,
+        metavar="X",
+        help="Share of a GPU's peak arithmetic that the run is assumed to reach, from 0 to 1.",
+    )
+    parser.add_argument(
+        "--usable",
+        type=number(above=0, at_most=1),
+        default=0.9,
+        metavar="X",
+        help="Share of a GPU's memory that tensors may take, from 0 to 1.",
+    )
+    parser.add_argument("--explain", action="store_true", help="Print the formula behind every number.")
+    parser.add_argument(
+        "--script",
+        choices=("torchrun", "slurm"),
+        help="Print a script that starts the planned run instead of the plan. Default: print the plan.",
+    )
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    recipes = [word for word in arguments.overrides if "=" not in word]
+    if len(recipes) + (arguments.model is not None) != 1:
+        raise UsageError("RECIPE: give the name of one recipe, or a model with --model, and not both")
+    if arguments.context is not None and arguments.model is None:
+        raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    from pi_model import planning
+    from pi_model.training.overrides import override
+    from pi_model.training.recipes import recipe
+
+    changes = [word for word in arguments.overrides if "=" in word]
+    if recipes:
+        name = recipes[0]
+    else:
+        name, own = planning.settings(arguments.model, arguments.context)
+        changes = own + changes
+    if override(recipe(name), changes).device != "cuda":
+        changes.append("device=cuda")
+    config = override(recipe(name), changes)
+    shape = planning.Shape.of(planning.architecture(config))
+    gpu = GPUS[arguments.gpu]
+    fixed = {change.partition("=")[0] for change in changes}
+    planned = planning.advise(
+        config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
+    )
+    fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
+    text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
+    paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
+    answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper), "script": text}
+    show(arguments, answer, text or planning.table(answer, explain=arguments.explain))
+    if not (planned.fits or arguments.json):
+        warn("pi-model", planning.shortfall(planned, fewest))
+
+
+PLAN = Command(
+    name="plan",
+    summary="Computes what a training run will take: memory, arithmetic, time, and how many GPUs.",
+    details="Nothing is trained or fetched. Give a recipe with changes, as finetune takes them, or a model with "
+    "--model and --context.",
+    example="pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h200",
+    add_arguments=_add_plan,
+    run=_plan,
+)
+
+
+def _add_finetune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipe", type=word, metavar="RECIPE", help="Name of a recipe; an unknown name lists all of them."
+    )
+    parser.add_argument(
+        "overrides",
+        type=word,
+        metavar="FIELD=VALUE",
+        nargs="*",
+        default=[],
+        help="Changes to fields of the recipe, such as steps=20; an unknown field lists all of them.",
+    )
+    parser.add_argument(
+        "--out",
+        type=path,
+        required=True,
+        metavar="DIR",
+        help="Folder of the run; the trained model will be in model/ inside it.",
+    )
+    parser.add_argument(
+        "--fall-back",
+        action="store_true",
+        help="Where the newest checkpoint is broken, continue from the one before it.",
+    )
+    parser.add_argument("--quiet", action="store_true", help="Show no progress.")
+
+
+def _finetune(arguments: argparse.Namespace) -> None:
+    from pi_model.training.overrides import override
+    from pi_model.training.recipes import recipe
+
+    config = override(recipe(arguments.recipe), arguments.overrides)
+    from pi_model.training.loop import train
+
+    quiet_libraries()
+    outcome = train(config, arguments.out, fall_back=arguments.fall_back, progress=not arguments.quiet)
+    if int(os.environ.get("RANK", 0)) == 0:
+        answer = {**asdict(outcome), "model": str(outcome.model), "config_sha256": config.sha256()}
+        loss = "nothing left to do" if outcome.loss_nats is None else f"last loss {outcome.loss_nats:.4f} nats"
+        show(arguments, answer, f"{outcome.model}: {outcome.steps} steps, {loss}")
+
+
+FINETUNE = Command(
+    name="finetune",
+    summary="Trains a model by a recipe; the same command line continues a run that was stopped.",
+    details="Under torchrun it trains on many devices.",
+    example="pi-model finetune tiny_1024_pi steps=20 --out tiny-pi",
+    add_arguments=_add_finetune,
+    run=_finetune,
+    less_memory="use micro_batch=1, activation_checkpointing=full, lora.rank=16 or more processes",
+    resumes=True,
+)

@@ -1,0 +1,117 @@
+"""The architectures that can be planned without their weights, and what a plan needs to know of one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pi_model.errors import UsageError
+from pi_model.models.loading import SHIPPED, read_config
+from pi_model.training.config import Config
+from pi_model.training.recipes import LLAMA
+
+# LLaMA 1 by hub name: hidden size, intermediate size, layers and heads, from Table 2 of Touvron et al. 2023
+# (arXiv:2302.13971) and the published config.json files.
+_LLAMA_1 = {
+    LLAMA["7b"]: (4096, 11008, 32, 32),
+    LLAMA["13b"]: (5120, 13824, 40, 40),
+    LLAMA["33b"]: (6656, 17920, 60, 52),
+    LLAMA["65b"]: (8192, 22016, 80, 64),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of an architecture that the formulas of a plan need."""
+
+    hidden: Annotated[int, "size of the hidden state of a token"]
+    intermediate: Annotated[int, "size of the MLP's inner state"]
+    layers: Annotated[int, "transformer layers"]
+    heads: Annotated[int, "query heads in a layer"]
+    queries: Annotated[int, "size of a token's queries, over all heads"]
+    keys: Annotated[int, "size of a token's keys, over all key-value heads; values have the same size"]
+    vocabulary: Annotated[int, "tokens in the vocabulary"]
+    layer_parameters: Annotated[int, "weights of one layer"]
+    root_parameters: Annotated[int, "weights outside the layers: embedding, last norm and head"]
+
+    @classmethod
+    def of(cls, config: LlamaConfig) -> "Shape":
+        """Read the sizes off a config, and count the weights of its model on the meta device."""
+        one_layer = LlamaConfig.from_dict(config.to_dict() | {"num_hidden_layers": 1})
+        with torch.device("meta"):
+            model = LlamaForCausalLM(one_layer)
+        layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
+        attention = model.model.layers[0].self_attn
+        return cls(
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            queries=attention.q_proj.out_features,
+            keys=attention.k_proj.out_features,
+            vocabulary=config.vocab_size,
+            layer_parameters=layer,
+            root_parameters=sum(parameter.numel() for parameter in model.parameters()) - layer,
+        )
+
+
+def architecture(config: Config) -> LlamaConfig:
+    """The architecture that a run trains. At most one local config.json is read, and never the network.
+
+    Raises:
+        UsageError: The model is neither a known one nor a folder here.
+        RunError: The config.json of the folder is broken.
+    """
+    made = config.architecture
+    if made is None:
+        return named_architecture(config.model or "")
+    return LlamaConfig(
+        hidden_size=made.hidden,
+        intermediate_size=made.intermediate,
+        num_hidden_layers=made.layers,
+        num_attention_heads=made.heads,
+        num_key_value_heads=made.kv_heads,
+        vocab_size=made.vocabulary,
+        max_position_embeddings=config.window_tokens,
+        tie_word_embeddings=True,
+    )
+
+
+def named_architecture(model: str) -> LlamaConfig:
+    """The architecture of a model by its name, or of a folder by its config.json.
+
+    Args:
+        model: The hub name of a LLaMA 1, "smollm2-135m", a key of `SHIPPED`, or a folder.
+
+    Raises:
+        UsageError: The model is neither a known one nor a folder here.
+        RunError: The config.json of the folder is broken.
+    """
+    if model in _LLAMA_1:
+        hidden, intermediate, layers, heads = _LLAMA_1[model]
+        return LlamaConfig(
+            hidden_size=hidden,
+            intermediate_size=intermediate,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            vocab_size=32000,
+            max_position_embeddings=2048,
+        )
+    if model == "smollm2-135m":
+        return LlamaConfig(
+            hidden_size=576,
+            intermediate_size=1536,
+            num_hidden_layers=30,
+            num_attention_heads=9,
+            num_key_value_heads=3,
+            vocab_size=49152,
+            max_position_embeddings=8192,
+            tie_word_embeddings=True,
+        )
+    folder = SHIPPED.get(model, Path(model))
+    if not folder.is_dir():
+        known = ", ".join(["smollm2-135m", *SHIPPED, *(f"llama-{size}" for size in LLAMA)])
+        raise UsageError(f"model: {model} is no folder here; give a folder that has a config.json, or one of {known}")
+    return LlamaConfig.from_dict(read_config(folder))

@@ -1,0 +1,28 @@
+"""What tests of planning share: a small LLaMA, a config of a run, and a GPU."""
+
+from typing import Any
+
+from transformers import LlamaConfig
+
+from pi_model.gpus import GPUS
+from pi_model.training.config import Config, MixturePart
+
+A100 = GPUS["a100-80"]
+
+
+def small_llama(**changes: Any) -> LlamaConfig:
+    """Four layers of 128 numbers, with any field of the config changed."""
+    defaults: dict[str, Any] = {
+        "vocab_size": 2000, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "max_position_embeddings": 4096,
+    }  # fmt: skip
+    return LlamaConfig(**(defaults | changes))
+
+
+def run_config(**changes: Any) -> Config:
+    """One step of one window of 2048 tokens, with any field of the config changed."""
+    defaults: dict[str, Any] = {
+        "model": "m", "window_tokens": 2048, "data": (MixturePart(name="d"),), "steps": 1, "global_batch": 1,
+        "peak_lr": 1e-4,
+    }  # fmt: skip
+    return Config(**(defaults | changes))

@@ -1,0 +1,143 @@
+"""Planned memory against the allocations of real training steps on a CPU, and against what autograd saves."""
+
+import gc
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+from torch.profiler import ProfilerActivity, profile
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from pi_model.planning import Shape, plan
+from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
+from pi_model.training.loop import adamw, optimizer_step
+from pi_model.training.lora import add_adapters
+from pi_model.training.loss import CausalLoss
+from pi_model.training.sharding import sharded_model
+from tests.model.plans import A100, run_config, small_llama
+
+
+def peak_allocated(work: Callable[[], object]) -> int:
+    """The most bytes that torch's CPU allocator holds during some work, beyond what it held before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    total = peak = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            total += event.nbytes()
+            peak = max(peak, total)
+    return peak
+
+
+def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
+    """The peak memory in bytes of rank 0 in its second optimiser step.
+
+    With more than one rank, torch's fake collectives stand for the others, which allocate but do not communicate.
+    """
+    if ranks == 1:
+        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    else:
+        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
+    try:
+        with torch.device("meta"):
+            whole = LlamaForCausalLM(llama)
+            if config.lora:
+                add_adapters(whole, config.lora)
+            shapes = {name: tensor.shape for name, tensor in whole.state_dict().items()}
+        model = sharded_model(
+            llama,
+            lambda name: torch.full(shapes[name], 0.01),
+            torch.device("cpu"),
+            lora=config.lora,
+            dtype=config.dtype,
+            activation_checkpointing=config.activation_checkpointing,
+        )
+        optimizer = adamw(model, config)
+        accumulation = config.accumulation(ranks)
+        windows = torch.zeros(config.micro_batch * accumulation, config.training_tokens + 1, dtype=torch.long)
+
+        def step() -> None:
+            optimizer_step(model, optimizer, windows, accumulation, 1e-4, 1.0)
+            if ranks > 1:  # where nothing is really gathered, values mean nothing and the step may refuse them
+                optimizer.step()
+
+        step()
+        optimizer.zero_grad()
+        gc.collect()
+        held = sum(p.to_local().nbytes for p in model.parameters())
+        moments = [value.to_local() for state in optimizer.state.values() for value in state.values() if value.ndim]
+        return held + sum(moment.nbytes for moment in moments) + peak_allocated(step)
+    finally:
+        dist.destroy_process_group()
+
+
+# Each has its peak at another moment: the loss, activations, gathered layers, or the head.
+STEPS = {
+    "long windows": (small_llama(), {"window_tokens": 2048}),
+    "few words": (small_llama(vocab_size=100, num_hidden_layers=2), {"window_tokens": 2048}),
+    "wide layers": (small_llama(vocab_size=100, hidden_size=512, intermediate_size=1376), {"window_tokens": 32}),
+    "grouped heads": (
+        small_llama(num_key_value_heads=2, num_hidden_layers=6, tie_word_embeddings=True),
+        {"window_tokens": 512, "micro_batch": 2},
+    ),
+    "many words": (
+        small_llama(vocab_size=8000, hidden_size=512, intermediate_size=1376, num_hidden_layers=2),
+        {"window_tokens": 64, "accumulation": 2},
+    ),
+}
+
+
+ADAPTERS = {
+    "": None,
+    "attention": Lora(),
+    "all": Lora(targets=ADAPTABLE),
+    "all, dropped": Lora(targets=ADAPTABLE, dropout=0.1),
+}
+RUNS = [
+    *((name, 4, "") for name in STEPS),
+    ("grouped heads", 1, ""),
+    ("many words", 1, ""),
+    ("long windows", 4, "all"),
+    ("few words", 4, "attention"),
+    ("wide layers", 1, "attention"),
+    ("many words", 4, "attention"),
+    ("grouped heads", 1, "all, dropped"),
+]
+
+
+@pytest.mark.parametrize("checkpointing", CHECKPOINTING)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("name", "ranks", "adapters"), RUNS)
+def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters, dtype, checkpointing):
+    llama, changes = STEPS[name]
+    changes = dict(changes)
+    batch = ranks * changes.get("micro_batch", 1) * changes.pop("accumulation", 1)
+    lora = ADAPTERS[adapters]
+    config = run_config(dtype=dtype, activation_checkpointing=checkpointing, global_batch=batch, lora=lora, **changes)
+    planned = plan(config, Shape.of(llama), A100, ranks)
+    assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_a_layer_saves_is_what_autograd_saves(dtype):
+    """The two agree exactly except for the cosines and sines of the rotary embedding, which all layers share."""
+    sizes = []
+    for layers in (1, 2):
+        llama = LlamaForCausalLM(small_llama(num_hidden_layers=layers, num_key_value_heads=2)).to(getattr(torch, dtype))
+        llama.train()
+        weights = {parameter.untyped_storage().data_ptr() for parameter in llama.parameters()}
+        saved: dict[int, torch.Tensor] = {}  # kept, so that no storage is freed and its address used again
+
+        def keep(tensor: torch.Tensor, saved: dict = saved, weights: set = weights) -> torch.Tensor:
+            if tensor.untyped_storage().data_ptr() not in weights:
+                saved[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            CausalLoss(llama)(torch.zeros(1, 301, dtype=torch.long))
+        sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
+    planned = plan(run_config(window_tokens=300, dtype=dtype), Shape.of(small_llama(num_key_value_heads=2)), A100, 1)
+    assert sizes[1] - sizes[0] == pytest.approx(planned.sheet.layer_activations, rel=0.002)

@@ -1,0 +1,85 @@
+"""Planned arithmetic against torch's count, the training log's and published numbers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils import flop_counter
+from transformers import LlamaForCausalLM
+
+from pi_model.planning import Shape, architecture, plan
+from pi_model.training.config import ADAPTABLE, Lora
+from pi_model.training.lora import add_adapters
+from pi_model.training.loss import CausalLoss
+from pi_model.training.meter import flops_per_token
+from pi_model.training.recipes import LLAMA, recipe
+from tests.model.plans import A100, run_config, small_llama
+
+
+@pytest.mark.parametrize("lora", [None, Lora(targets=ADAPTABLE)])
+@pytest.mark.parametrize("checkpointing", ["none", "full"])
+def test_planned_operations_are_those_torch_counts(checkpointing, lora):
+    """Torch counts attention over all pairs of tokens, the plan over the causal half; the difference is added here.
+
+    Torch has no formula for attention's kernel on a CPU, so it is given the one of the GPU's. The test runs in bfloat16
+    because torch does not count the product that float32 adds in place.
+    """
+    aten = torch.ops.aten
+    attention = {
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda *args, **_: flop_counter.sdpa_flop_count(*args[:3]),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *args, **_: (
+            flop_counter.sdpa_backward_flop_count(*args[:4])
+        ),
+    }
+    llama = small_llama()
+    model = LlamaForCausalLM(llama)
+    if lora:
+        add_adapters(model, lora)
+        model.to_empty(device="cpu")  # no values are asked for
+    model.bfloat16().train()
+    if checkpointing == "full":
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    with flop_counter.FlopCounterMode(display=False, custom_mapping=attention) as counter:
+        CausalLoss(model)(torch.zeros(1, 513, dtype=torch.long)).backward()
+    config = run_config(window_tokens=512, activation_checkpointing=checkpointing, lora=lora)
+    shape = Shape.of(llama)
+    planned = plan(config, shape, A100, 1)
+    products = 9 if checkpointing == "full" else 7
+    other_half = products * shape.layers * shape.queries * 512 * 512
+    # Without checkpointing, autograd leaves out the gradient of the first layer's input if nothing below is trained.
+    unasked = 2 * 512 * shape.hidden * (shape.queries + 2 * shape.keys + 3 * lora.rank) if lora else 0
+    counted = counter.get_total_flops() + (unasked if checkpointing == "none" else 0)
+    assert planned.sheet.executed_flops + other_half == pytest.approx(counted, rel=1e-3)
+
+
+def test_operations_without_recomputation_are_those_the_training_log_counts():
+    for size in LLAMA:
+        config = recipe(f"llama_{size}_8192_pi")
+        llama = architecture(config)
+        for kind, frozen in (("pi", False), ("pi_lora", True)):
+            planned = plan(recipe(f"llama_{size}_8192_{kind}"), Shape.of(llama), A100, 32)
+            assert planned.sheet.model_flops == pytest.approx(
+                planned.sheet.tokens * flops_per_token(llama, 8192, frozen=frozen)
+            )
+
+
+# The numbers of weights in the published checkpoints.
+PUBLISHED = {"7b": 6_738_415_616, "13b": 13_015_864_320, "33b": 32_528_943_616, "65b": 65_285_660_672}
+
+
+@pytest.mark.parametrize("size", LLAMA)
+def test_parameters_are_those_of_the_whole_model_and_of_the_published_one(size):
+    config = recipe(f"llama_{size}_8192_pi")
+    llama = architecture(config)
+    with torch.device("meta"):
+        whole = sum(parameter.numel() for parameter in LlamaForCausalLM(llama).parameters())
+    assert plan(config, Shape.of(llama), A100, 1).sheet.parameters == whole == PUBLISHED[size]
+
+
+def test_the_assumed_utilisation_is_below_what_llama_reports():
+    """LLaMA 65B was trained at 380 tokens a second on each A100, in windows of 2048 (arXiv:2302.13971, Section 2.4)."""
+    config = replace(recipe("llama_65b_8192_direct"), factor=1.0, activation_checkpointing="none")
+    shape = Shape.of(architecture(config))
+    planned = plan(config, shape, A100, 128)
+    rate = planned.sheet.tokens / planned.sheet.compute_time / 128
+    assert 0.7 * 380 < rate < 380
