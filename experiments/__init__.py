@@ -1,6 +1,6 @@
-"""What was measured: one script a study, each writes one record."""
+"""What was measured: one script a study, and each study writes one record."""
 
-# in the order `make figures` runs them
+# in the order in which `make figures` runs them
 STUDIES = (
     "positions",
     "landscape",
@@ -8,9 +8,9 @@ STUDIES = (
     "amplification",
     "least_squares",
     "claims",
+    "tiny_heads",
     "tiny_tables",
     "tiny_methods",
-    "tiny_heads",
     "tiny_jump",
     "tiny_heads_tuned",
     "tiny_sweep",
@@ -20,5 +20,7 @@ STUDIES = (
     "smollm2_heads",
     "smollm2_jump",
     "smollm2_finetune",
-    "summaries",
+    "smollm2_summaries",
 )
+# names that studies had before, which the command line and older records still use
+FORMER_NAMES = {"summaries": "smollm2_summaries"}

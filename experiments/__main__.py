@@ -1,7 +1,8 @@
-"""Runs studies: those named, or all live ones, as far as their records are not current.
+"""Runs studies: those that are named, or all live ones, as far as their records are not current.
 
-Each runs in a process of its own, so that peak memory is its own and an interruption costs at most those in hand; run
-it again to go on.
+A live study is cheap and runs on every machine that draws the figures. A recorded one takes long, or needs what not
+everybody has; its committed record is drawn, and it runs when it is named or with --all. Each study runs in a process
+of its own, so that an interruption costs at most those in hand; run it again to go on.
 """
 
 import argparse
@@ -11,37 +12,52 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from experiments import STUDIES
+from experiments import FORMER_NAMES, STUDIES
+from experiments.measurement.budget import Budget
 from experiments.records import record
-from experiments.records.record import ROOT
+from experiments.records.record import ROOT, RecordError
 from experiments.records.study import Study, load
+from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from pi_model.errors import RunError, UsageError
 
 REDO = ROOT / "build" / "redo.json"
+SHORTEST_MINUTES = 0.1
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments",
         description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m experiments tiny_heads --model my-llama --figures",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="studies to run (default: all live ones)")
-    parser.add_argument("--all", action="store_true", help="the recorded studies as well: hours on two cores")
+    parser.add_argument("--all", action="store_true", help="run the recorded studies as well: hours on two cores")
     parser.add_argument("--force", action="store_true", help="run even those whose record is current")
-    parser.add_argument("--profile", default="", help="settings that a study names so, e.g. gpu; the others as ever")
-    parser.add_argument("--model", default="", help="run the named studies on this LLaMA: a folder, GGUF or hub name")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=JSON", type=_setting, help="with --model: another setting"
+        "--profile", default="", help="run with the settings of this name, such as gpu, where a study has them"
+    )
+    parser.add_argument("--model", default="", help="run on this LLaMA: a folder, a GGUF file or a name on the hub")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=JSON",
+        type=_setting,
+        help="with --model: change another setting of the study",
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="stop before so many; what can go on later does when it is run again"
     )
     parser.add_argument("--figures", action="store_true", help="then draw figures, tables and the page")
     parser.add_argument("--keep", action="store_true", help="copy the named studies' records to the committed ones")
-    parser.add_argument("--list", action="store_true", help="list the studies and whether their records are current")
+    parser.add_argument("--list", action="store_true", help="list the studies, and whether their records are current")
     parser.add_argument("--json", action="store_true", help="print what was listed or run as JSON")
     arguments = parser.parse_args()
     try:
-        studies = _chosen(arguments)
+        orders = _orders(arguments)
+        studies = [order.study() for order in orders]
     except UsageError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     try:
@@ -49,55 +65,62 @@ def main() -> int:
             return _list(studies, as_json=arguments.json)
         if arguments.keep:
             return _keep(studies)
-        return _run(studies, arguments)
+        return _run(orders, arguments)
     except RunError as error:  # an input of a study that cannot be had
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
 
 
-def _run(studies: list[Study], arguments: argparse.Namespace) -> int:
-    names = [study.record_name for study in studies]
-    since = _redo_since(names) if arguments.force else ""
-    pending = [study for study in studies if (found := study.current()) is None or found["written"] <= since]
-    variant = {"profile": arguments.profile, "model": arguments.model, "changes": dict(arguments.set)}
-    steps = [
-        Step(
-            study.record_name,
-            [sys.executable, "-m", "experiments.records.study", study.name, json.dumps(variant)],
-            60 * study.minutes,
-            study.cores,
-        )
-        for study in pending
-    ]
+def _run(orders: list[Order], arguments: argparse.Namespace) -> int:
+    budget = Budget.of_minutes(arguments.minutes)
+    since = _redo_since([order.study().record_name for order in orders]) if arguments.force else ""
+    pending = [order for order in orders if (found := order.study().current()) is None or found["written"] <= since]
+    steps = [order.step(budget) for order in pending]
     if arguments.figures:
         steps.append(Step("figures, tables and page", [sys.executable, "-m", "figures"], 20, last=True))
     status = run_steps(steps)
     if arguments.force and not status:
         REDO.unlink()
+    studies = [order.study() for order in pending]
     if arguments.json:
-        print(json.dumps([_row(study) for study in pending], indent=1))
+        print(json.dumps([_row(study) for study in studies], indent=1))
+    elif not status:
+        for line in filter(None, map(_conclusion, studies)):
+            print(line)
     return status
 
 
-def _chosen(arguments: argparse.Namespace) -> list[Study]:
+def _conclusion(study: Study) -> str:
+    """What is to be said of a study that has run: what it concludes, and that it is not at its end."""
+    found = study.current(partial=True)
+    if found is None:
+        return ""
+    said = study.conclusion(found["metrics"]) if study.conclusion else ""
+    if found["metrics"].get("stopped_early"):
+        said += f"{'; ' if said else ''}the time was over before the end, it goes on with: {study.command}"
+    return f"{study.record_name}: {said}" if said else ""
+
+
+def _orders(arguments: argparse.Namespace) -> list[Order]:
     """The studies that the command line asks for.
 
     Raises:
         UsageError: it asks for something that is not there.
     """
-    if unknown := sorted(set(arguments.names) - set(STUDIES)):
+    names = [FORMER_NAMES.get(name, name) for name in arguments.names]
+    if unknown := sorted(set(names) - set(STUDIES)):
         raise UsageError(f"no study named {', '.join(unknown)}; choose from {', '.join(STUDIES)}")
-    if not arguments.names and (arguments.model or arguments.set or arguments.keep):
+    if not names and (arguments.model or arguments.set or arguments.keep):
         raise UsageError("--model, --set and --keep: name the studies they are for")
-    studies = [load(name) for name in arguments.names or STUDIES]
+    if arguments.minutes is not None and not arguments.minutes >= SHORTEST_MINUTES:  # nor is NaN
+        raise UsageError(f"--minutes: give at least {SHORTEST_MINUTES:g}")
     profiles = {name for study in map(load, STUDIES) for name in study.profiles} if arguments.profile else set()
     if arguments.profile and arguments.profile not in profiles:
         known = f"choose from {', '.join(sorted(profiles))}" if profiles else "no study has any"
         raise UsageError(f"--profile: unknown {arguments.profile!r}, {known}")
-    if not (arguments.names or arguments.all or arguments.list):
-        studies = [study for study in studies if study.live]
-    changes = dict(arguments.set)
-    return [study.variant(profile=arguments.profile, model=arguments.model, changes=changes) for study in studies]
+    if not names:
+        names = [name for name in STUDIES if arguments.all or arguments.list or load(name).live]
+    return [Order(name, arguments.profile, arguments.model, dict(arguments.set)) for name in names]
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -142,19 +165,27 @@ def _list(studies: list[Study], *, as_json: bool) -> int:
     for row in rows:
         state = "current" if row["current"] else "to run"
         print(f"{row['record']:{width}}  {'live' if row['live'] else 'recorded':8}  {state:7}  {row['says']}")
+        if not row["live"] and row["written"]:
+            print(f"{'':{width}}  made {row['written'][:10]} on {row['device']}")
     return 0
 
 
 def _row(study: Study) -> dict[str, Any]:
-    found = study.current()
+    current = study.current()
+    try:
+        found = current or record.read_file(study.path)
+    except RecordError:
+        found = {}
     return {
         "record": study.record_name,
         "live": study.live,
-        "current": found is not None,
+        "current": current is not None,
         "says": study.says,
         "command": study.command,
         "path": str(study.path.relative_to(record.RESULTS)),
-        "wall_seconds": found and found["wall_seconds"],
+        "written": found.get("written"),
+        "device": found.get("device"),
+        "wall_seconds": current and current["wall_seconds"],
     }
 
 

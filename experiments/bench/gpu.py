@@ -6,7 +6,6 @@ the other, each alone on the GPU, and memory is the most that torch allocated. T
 too. Each measurement is kept as soon as it is made, and the same command goes on from there.
 """
 
-import argparse
 import copy
 import gc
 import json
@@ -24,15 +23,15 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from experiments.bench import __main__ as bench
+from experiments.bench import harness
 from experiments.bench import perplexity as bench_perplexity
 from experiments.bench import theory as bench_theory
+from experiments.bench.harness import GPU_NAME
 from experiments.bench.timing import Different, Row, faster, leaner, measured, race, same
-from experiments.bench.training import TRAINER, Job, Steps, ours, theirs
-from experiments.measurement.fine_tuning import kept
-from experiments.measurement.time_limit import time_limit
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments.bench.training import TRAINER, Steps, Task, ours, theirs
+from experiments.measurement.budget import UNLIMITED, Budget
+from experiments.measurement.kept import kept
+from experiments.records import record, source_hashes
 from pi_model.files import cache_dir
 from pi_model.gpus import GPUS
 from pi_model.models.loading import random_llama
@@ -40,8 +39,8 @@ from pi_model.training.config import Architecture, Checkpointing, Config, Device
 from pi_model.training.meter import flops_per_token
 from pi_theory.extrapolation import B_on_grid
 
-NAME = "bench_gpu"
-COMMAND = "python -m experiments.bench.gpu"
+SAYS = "Training and perplexity beside what people would otherwise run: tokens a second, utilisation, memory"
+COMMAND = "python -m experiments.bench gpu"
 WARM_UP = 2  # steps that do not count
 RESERVE_SECONDS = 20  # for what cannot be interrupted, and the record
 # 1.3 times Trainer at 16k is asked for; nowhere slower
@@ -106,18 +105,18 @@ def machine(settings: Settings) -> Iterator[Row]:
 
 def training(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Iterator[Row]:
     """Steps of one window, ours and Trainer's."""
-    job = _job(settings, model, tokens, way)
+    task = _task(settings, model, tokens, way)
     what = f"training step, LLaMA of {model} parameters, {tokens} tokens, {settings.dtype}"
     what += "" if way == "none" else f", {way} activation checkpointing"
     names = {"ours": what, "theirs": f"{what}: {TRAINER}"}
-    runs = {who: _run(job, who) for who in names}
+    runs = {who: _run(task, who) for who in names}
     own, other = runs["ours"], runs["theirs"]
     if own is not None and other is not None:
         same({"ours": own[0].losses, "theirs": other[0].losses}, 1e-2)
         seconds = {"ours": own[0].seconds, "theirs": other[0].seconds}
         yield faster(what, f"{TRAINER}, SDPA", seconds, aim=FASTER_AIMS.get(tokens, 1.0))
         yield leaner(what, f"{TRAINER}, SDPA", [own[1]], [other[1]])
-    flops = tokens * flops_per_token(job.architecture, tokens)
+    flops = tokens * flops_per_token(task.architecture, tokens)
     product = _product_rate(settings)
     for who, name in names.items():
         if (found := runs[who]) is None:
@@ -169,22 +168,22 @@ def sums(settings: Settings) -> Iterator[Row]:
     yield measured(where, "positions/s", [count / each for each in found["theirs"]], more=True)
 
 
-def _run(job: Job, who: str) -> tuple[Steps, float] | None:
+def _run(task: Task, who: str) -> tuple[Steps, float] | None:
     """Steps by one of both, alone on the device, without those that warm it up, and GiB; None: it does not fit."""
-    cuda = job.config.device == "cuda"
+    cuda = task.config.device == "cuda"
     gc.collect()
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        done = ours(job) if who == "ours" else theirs(job)
+        done = ours(task) if who == "ours" else theirs(task)
     except torch.cuda.OutOfMemoryError:
         return None
     peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else record.peak_memory_gib()
     return Steps(done.seconds[WARM_UP:], done.losses), peak
 
 
-def _job(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Job:
+def _task(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Task:
     """Random weights and tokens: neither time nor memory depends on their values."""
     shape = settings.models[model]
     config = Config(
@@ -204,7 +203,7 @@ def _job(settings: Settings, model: str, tokens: int, way: Checkpointing) -> Job
     architecture.max_position_embeddings = tokens
     draw = torch.Generator().manual_seed(0)
     windows = [torch.randint(0, shape.vocabulary, (1, tokens + 1), generator=draw) for _ in range(config.steps)]
-    return Job(config, architecture, llama.state_dict().__getitem__, windows)
+    return Task(config, architecture, llama.state_dict().__getitem__, windows)
 
 
 @cache
@@ -259,20 +258,27 @@ def _kept(settings: Settings, name: str, make: Callable[[], list[dict[str, Any]]
 def _folder(settings: Settings) -> Path:
     """Where measurements are kept: of these settings, this code and this device."""
     name = torch.cuda.get_device_name() if settings.device == "cuda" else "cpu"
-    key = record.digest([asdict(settings), code.sources("experiments.bench.gpu"), name, torch.__version__])
-    return cache_dir() / "runs" / f"{NAME}-{key[:16]}"
+    key = record.digest([asdict(settings), _code(), name, torch.__version__])
+    return cache_dir() / "runs" / f"{GPU_NAME}-{key[:16]}"
 
 
-def run(settings: Settings, *, minutes: float | None = None) -> dict[str, Any]:
-    """Everything, as far as the minutes go.
+@cache
+def _code() -> list[str]:
+    """The definitions that these measurements reach; they do not change while this process runs."""
+    return source_hashes.sources("experiments.bench.gpu")
+
+
+def run(settings: Settings, *, budget: Budget = UNLIMITED) -> dict[str, Any]:
+    """Everything, as far as the budget allows.
 
     Returns:
-        A part of a record, as `experiments.bench.part` makes it, with ``not_measured``, the names of what is left.
+        A part of a record, as `experiments.bench.harness.part` makes it, with ``not_measured``, the names of what is
+        left.
     """
     folder, wanted = _folder(settings), measurements(settings)
     start, left = time.perf_counter(), list(wanted)
     rows: list[dict[str, Any]] = []
-    with time_limit(None if minutes is None else 60 * minutes - RESERVE_SECONDS):
+    with budget.stops(reserve_seconds=RESERVE_SECONDS):
         for number, (name, make) in enumerate(wanted.items()):
             print(f"{number + 1} of {len(wanted)}: {name}", file=sys.stderr, flush=True)
             new = not (folder / f"{name}.json").exists()
@@ -284,23 +290,27 @@ def run(settings: Settings, *, minutes: float | None = None) -> dict[str, Any]:
             left.remove(name)
             rows += found
             for row in found if new else []:
-                print(bench.show(row), flush=True)
-    return {**bench.part(NAME, rows, time.perf_counter() - start), "not_measured": left}
+                print(harness.show(row), flush=True)
+    return {**harness.part(GPU_NAME, rows, time.perf_counter() - start), "not_measured": left}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__, epilog=f"example: {COMMAND} --minutes 9.5")
-    parser.add_argument("--minutes", type=float, help="stop after so many, with what there is (default: no limit)")
-    parser.add_argument("--json", action="store_true", help="print the part of the record as JSON")
-    arguments = parser.parse_args()
+def is_whole(found: record.Record) -> bool:
+    """Whether a record has all measurements, by today's code. Raises KeyError: it is no record of these."""
+    part = found["metrics"]["parts"][GPU_NAME]
+    same = part["code_sha256"] == record.digest(_code())
+    return same and not part["not_measured"]
+
+
+def main(budget: Budget, *, as_json: bool = False) -> int:
+    """Measures what is left and keeps it in the committed record; the exit code."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # Trainer would use all there are
     if not torch.cuda.is_available():
-        print(f"{parser.prog}: needs a CUDA GPU, and there is none here", file=sys.stderr)
+        print(f"{COMMAND}: needs a CUDA GPU, and there is none here", file=sys.stderr)
         return 1
-    part = run(Settings(), minutes=arguments.minutes)
+    part = run(Settings(), budget=budget)
     if part["rows"]:
-        bench.keep(NAME, {NAME: part}, command=COMMAND)
-    if arguments.json:
+        harness.keep(GPU_NAME, {GPU_NAME: part}, command=COMMAND)
+    if as_json:
         print(json.dumps(part, indent=1))
     if part["not_measured"]:
         print(f"not measured yet: {', '.join(part['not_measured'])}; run it again to go on", file=sys.stderr)
@@ -308,8 +318,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("interrupted; what was measured is kept, run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    from experiments.bench.__main__ import run as run_benchmark
+
+    sys.exit(run_benchmark(["gpu", *sys.argv[1:]]))

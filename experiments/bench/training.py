@@ -44,7 +44,7 @@ LEANER_AIMS = {"none": None, "selective": 0.8, "full": 0.6}
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """What is to be trained: ``config`` has optimiser, precision, device and checkpointing, the rest is given."""
 
     config: Config
@@ -53,11 +53,11 @@ class Job:
     windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
 
 
-def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "none") -> Job:
+def smollm2(tokens: int, steps: int, activation_checkpointing: Checkpointing = "none") -> Task:
     config = replace(CONFIG, sequence_tokens=tokens, steps=steps, activation_checkpointing=activation_checkpointing)
     start = prepare(config, Path())
     windows = [torch.from_numpy(start.batches.windows(step)) for step in range(steps)]
-    return Job(config, start.hf_config(), weight_reader(config, start), windows)
+    return Task(config, start.hf_config(), weight_reader(config, start), windows)
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,18 @@ class Steps:
     losses: list[float]
 
 
-def ours(job: Job) -> Steps:
-    config, done = job.config, Steps([], [])
+def ours(task: Task) -> Steps:
+    config, done = task.config, Steps([], [])
     with process_group(config.device) as device:
         model = sharded_model(
-            job.architecture,
-            job.read,
+            task.architecture,
+            task.read,
             device,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
         )
         optimizer = adamw(model, config)
-        for window in job.windows:
+        for window in task.windows:
             start = time.perf_counter()
             loss, _ = optimizer_step(model, optimizer, window.to(device), 1, config.peak_lr, config.clip_norm)
             _wait(config.device)
@@ -102,24 +102,24 @@ class _Clock(TrainerCallback):
     on_train_end = on_step_begin
 
 
-def theirs(job: Job) -> Steps:
-    config = job.config
+def theirs(task: Task) -> Steps:
+    config = task.config
     clock = _Clock(config.device)
-    model = LlamaForCausalLM._from_config(job.architecture, attn_implementation="sdpa", dtype=torch.float32)
+    model = LlamaForCausalLM._from_config(task.architecture, attn_implementation="sdpa", dtype=torch.float32)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(job.read(name))
+            parameter.copy_(task.read(name))
     if config.activation_checkpointing != "none":
         # The name it has in newer transformers, and in older ones.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     # labels are what Trainer counts items by; shift_labels are the targets, one for every input token.
-    items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for (row,) in job.windows]
+    items = [{"input_ids": row[:-1], "labels": row[1:], "shift_labels": row[1:]} for (row,) in task.windows]
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
             per_device_train_batch_size=1,
-            max_steps=len(job.windows),
+            max_steps=len(task.windows),
             learning_rate=config.peak_lr,
             lr_scheduler_type="constant",
             adam_beta1=config.beta1,
@@ -159,8 +159,8 @@ def turn(who: Literal["theirs"] | Checkpointing, tokens: int, steps: int) -> dic
         The fields of `Steps`.
     """
     way = "none" if who == "theirs" else who
-    job = smollm2(tokens, steps, way)
-    return asdict(theirs(job) if who == "theirs" else ours(job))
+    task = smollm2(tokens, steps, way)
+    return asdict(theirs(task) if who == "theirs" else ours(task))
 
 
 def rows() -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The claim of Section 3 that PI adapts at once where direct fine-tuning lags, as a rule over fine-tuning curves.
+"""The paper's claim that PI adapts at once where direct fine-tuning lags (Section 3), as a rule over curves.
 
 The paper's Table 3 has PI within 5% of its final perplexity at the first fifth of its steps, and Table 4 has PI
 retrieving from the whole window by then, direct fine-tuning not even at the end.
@@ -7,8 +7,8 @@ retrieving from the whole window by then, direct fine-tuning not even at the end
 from collections.abc import Sequence
 from typing import Any
 
-WITHIN = 0.05  # of the lowest perplexity at L' that either method reaches in the same number of steps
-AT_ONCE = 0.2  # of the steps
+WITHIN = 0.05  # how far above the lowest perplexity at L' that either method reaches in the same number of steps
+AT_ONCE = 0.2  # the share of the steps that counts as at once
 
 
 def adaptation(
@@ -22,16 +22,17 @@ def adaptation(
     the end; not tested on a model that does not retrieve from all of its own window.
 
     Args:
-        runs: as `experiments.measurement.fine_tuning.measured_runs` gives them; those of PI (``linear``) and direct (``none``) with the
-            same factor, learning rate and seed are compared.
+        runs: as `experiments.measurement.fine_tuning.measured_runs` gives them; those of PI (``linear``) and of direct
+            fine-tuning (``none``) with the same factor, learning rate and seed are compared.
         base: the measurement of the unextended model.
         window_tokens: L.
         corpus: whose perplexity is compared.
 
     Returns:
-        One a factor and peak learning rate: {factor, peak_lr, seeds; ``linear`` and ``none``: {``steps``, by seed the
-        first step measured within 5%, None if never, and ``k_max``, by seed a list over the steps measured};
-        ``perplexity`` and ``retrieval``: {``at_once`` and ``lags``, by seed, and ``verdict``}}.
+        A list with one entry for each factor and peak learning rate: {factor, peak_lr, seeds, linear, none, perplexity,
+        retrieval}. ``linear`` and ``none`` hold ``steps``, for each seed the first step measured within 5% (None if
+        there is none), and ``k_max``, for each seed a list over the steps measured. ``perplexity`` and ``retrieval``
+        hold ``at_once`` and ``lags``, for each seed whether it is so, and ``verdict``.
     """
     pairs: dict[tuple[int, float], dict[int, dict[str, list]]] = {}
     for run in runs:
@@ -54,14 +55,14 @@ def adaptation(
 
 
 def verdict(outcomes: Sequence[bool]) -> str:
-    """Of the parts of a claim, each tried on every seed: reproduced if all hold, refuted if none does, else partly."""
+    """A claim whose parts were tried on every seed is reproduced if all hold, refuted if none does, else partly."""
     if not outcomes:
         return "not tested"
     return "reproduced" if all(outcomes) else "partly" if any(outcomes) else "refuted"
 
 
 def _case(pair: dict[str, list], context: int, corpus: str) -> dict[str, Any]:
-    """One seed."""
+    """Whether each part of the claim holds for one seed, and the steps and k_max that say so."""
     soon = AT_ONCE * pair["linear"][-1]["step"]
     needed = _steps_needed(pair, corpus, str(context))
     k_max = {method: [entry["k_max"] for entry in pair[method]] for method in ("linear", "none")}
@@ -86,6 +87,7 @@ def _case(pair: dict[str, list], context: int, corpus: str) -> dict[str, Any]:
 
 
 def _steps_needed(pair: dict[str, list], corpus: str, window: str) -> dict[str, int | None]:
+    """For each method the first step measured within 5% of the lowest perplexity of both, None if there is none."""
     curves = {
         method: [(entry["step"], entry["perplexity"][corpus][window]["perplexity"]) for entry in curve]
         for method, curve in pair.items()

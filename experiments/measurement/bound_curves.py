@@ -1,7 +1,7 @@
 """Every bound as a curve, at a head dimension, base, window and factor of one's choice: what the notebooks draw.
 
-Bounds of the difference between a score and the line through its neighbours are for max|h| = 1, to which they are
-proportional. Bounds of a score are for heads with |a(n)| <= 1 at the trained positions n = 0 .. L and
+The bounds of the difference between a score and the line through its neighbours hold for max|h| = 1, and are
+proportional to max|h|. The bounds of a score hold for heads with |a(n)| <= 1 at the trained positions n = 0 .. L and
 |Re h_j|, |Im h_j| <= hmax, so that max|h| <= sqrt(2) hmax.
 """
 
@@ -34,7 +34,7 @@ def interpolation(*, head_dim: int, base: float, points: int = 101) -> dict[str,
         holds on unit intervals; ``smallest_valid_head_dim``; ``head_dims`` and ``margins``, F along a range of d.
 
     Raises:
-        ValueError: an argument outside its domain.
+        ValueError: an argument is outside its domain.
     """
     positions = np.linspace(0, 1, points).tolist()
     h = sharp_witness(0.5, 0, 1, head_dim=head_dim, base=base)
@@ -68,7 +68,8 @@ def scores(
         is and with scaled frequencies. ``trivial`` and ``stability_constant``, which depend on no position.
 
     Raises:
-        ValueError: an argument outside its domain. ArithmeticError: a linear program that has no solution in float64.
+        ValueError: an argument is outside its domain.
+        ArithmeticError: a linear program has no solution in float64.
     """
     last = factor * window
     positions, curve_positions = np.linspace(0, last, points), np.linspace(0, last, 2049)

@@ -5,41 +5,27 @@ finished models. Each measurement is kept as soon as it is there and training go
 that a killed study loses a minute at most.
 """
 
-import json
-import multiprocessing
-import os
 import shutil
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from tqdm import tqdm
-
-from experiments.records.record import digest, write_atomically
-from pi_model.data.corpora import CORPORA
+from experiments.measurement.extended_model import extended_model
+from experiments.measurement.kept import Measured, kept, study_folder
+from experiments.measurement.processes import in_processes
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
-from pi_model.files import cache_dir, sha256_file
-from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint, local_folder
 from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny
-from pi_theory.scaling import scaling_by_name
 
 CHECKPOINT_STEPS = 25
 
-Measured = dict[str, Any]
-
-# How every study of training measures: its own config adds what it varies.
+# How every study of training measures; its own config adds what it varies.
 MEASURED: dict[str, Any] = {
     "model": "tiny-llama",
     "window_tokens": 256,  # L, the model's own
@@ -54,6 +40,18 @@ MEASURED: dict[str, Any] = {
     "positions": 8,
     "trials": 5,
     "documents_seed": 0,
+}
+
+# A minute's worth of it, at factor 2: what `experiments.records.carry` compares two versions of the code by.
+TOY: dict[str, Any] = {
+    "corpora": {"books": 1, "code": 1},
+    "document_tokens": 512,
+    "windows": [64, 256, 512],
+    "positions": 2,
+    "trials": 1,
+    "steps_tokens": 512,
+    "warmup_steps": 1,
+    "steps": [1, 2],
 }
 
 
@@ -71,21 +69,7 @@ class Run:
         return f"{self.method}-{self.factor}-{self.peak_lr:g}-{self.seed}"
 
 
-def study_folder(name: str, config: dict[str, Any]) -> Path:
-    """Where a study keeps what it has so far; another one for another config or other weights."""
-    weights = sha256_file(local_folder(config["model"]) / "model.safetensors")
-    return cache_dir() / "runs" / f"{name}-{digest([config, weights])[:16]}"
-
-
-def tiny_inputs() -> dict[str, str]:
-    """Hashes of the checkpoint and of the archives that the documents come from."""
-    folder = local_folder(MEASURED["model"])
-    files = [sha256_file(folder / name) for name in ("config.json", "model.safetensors", "tokenizer.json")]
-    archives = {package for corpus in CORPORA.values() for package in corpus.packages}
-    return {"checkpoint": digest(files)} | {package.requirement: package.sha256 for package in archives}
-
-
-def unextended(config: dict[str, Any], folder: Path) -> Measured:
+def base_measured(config: dict[str, Any], folder: Path) -> Measured:
     """The model as it is: perplexity at every window, passkey in its own."""
 
     def measured() -> Measured:
@@ -102,24 +86,22 @@ def zero_shot(config: dict[str, Any], method: str, factor: int, folder: Path) ->
     windows = [window for window in config["windows"] if window <= context]
 
     def measured() -> Measured:
-        if method == "none":  # the model as it is, but for the length of the passkey prompts
-            model, of_base = local_folder(config["model"]), unextended(config, folder)["perplexity"]
-            perplexity = {corpus: {str(w): rows[str(w)] for w in windows} for corpus, rows in of_base.items()}
-            return {"step": 0, "perplexity": perplexity, **retrieval(model, config, context)}
-        with TemporaryDirectory() as temporary:
-            model = Path(temporary) / "model"
-            extend_checkpoint(config["model"], scaling_by_name(method, float(factor)), model)
-            perplexity = perplexities(model, config, config["corpora"], windows)
+        with extended_model(config["model"], method, factor) as model:
+            if method == "none":  # the model as it is, but for the length of the passkey prompts
+                of_base = base_measured(config, folder)["perplexity"]
+                perplexity = {corpus: {str(w): rows[str(w)] for w in windows} for corpus, rows in of_base.items()}
+            else:
+                perplexity = perplexities(model, config, config["corpora"], windows)
             return {"step": 0, "perplexity": perplexity, **retrieval(model, config, context)}
 
     return kept(folder / f"{method}-{factor}.json", measured)
 
 
 def curve(config: dict[str, Any], run: Run, folder: Path) -> list[Measured]:
-    """A run, measured before it and after each of ``config["steps"]``.
+    """A run, measured before training and after each of ``config["steps"]``.
 
-    Every window and corpus at both ends; on the way, to save time, the first corpus at the trained and the extended
-    window.
+    Before and at the end perplexity is measured on every corpus at every window; on the way, to save time, on the first
+    corpus at the trained and the extended window.
     """
     later = [
         kept(folder / run.name / f"step-{steps}.json", partial(_after, config, run, steps, folder / run.name / "run"))
@@ -155,13 +137,21 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
 
 
 def mixture(config: dict[str, Any]) -> tuple[MixturePart, ...]:
+    """What a recipe trains on, from config["mixture"], the weight of each corpus."""
     return tuple(MixturePart(name=name, weight=weight) for name, weight in config["mixture"].items())
 
 
 def perplexities(
     model: Path, config: dict[str, Any], corpora: dict[str, int], windows: Sequence[int]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Perplexity of a folder by corpus and window."""
+    """Sliding perplexity of a checkpoint's folder: by corpus and window (as a string, in tokens), a `row` each.
+
+    Args:
+        model: the folder.
+        config: document_tokens, strides_a_window, split and documents_seed are read.
+        corpora: how many documents of each corpus.
+        windows: in tokens.
+    """
     checkpoint = load_checkpoint(model)
     tokens, strides = config["document_tokens"], config["strides_a_window"]
     found: dict[str, dict[str, dict[str, Any]]] = {}
@@ -183,7 +173,7 @@ def perplexities(
 
 
 def retrieval(model: Path, config: dict[str, Any], context: int) -> dict[str, Any]:
-    """Passkey of a folder in one window: {k_max, accuracy[k]}."""
+    """Passkey retrieval of a checkpoint's folder from prompts of so many tokens: {k_max, accuracy[k]}, k in tokens."""
     checkpoint = load_checkpoint(model)
     found = passkey(
         checkpoint.model,
@@ -197,6 +187,7 @@ def retrieval(model: Path, config: dict[str, Any], context: int) -> dict[str, An
 
 
 def row(result: WindowResult) -> dict[str, Any]:
+    """What a record keeps of the perplexity at one window."""
     return {
         "loss_nats": result.loss_nats,
         "loss_nats_stderr": result.loss_nats_stderr,
@@ -207,7 +198,7 @@ def row(result: WindowResult) -> dict[str, Any]:
 
 
 def about(config: dict[str, Any]) -> dict[str, Any]:
-    """The model of a study, for captions."""
+    """The model of a study, as captions name it."""
     parameters = load_checkpoint(config["model"]).model.num_parameters()
     return {"name": Path(config["model"]).name, "parameters": parameters, "window_tokens": config["window_tokens"]}
 
@@ -215,7 +206,14 @@ def about(config: dict[str, Any]) -> dict[str, Any]:
 def measured_runs(
     config: dict[str, Any], runs: Sequence[Run], name: str, *, processes: int, progress: bool
 ) -> Measured:
-    """The metrics of a study that is a set of runs.
+    """The metrics of a study that consists of runs; what is finished is kept, so that a killed study goes on.
+
+    Args:
+        config: the study's, with the keys of `MEASURED` and ``steps``.
+        runs: what is trained and measured.
+        name: the study's, after which the folder of finished measurements is named.
+        processes: how many runs at a time.
+        progress: whether to show a bar.
 
     Returns:
         ``model``, see `about`; ``steps_tokens``; ``base``, the unextended model; ``runs``, each with its ``curve``,
@@ -225,9 +223,10 @@ def measured_runs(
     folder = study_folder(name, config)
     resumed = folder.exists()
     zero_shots = sorted({(run.method, run.factor) for run in runs})
-    base = unextended(config, folder)
-    in_processes([(zero_shot, config, *pair, folder) for pair in zero_shots], processes, progress=progress)
-    curves = in_processes([(curve, config, run, folder) for run in runs], processes, progress=progress)
+    base = base_measured(config, folder)
+    side_by_side = partial(in_processes, processes=processes, preload=__name__, progress=progress)
+    side_by_side([(zero_shot, config, *pair, folder) for pair in zero_shots])
+    curves = side_by_side([(curve, config, run, folder) for run in runs])
     made = {
         "model": about(config),
         "steps_tokens": config["steps_tokens"],
@@ -237,60 +236,3 @@ def measured_runs(
     }
     shutil.rmtree(folder)
     return made
-
-
-def kept(path: Path, make: Callable[[], Measured]) -> Measured:
-    """What is in the file, or what is made and then put there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(make()).encode())
-    content: Measured = json.loads(path.read_text())
-    return content
-
-
-def in_processes(calls: Sequence[tuple[Any, ...]], processes: int, *, progress: bool) -> list[Any]:
-    """Results of ``(function, *arguments)``, in order; each process has one thread."""
-    bar = tqdm(total=len(calls), unit="run", leave=False, disable=None if progress else True)
-    if processes == 1:
-        with bar:
-            return [_call(bar, function, *arguments) for function, *arguments in calls]
-    # Forks of a process that has imported torch and used none of its threads: after that a fork may hang.
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([__name__])
-    # The server may be older than this process's choice of cache.
-    prepare = partial(_prepare_worker, str(cache_dir()))
-    with bar, ProcessPoolExecutor(processes, mp_context=server, initializer=prepare) as pool:
-        futures = [pool.submit(*call) for call in calls]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
-
-
-def _call(bar: tqdm, function: Callable[..., Any], *arguments: Any) -> Any:
-    result = function(*arguments)
-    bar.update()
-    return result
-
-
-def cores() -> int:
-    """As many runs at a time: each needs about a gigabyte."""
-    return min(4, os.cpu_count() or 1)
-
-
-def _prepare_worker(cache: str) -> None:
-    os.environ["PI_MODEL_CACHE"] = cache
-    torch.set_num_threads(1)
-    # A killed study takes its workers with it.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-
-
-def _follow(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)

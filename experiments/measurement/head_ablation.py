@@ -30,17 +30,20 @@ class PerHeadAttention(torch.nn.Module):
     and as many keys are read. "local" reads no key at those distances.
 
     Args:
-        attention: whose weights are used.
+        attention: the layer whose weights are used.
         theta_J: frequencies in radians a position.
-        treatments: one of `TREATMENTS` a head.
-        past: unrotated keys and values of the tokens before those of the next pass, as `read` of an earlier one.
-        observe: of this many last queries, see `displacement`.
+        treatments: for each head one of `TREATMENTS`.
+        window: L in tokens.
+        factor: L'/L, for "linear".
+        past: unrotated keys and values of the tokens before those of the next pass: what `read` was after an earlier
+            pass.
+        observe: for how many of the last queries `displacement` is computed.
 
     Attributes:
         read: unrotated keys and values of the last pass, those of the past included.
-        displacement: of each head, means over the observed queries: ``far``, the attention on keys at unseen distances,
-            and ``displaced``, the total variation between it and the attention of the same queries to the same keys
-            with distances clamped.
+        displacement: for each head, means over the observed queries: ``far``, the attention on keys at unseen
+            distances, and ``displaced``, the total variation between the head's attention and that of the same queries
+            to the same keys with distances clamped.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class PerHeadAttention(torch.nn.Module):
 
 
 def _rotate(x_BHTD: torch.Tensor, phase: Float[torch.Tensor, "*shape J"]) -> torch.Tensor:
-    """x with its pairs of components (j, j + D/2) turned by phases, whose cosines are taken in float64."""
+    """x with its pairs of components (j, j + D/2) turned by phases; the cosines are computed in float64."""
     cos, sin = phase.cos().to(x_BHTD.dtype), phase.sin().to(x_BHTD.dtype)
     first, second = x_BHTD.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
@@ -127,7 +130,11 @@ def treated(
     past: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None,
     observe: int = 0,
 ) -> Iterator[list[PerHeadAttention]]:
-    """The model with some of its heads treated, as `PerHeadAttention` says; as it was, afterwards."""
+    """Treats some heads of a model as `PerHeadAttention` says, and leaves the model as it was afterwards.
+
+    Yields:
+        The layers' attentions.
+    """
     layers = model.model.layers
     originals = [layer.self_attn for layer in layers]
     heads = range(model.config.num_attention_heads)
@@ -158,9 +165,10 @@ class Jump:
     Args:
         model: not extended.
         documents: token ids, all of one length > L, BOS included where the model has one.
-        theta_J, window: its frequencies, L.
+        theta_J: the model's frequencies in radians a position.
+        window: L in tokens.
         last_tokens: how many tokens of each document are scored, at most L / 2.
-        factor: of "linear" treatments.
+        factor: L'/L, for "linear" treatments.
     """
 
     def __init__(
@@ -194,13 +202,13 @@ class Jump:
         return np.array(out)
 
     def within(self, bos: bool) -> Float[np.ndarray, " documents"]:
-        """The same tokens' loss with a context of L tokens, the last ones: what the model can do."""
+        """The loss of the same tokens with the last L tokens as context: what the model can do inside its window."""
         window = self.where["window"]
         cut = [torch.cat([ids[:, :bos], ids[:, bos - window :]], dim=1) for ids in self.documents]
         return np.array([self._score(ids) for ids in cut])
 
     def observed(self) -> tuple[Float[np.ndarray, " documents"], dict[str, Float[np.ndarray, " heads"]]]:
-        """Untreated: the losses, and `PerHeadAttention.displacement` of every head, mean over documents."""
+        """Without any treatment: the losses, and every head's `PerHeadAttention.displacement`, mean over documents."""
         losses, found = [], []
         for ids, past in zip(self.documents, self.pasts, strict=True):
             with treated(self.model, {}, past=past, observe=self.last_tokens, **self.where) as layers:
@@ -239,13 +247,15 @@ def loss_jump(
     """What the jump in loss beyond the window is made of, head by head.
 
     Args:
-        ranks: by name, a number a head, larger for a head that is thought worse; "displaced" is measured here.
-        treatments: what to do to all heads; clamp at least.
-        worst_first: treatment -> the ranks by which to treat the worst heads together.
-        counts: numbers of worst heads.
-        draws: random orders of heads to clamp for comparison, beside the ranks.
-        alone: clamp each head by itself as well.
+        jump: the model and the documents.
+        ranks: by name, a number for each head, larger where the head is thought worse; "displaced" is measured here.
+        treatments: what to do to all heads at once; "clamp" has to be among them.
+        worst_first: for each treatment, the ranks by which to treat the worst heads together.
+        counts: how many of the worst heads to treat together.
+        draws: how many random orders of heads to clamp for comparison.
+        alone: whether to clamp each head by itself as well.
         bos: whether documents begin with BOS.
+        seed: of the random orders.
 
     Returns:
         ``losses``: by treatment of all heads ("within" is a context of L, "none" the jump), ``loss_nats`` and
@@ -300,7 +310,7 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float 
 
 
 def _verdicts(losses: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:
-    """The paper's account of the jump, with the rule that decides on it and what was measured."""
+    """The paper's account of the jump: the claim, the rule that decides on it, the verdict, and what was measured."""
     jump, clamped = losses["none"]["over_within"] or 0.0, losses["clamp"]["over_within"] or 0.0
     there = jump > 2 * (losses["none"]["stderr"] or 0.0)
     saved = 1 - clamped / jump if there else None

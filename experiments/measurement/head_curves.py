@@ -18,9 +18,10 @@ def head_curves(
 
     Args:
         h: a pair's coefficients, shape (head_dim / 2,).
-        base, window: c and L that the head was trained with.
-        factor: L'/L. Interpolated, distance s is scored as a(s / factor).
-        distance: of the pair's two tokens.
+        base: c, with which the head was trained.
+        window: L in tokens, likewise.
+        factor: L'/L; interpolated, distance s is scored as a(s / factor).
+        distance: between the pair's two tokens.
 
     Returns:
         ``positions``, s = 0 .. factor L - 1, and at each of them ``extrapolated``, a(s), ``interpolated``,
@@ -30,7 +31,7 @@ def head_curves(
         ``published``, ``taylor`` and ``sharp``, the same for every interval. The arguments, ``head_dim`` and ``hmax``.
 
     Raises:
-        ValueError: an argument outside its domain.
+        ValueError: an argument is outside its domain.
     """
     head_dim, hmax = 2 * h.size, float(np.abs(h).max())
     theta = frequencies(head_dim, base)

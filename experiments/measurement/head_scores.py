@@ -1,4 +1,4 @@
-"""Trained heads against the theory: h_j of real queries and keys, and their scores against every bound.
+"""Trained heads held against the theory: h_j of real queries and keys, and their scores beside every bound.
 
 Queries and keys are taken before rotation, where they depend on content alone, so that one short forward pass gives
 a(s) at every distance s. Pairing is rotate-half (components j and j + d/2), as in Hugging Face transformers; with
@@ -10,7 +10,8 @@ query and a key, S positions.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -96,7 +97,7 @@ def draw_from(
     draw: Draw,
     seed: int,
 ) -> Complex[np.ndarray, "N H P J"]:
-    """`draw_coefficients` of every layer, so many pairs from each document."""
+    """The coefficients of every layer, as `draw_coefficients` gives them, for so many pairs from each document."""
     rng = np.random.default_rng(seed)
     parts = []
     for ids_T in documents:
@@ -109,12 +110,67 @@ def draw_from(
     return np.concatenate(parts, axis=2)
 
 
+Pairs = Float[np.ndarray, "*P"]  # a number for each pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairScores:
+    """The scores of pairs, each number beside the bound that holds for it; an array over pairs each.
+
+    Attributes:
+        hmax, hsum, hstep: max|h_j|, sum|h_j|, max|h_j - h_(j+1)|.
+        trained: the largest |a| at trained distances.
+        highest: the largest a at trained distances.
+        interpolated: the largest |a| at interpolated positions over ``trained``.
+        published, taylor, sharp: the largest |a - a_lin| between integers over each bound of it at max|h|.
+        amplification: for each multiple b of the window, the largest |a| in [L, bL) over ``trained``.
+        excess: for each multiple b of the window, the largest a in [L, bL) less ``highest``, in logits.
+        eq8_first, eq8_last, trivial, sum: the largest |a| up to the last b over its bounds: the two of Eq. 8,
+            d/2 max|h|, and sum|h|.
+        condition: sum|h| over ``trained``, which no amplification exceeds at any distance.
+        beyond, highest_beyond: the largest |a| and the largest a up to the last b.
+    """
+
+    hmax: Pairs
+    hsum: Pairs
+    hstep: Pairs
+    trained: Pairs
+    highest: Pairs
+    interpolated: Pairs
+    published: Pairs
+    taylor: Pairs
+    sharp: Pairs
+    amplification: dict[int, Pairs]
+    excess: dict[int, Pairs]
+    eq8_first: Pairs
+    eq8_last: Pairs
+    trivial: Pairs
+    sum: Pairs
+    condition: Pairs
+    beyond: Pairs
+    highest_beyond: Pairs
+
+    def named(self) -> dict[str, Pairs]:
+        """By the names that records have, ``amplification_b`` and ``excess_b`` for each multiple b."""
+        out: dict[str, Pairs] = {}
+        for one in fields(self):
+            if one.name == "amplification":
+                for multiple, values in self.amplification.items():
+                    out[f"amplification_{multiple}"] = values
+                    out[f"excess_{multiple}"] = self.excess[multiple]
+            elif one.name != "excess":
+                out[one.name] = getattr(self, one.name)
+        return out
+
+
 class Bounds:
-    """Holds score curves against the bounds, for one head size and window; tables are made once.
+    """Holds score curves against the bounds, for one head size and window, with tables that are made once.
 
     Args:
-        head_dim, base, window: d, c, L.
-        factor: an integer; interpolated positions are s/factor, over the trained distances.
+        head_dim: d.
+        base: c.
+        window: L in tokens.
+        factor: an integer; interpolated positions are the multiples of 1/factor up to L - 1.
         beyond: integers; extrapolation is followed up to each of these multiples of L.
 
     The interpolated positions include the integers, where scores are what training saw.
@@ -144,51 +200,56 @@ class Bounds:
         self._segments = [(self.rows(s), 1 / B(s, head_dim=head_dim, base=base)[None]) for s in segments]
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
-        """cos and -sin of every phase: times (Re h, Im h) they give a(s)."""
+        """The cosine and minus the sine of every phase, whose product with (Re h, Im h) is a(s)."""
         return _as_table(exp_i(np.multiply.outer(np.asarray(positions, dtype=float), self.theta)))
 
     def curve(self, h_PJ: Complex[np.ndarray, "P J"], positions: np.ndarray) -> Float[np.ndarray, "S P"]:
-        """a(s) of every pair."""
+        """The scores a(s) of every pair, before the division by sqrt(d)."""
         return self.rows(positions) @ _as_vectors(h_PJ)
 
-    def measure(self, h_PJ: Complex[np.ndarray, "P J"]) -> dict[str, Float[np.ndarray, " P"]]:
-        """Each pair's scores against each bound.
-
-        Returns:
-            arrays over pairs. ``hmax``, ``hsum``, ``hstep``: max|h_j|, sum|h_j|, max|h_j - h_(j+1)|. ``trained``: the
-            largest |a| at trained distances; ``highest``, the largest a there. ``interpolated``: largest |a| at
-            interpolated positions over ``trained``. ``published``, ``taylor``, ``sharp``: largest |a - a_lin| between
-            integers over each bound of it at max|h|. For each multiple b of the window: ``amplification_b``, largest
-            |a| in [L, bL) over ``trained``, and ``excess_b``, largest a in [L, bL) less ``highest``, in logits. Up to
-            the last b, over the whole stretch, largest |a| over each bound of it: ``eq8_first``, ``eq8_last``,
-            ``trivial`` (d/2 max|h|), ``sum`` (sum|h|); the largest |a| itself, ``beyond``, and the largest a,
-            ``highest_beyond``. ``condition``: sum|h| over ``trained``, which no amplification exceeds at any distance.
-        """
+    def measure(self, h_PJ: Complex[np.ndarray, "P J"]) -> PairScores:
+        """Each pair's scores against each bound."""
         h = _as_vectors(h_PJ)
         size = np.abs(h_PJ)
         hmax, hsum = size.max(axis=1), size.sum(axis=1)
         hstep = np.abs(np.diff(h_PJ, append=0, axis=1)).max(axis=1)
         highest, lowest, _ = _scan(self._trained, h)
         trained = np.maximum(highest, -lowest)
-        out = {"hmax": hmax, "hsum": hsum, "hstep": hstep, "trained": trained, "highest": highest}
         high, low, _ = _scan(self._interpolated, h)
-        out["interpolated"] = np.maximum(high, -low) / trained
+        interpolated = np.maximum(high, -low) / trained
         _, _, errors = _scan(self._defects, h, 1 / self._interpolation_bounds)
-        out |= dict(zip(("published", "taylor", "sharp"), errors / hmax, strict=True))
+        published, taylor, sharp = errors / hmax
+        amplification, excess = {}, {}
         over_B, far, far_highest = np.zeros(len(h_PJ)), np.zeros(len(h_PJ)), np.full(len(h_PJ), -np.inf)
         for multiple, (table, weight) in zip(self.beyond, self._segments, strict=True):
             high, low, (weighted,) = _scan(table, h, weight)
             far, far_highest = np.maximum(far, np.maximum(high, -low)), np.maximum(far_highest, high)
             over_B = np.maximum(over_B, weighted)
-            out[f"amplification_{multiple}"] = far / trained
-            out[f"excess_{multiple}"] = (far_highest - highest) / np.sqrt(self.head_dim)
-        out |= {"eq8_first": over_B / hstep, "eq8_last": over_B / (2 * hmax)}
-        out |= {"trivial": far / (self.head_dim / 2 * hmax), "sum": far / hsum, "condition": hsum / trained}
-        out |= {"beyond": far, "highest_beyond": far_highest}
-        return out
+            amplification[multiple] = far / trained
+            excess[multiple] = (far_highest - highest) / np.sqrt(self.head_dim)
+        return PairScores(
+            hmax=hmax,
+            hsum=hsum,
+            hstep=hstep,
+            trained=trained,
+            highest=highest,
+            interpolated=interpolated,
+            published=published,
+            taylor=taylor,
+            sharp=sharp,
+            amplification=amplification,
+            excess=excess,
+            eq8_first=over_B / hstep,
+            eq8_last=over_B / (2 * hmax),
+            trivial=far / (self.head_dim / 2 * hmax),
+            sum=far / hsum,
+            condition=hsum / trained,
+            beyond=far,
+            highest_beyond=far_highest,
+        )
 
     def worst_possible(self, h_J: Complex[np.ndarray, " J"], multiple: int) -> dict[str, float]:
-        """A pair's amplification in [L, multiple L) beside the linear program's at the same distance.
+        """A pair's largest amplification in [L, multiple L), beside that of the linear program at the same distance.
 
         The program's heads have |a(n)| <= 1 at trained distances and coefficients no larger than this pair's, relative
         to its largest trained score.
@@ -218,11 +279,15 @@ def measure_heads(
     programs: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Every head of a model, on pairs from the given documents.
+    """Measures every head of a model, on pairs of a query and a key from the given documents.
 
     Args:
-        pairs: of each draw, each head and each document.
-        programs: for this many heads, those that amplify most, the linear program is solved.
+        model: not extended.
+        documents: token ids, each at most a window long.
+        bounds: of the model's head size and window.
+        pairs: how many, of each draw, each head and each document.
+        programs: for how many heads, those that amplify most, the linear program is solved.
+        seed: of the draws.
 
     Returns:
         ``heads``: a list of {layer, head, uniform, attended}, a `summary` over pairs by draw; ``amplification`` and
@@ -263,7 +328,7 @@ def measure_heads(
 
 
 def summary(measured: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Median and maximum of each quantity over pairs, and for an excess the share above zero."""
+    """The median and the maximum of each quantity over pairs, and for an excess the share of pairs above zero."""
     out = {}
     for name, values in measured.items():
         out[name] = {"median": _rounded(np.median(values)), "max": _rounded(values.max())}
@@ -273,7 +338,7 @@ def summary(measured: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
 
 
 def _rounded(value: float) -> float:
-    """Six digits: more than float32 queries and keys determine."""
+    """Rounds to six digits, which is more than float32 queries and keys determine."""
     return float(f"{value:.6g}")
 
 
@@ -283,17 +348,21 @@ def medians(
     bounds: Bounds,
     *,
     pairs: int,
-    names: Sequence[str],
+    quantities: Mapping[str, Callable[[PairScores], Pairs]],
     seed: int,
 ) -> dict[str, Float[np.ndarray, " heads"]]:
-    """Of every head, layer by layer, the medians of some quantities of `Bounds.measure` over uniform pairs."""
+    """For every head, layer by layer, the median over uniform pairs of some quantities of their scores, by name."""
     h_NHPJ = draw_from(model, documents, bounds.theta, pairs=pairs, draw="uniform", seed=seed)
-    found = [_by_head(bounds, h_HPJ) for h_HPJ in h_NHPJ]
-    return {name: np.concatenate([np.median(layer[name], axis=1) for layer in found]) for name in names}
+    measured = [bounds.measure(h_HPJ.reshape(-1, h_HPJ.shape[-1])) for h_HPJ in h_NHPJ]
+    by_head = h_NHPJ.shape[1:3]
+    return {
+        name: np.concatenate([np.median(quantity(scores).reshape(by_head), axis=1) for scores in measured])
+        for name, quantity in quantities.items()
+    }
 
 
 def _by_head(bounds: Bounds, h_HPJ: np.ndarray) -> dict[str, np.ndarray]:
-    measured = bounds.measure(h_HPJ.reshape(-1, h_HPJ.shape[-1]))
+    measured = bounds.measure(h_HPJ.reshape(-1, h_HPJ.shape[-1])).named()
     return {name: values.reshape(h_HPJ.shape[:2]) for name, values in measured.items()}
 
 
@@ -302,7 +371,7 @@ def _largest(row: dict[str, Any], name: str) -> float:
 
 
 def _verdicts(heads: list[dict[str, Any]], farthest: int) -> list[dict[str, Any]]:
-    """The paper's claims about scores, on these heads: each with the rule that decides it and what was measured."""
+    """The paper's claims about scores: each with its rule, the verdict for these heads and the numbers."""
     published = [_largest(row, "published") for row in heads]
     interpolated = max(_largest(row, "interpolated") for row in heads)
     amplified = max(row["amplification"] for row in heads)
@@ -337,8 +406,8 @@ def _curves(
 ) -> dict[str, Any]:
     """Score curves in logits up to the farthest multiple of the window.
 
-    Quantiles (0.1, 0.5, 0.9) over uniform pairs, of the head with the median and of the one with the largest median
-    excess just beyond the window; and the curve of the most amplified pair of all.
+    "typical" and "worst" are the heads with the median and with the largest median excess just beyond the window; each
+    has the quantiles 0.1, 0.5 and 0.9 over uniform pairs. "most_amplified" is the curve of the most amplified pair.
     """
     positions = np.unique(np.linspace(0, bounds.beyond[-1] * bounds.window - 1, 600).round())
     order = np.argsort([row["uniform"][f"excess_{bounds.beyond[0]}"]["median"] for row in heads], kind="stable")
@@ -362,14 +431,14 @@ def _as_vectors(h_PJ: np.ndarray) -> np.ndarray:
 
 
 def _real_product(x_PJ: np.ndarray, y_TJ: np.ndarray) -> np.ndarray:
-    """Re sum_j x_j y_j for every pair of rows."""
+    """The real part of sum_j x_j y_j for every pair of rows."""
     return _as_table(x_PJ) @ _as_vectors(y_TJ)
 
 
 def _scan(
     table_SD: np.ndarray, h_DP: np.ndarray, weights_WS: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Over all positions: each pair's largest and smallest value, and for each weighting its largest |value|."""
+    """Each pair's largest and smallest value over all positions, and its largest weighted |value|."""
     weights_WS = np.empty((0, len(table_SD))) if weights_WS is None else weights_WS
     pairs = h_DP.shape[1]
     high, low = np.full(pairs, -np.inf), np.full(pairs, np.inf)

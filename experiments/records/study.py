@@ -5,11 +5,7 @@ A study is redone exactly when its config, its code or its inputs changed; all a
 
 import importlib
 import json
-import os
 import re
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +15,7 @@ from typing import Any
 from experiments.records import record
 from experiments.records import source_hashes as code
 from experiments.records.record import Record, RecordError
-from pi_model.errors import RunError, UsageError
+from pi_model.errors import UsageError
 from pi_model.files import sha256_file
 
 
@@ -30,7 +26,7 @@ class Study:
     name: str
     says: str  # one line: what it shows
     config: dict[str, Any]
-    run: Callable[[dict[str, Any]], dict[str, Any]]  # config -> metrics, JSON values
+    run: Callable[..., dict[str, Any]]  # config -> metrics, JSON values; one that takes a ``budget`` stops in time
     live: bool = True  # made on every machine; otherwise the committed record is drawn
     inputs: Callable[[], dict[str, str]] = field(default=dict)  # name -> SHA-256; the model's is called "checkpoint"
     minutes: float = 0.5  # a first guess of its duration on two cores
@@ -38,6 +34,7 @@ class Study:
     # what `make verify-results` runs again: dotted path into the metrics -> largest difference, relative to the larger
     # value and to 1; the longest path that matches counts, "" is every path, None is not compared
     tolerances: dict[str, float | None] = field(default_factory=dict)
+    conclusion: Callable[[dict[str, Any]], str] | None = None  # metrics -> a line to print after the run
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> what it changes in the config
     label: str = ""  # of a variant: its profile and model
     options: tuple[str, ...] = ()  # of a variant: what the command line said
@@ -110,8 +107,11 @@ class Study:
             return None
         return found if all(found.get(key) == value for key, value in self.fingerprint().items()) else None
 
-    def measure(self) -> Record:
+    def measure(self, **options: Any) -> Record:
         """Runs the study and writes its record.
+
+        Args:
+            options: what its `run` takes beside the config.
 
         Raises:
             UsageError: the record is to be committed, and the code that makes it is not.
@@ -121,7 +121,7 @@ class Study:
         fingerprint, commit = self.fingerprint(), record.commit()
         sources = code.sources(f"experiments.studies.{self.name}")
         start = time.perf_counter()
-        metrics = self.run(self.config)
+        metrics = self.run(self.config, **options)
         made: Record = {
             "schema": record.SCHEMA,
             "study": self.name,
@@ -164,18 +164,3 @@ def _model_digest(model: str) -> str:
         return record.digest(model)
     files = sorted(path for kind in ("*.json", "*.safetensors", "tokenizer.model") for path in folder.glob(kind))
     return record.digest({path.name: sha256_file(path) for path in files})
-
-
-def _end_with_the_runner() -> None:
-    """Waits for the end of standard input, which comes when the process that started this one is gone."""
-    os.read(0, 1)  # not sys.stdin: a lock held here would be held for ever in processes that the study forks
-    os.killpg(os.getpgrp(), signal.SIGTERM)
-
-
-if __name__ == "__main__":  # as experiments.runner.scheduler starts it
-    threading.Thread(target=_end_with_the_runner, daemon=True).start()
-    try:
-        load(sys.argv[1]).variant(**json.loads(sys.argv[2])).measure()
-    except (UsageError, RunError) as error:
-        print(f"{sys.argv[1]}: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)

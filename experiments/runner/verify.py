@@ -1,22 +1,22 @@
-"""Holds every record against its own hashes, names those that today's code would not make, reruns the cheap ones.
+"""Holds every record against its own hashes, names those that today's code would not make, and reruns the cheap ones.
 
-A study that states tolerances is run again and compared with its committed record. Exit code 1 when a record was
-changed after it was written or a new run differs by more; a record whose code or config changed since is a warning.
+A study that states tolerances is run again and compared with its committed record. The exit code is 1 when a record was
+changed after it was written or a new run differs by more than the tolerances; a record whose code, config or inputs
+changed since is a warning.
 """
 
 import argparse
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from experiments import STUDIES
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments import FORMER_NAMES, STUDIES
+from experiments.bench import harness
+from experiments.records import record, source_hashes
 from experiments.records.record import Record, RecordError
 from experiments.records.study import Study, load
 from pi_model.errors import RunError
@@ -28,7 +28,7 @@ def main() -> int:
         description=__doc__,
         epilog="example: python -m experiments.verify --hashes-only",
     )
-    parser.add_argument("--hashes-only", action="store_true", help="run nothing again")
+    parser.add_argument("--hashes-only", action="store_true", help="compare hashes only, run no study again")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     arguments = parser.parse_args()
     paths = sorted(record.RESULTS.glob("*/*.json"))
@@ -55,14 +55,15 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
     except RecordError as error:
         return {"record": where, "rerun": False, "errors": [str(error)], "warnings": []}
     errors = [] if record.digest(found["config"]) == found["config_sha256"] else ["its config is not what it hashed"]
-    study = studies.get(found["study"])
+    name = str(found["study"])
+    study = studies.get(FORMER_NAMES.get(name, name))
     committed = path.parent.name == record.path_of("", live=False).parent.name
     label = found.get("label", "")
     if study is not None and label in study.profiles:
         study = study.variant(profile=label)
     elif study is None or label:  # no study, or one's own model
-        script = record.ROOT / "experiments" / "bench" / f"{found['study']}.py"  # a benchmark is no study
-        gone = ["no study makes it any more"] if study is None and committed and not script.exists() else []
+        benchmark = name in (harness.NAME, harness.GPU_NAME)
+        gone = ["no study makes it any more"] if study is None and committed and not benchmark else []
         return {"record": where, "rerun": False, "errors": errors, "warnings": gone}
     if rerun and committed and study.tolerances and not errors and not label:
         return {"record": where, "rerun": True, "errors": differences(study, found), "warnings": []}
@@ -70,8 +71,8 @@ def verify(path: Path, studies: dict[str, Study], *, rerun: bool) -> dict[str, A
 
 
 def outdated(study: Study, found: Record) -> list[str]:
-    """In which respects today's project would not make this record."""
-    lines = [f"its code changed since: {', '.join(changed)}"] if (changed := code.changed(found)) else []
+    """In which respects today's project would not make this record, a line each."""
+    lines = [f"its code changed since: {', '.join(changed)}"] if (changed := source_hashes.changed(found)) else []
     if record.digest(study.config) != found["config_sha256"]:
         keys = sorted(k for k in {*study.config, *found["config"]} if study.config.get(k) != found["config"].get(k))
         lines.append(f"its config changed since: {', '.join(keys)}")
@@ -86,7 +87,7 @@ def outdated(study: Study, found: Record) -> list[str]:
 
 
 def differences(study: Study, found: Record) -> list[str]:
-    """Where a new run of a study differs from a record by more than the study's tolerances; at most five places."""
+    """Runs a study again: where it differs from a record by more than the study's tolerances, at most five places."""
     again = json.loads(json.dumps(study.run(study.config)))
     lines = list(_differences("", again, found["metrics"], study.tolerances))
     return lines if len(lines) <= 5 else [*lines[:5], f"and {len(lines) - 5} more"]
@@ -114,10 +115,7 @@ def _number(value: Any) -> bool:
 
 
 def show(row: dict[str, Any]) -> str:
+    """One line about a record, and a line for each error and warning."""
     state = "FAILED" if row["errors"] else "same" if row["rerun"] else "whole"
     notes = [*row["errors"], *(f"warning: {line}" for line in row["warnings"])]
     return "\n  ".join([f"{row['record']}: {state}", *notes])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

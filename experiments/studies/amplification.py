@@ -1,4 +1,7 @@
-"""Worst-case amplification against position, for each scaling method and several coefficient boxes."""
+"""The worst case by which each scaling method amplifies scores, by position and for several limits of the coefficients.
+
+The value is the optimum of a linear program over all heads whose scores are at most 1 at the trained positions.
+"""
 
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -40,7 +43,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="amplification",
-    says="Worst-case amplification of scores by each scaling method",
+    says="Each scaling method has a worst case by which it can amplify attention scores at a position",
     config={
         "head_dim": 64,
         "base": 10_000,

@@ -1,4 +1,4 @@
-"""Every claim of the registry, settled."""
+"""Every claim of the registry, settled: proved, refuted or undecided, with its evidence."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="claims",
-    says="Every claim about attention scores, settled",
+    says="Every claim about attention scores is settled: proved, refuted or left undecided",
     config={},
     run=run,
     minutes=0.5,

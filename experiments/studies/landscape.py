@@ -1,4 +1,4 @@
-"""Where Theorem 2.1 holds: F(d, c) over head dimensions and bases, its boundary, and today's models."""
+"""Where Theorem 2.1 holds: F(d, c) over head dimensions and bases, the boundary F = 1, and where today's models lie."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="landscape",
-    says="For which head dimensions and bases Theorem 2.1 holds",
+    says="Theorem 2.1 holds for some head dimensions and bases and fails for others; this finds the boundary",
     config={"log2_head_dim": 13, "head_dims": 60, "log10_base": [0.1, 8.0], "bases": 80, "boundary_every": 2},
     run=run,
     minutes=0.1,

@@ -1,4 +1,7 @@
-"""Fig. 2: random points fitted on the window, seen beyond it, in rising precision and with ridge regularisation."""
+"""Fig. 2: scores fitted to random points on the window, and what they are beyond it.
+
+The same fit is made in rising precision and with ridge regularisation, which shows what of it is rounding.
+"""
 
 from typing import Any
 
@@ -61,7 +64,8 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="least_squares",
-    says="Least-squares extrapolation in rising precision (Fig. 2)",
+    says="Least-squares fits extrapolate wildly in floating point; rising precision shows how much of it "
+    "is rounding (Fig. 2)",
     config={
         "head_dim": 128,
         "base": 10_000,

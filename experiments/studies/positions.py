@@ -24,7 +24,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="positions",
-    says="What Position Interpolation does to positions (Fig. 1)",
+    says="Position Interpolation squeezes the positions of a longer text into the trained range (Fig. 1)",
     config={"head_dim": 128, "base": 10_000, "window": 2048, "factor": 2.0, "feature": 48, "stride": 128},
     run=run,
     minutes=0.05,

@@ -1,41 +1,40 @@
 """SmolLM2-135M extended from 8192 tokens by PI and by direct fine-tuning, measured on the way: Tables 1 to 4.
 
-    python -m experiments.studies.smollm2_finetune --minutes 60     # as far as an hour takes it; again: goes on from there
-    python -m experiments.studies.smollm2_finetune --profile gpu --minutes 9.5
+    python -m experiments smollm2_finetune --minutes 60     # as far as an hour takes it; again: it goes on from there
+    python -m experiments smollm2_finetune --profile gpu --minutes 9.5
 
-Books and code, the paper's optimiser, and NTK-aware and YaRN beside, without fine-tuning. The runs take turns from one
-evaluation to the next, so that a study that stops early has compared them at equal steps; its record says what is
-missing. Killed at any moment it goes on: training from its newest checkpoint, an evaluation from its last pass.
+The model is trained on books and code with the paper's optimiser; NTK-aware scaling and YaRN stand beside it without
+fine-tuning. The runs take turns from one evaluation to the next, so that a study that stops early has compared them at
+equal steps; its record says what is missing. Killed at any moment it goes on: training from its newest checkpoint, an
+evaluation from its last pass.
 
 On a CPU windows are short and only PI is trained: direct fine-tuning says nothing in windows that the model knows
 already, and beyond 8192 tokens a step takes minutes.
 """
 
-import argparse
 import shutil
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from experiments.measurement.fine_tuning import Measured, about, kept, mixture, row, study_folder
-from experiments.measurement.time_limit import time_limit
+from experiments.measurement.budget import UNLIMITED, Budget
+from experiments.measurement.extended_model import extended_model
+from experiments.measurement.fine_tuning import about, mixture, row
+from experiments.measurement.kept import Measured, kept, study_folder
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from pi_model.data.corpora import CORPORA
 from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import truncated_perplexity
-from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import EMBEDDED, Checkpoint, load_checkpoint, local_folder
+from pi_model.models.loading import Checkpoint, load_checkpoint
 from pi_model.training.config import Config
 from pi_model.training.loop import train
 from pi_model.training.recipes import smollm2
-from pi_theory.scaling import scaling_by_name
 
 # Left for what cannot be interrupted: a training step and its checkpoint.
 _RESERVE_SECONDS = {"cpu": 90, "cuda": 30}
@@ -54,8 +53,8 @@ class Turn:
         return f"{self.method}-{self.factor}/step-{self.step}"
 
 
-def run(config: dict[str, Any], *, minutes: float | None = None) -> dict[str, Any]:
-    """Curves of perplexity and passkey by step, as far as ``minutes`` allow; None is no limit.
+def run(config: dict[str, Any], *, budget: Budget = UNLIMITED) -> dict[str, Any]:
+    """Curves of perplexity and passkey retrieval by step, as far as the budget allows.
 
     Returns:
         ``model``, `about` it; ``steps_tokens``; ``base``, the model as it is; ``runs``, a list of {method, factor,
@@ -64,24 +63,23 @@ def run(config: dict[str, Any], *, minutes: float | None = None) -> dict[str, An
         ``resumed``, whether part was kept from an earlier start, which the wall time leaves out.
 
         A measurement is {step, perplexity[corpus][window], last[corpus][window], k_max, accuracy[k], seconds}:
-        perplexity of whole cuts of the documents and of their last tokens; k in tokens.
+        perplexity over whole cuts of the documents and over their last tokens; windows and k in tokens.
 
     Raises:
         RunError: the time was over before the first measurement; what there is of it is kept.
     """
     folder = study_folder("smollm2_finetune", config)
     resumed = folder.exists()
-    seconds = None if minutes is None else 60 * minutes - _RESERVE_SECONDS[config["device"]]
     found: dict[Turn, Measured] = {}
     measured_on: dict[str, Any] = {}
-    with time_limit(seconds) as limit:
+    with budget.stops(reserve_seconds=_RESERVE_SECONDS[config["device"]]) as stop:
         measured_on = kept(folder / "measured_on.json", partial(_measured_on, config))
         for turn in _turns(config):
             found[turn] = kept(folder / f"{turn.name}.json", partial(_measured, config, turn, folder))
     base = Turn("none", 1, 0)
     if base not in found:
         raise RunError("the time was over before the first measurement; give more, or the same again to go on")
-    if not limit.reached:
+    if not stop.reached:
         shutil.rmtree(folder)
     each = {"peak_lr": config["peak_lr"], "seed": config["seed"]}
     return {
@@ -106,7 +104,7 @@ def run(config: dict[str, Any], *, minutes: float | None = None) -> dict[str, An
             for method in ("linear", "none")
             if (steps := [turn.step for turn in _curve(config, method, factor) if turn not in found])
         ],
-        "stopped_early": limit.reached,
+        "stopped_early": stop.reached,
         "resumed": resumed,
     }
 
@@ -133,14 +131,11 @@ def _measured(config: dict[str, Any], turn: Turn, folder: Path) -> Measured:
     parts = folder / "parts" / ("untouched" if untouched else turn.name.replace("/", "-"))
     context = turn.factor * config["window_tokens"]
     start = time.perf_counter()
-    with TemporaryDirectory() as temporary:
-        if untouched:
-            model = local_folder(config["model"])
-        elif turn.step:
+    with ExitStack() as stack:
+        if turn.step:
             model = train(_recipe(config, turn), folder / f"{turn.method}-{turn.factor}" / "run", progress=True).model
         else:
-            model = Path(temporary) / "model"
-            extend_checkpoint(config["model"], scaling_by_name(turn.method, float(turn.factor)), model)
+            model = stack.enter_context(extended_model(config["model"], turn.method, turn.factor))
         checkpoint = load_checkpoint(model, dtype=config["dtype"], device=config["device"])
         trained = time.perf_counter()
         windows = [window for window in config["windows"] if untouched or window <= context]
@@ -223,12 +218,6 @@ def _measured_on(config: dict[str, Any]) -> dict[str, Any]:
     return {corpus: {"documents": list(found.names), "sha256": found.sha256} for corpus, found in documents.items()}
 
 
-def inputs() -> dict[str, str]:
-    """The pinned archives that checkpoint and documents come from."""
-    archives = [EMBEDDED["smollm2-135m"][0], *(package for corpus in CORPORA.values() for package in corpus.packages)]
-    return {package.requirement: package.sha256 for package in archives}
-
-
 # About forty minutes on two cores: a step 25 seconds, a pass of 16384 tokens 60, a row of passkeys two minutes.
 CPU: dict[str, Any] = {
     "model": "smollm2-135m",
@@ -271,35 +260,27 @@ GPU: dict[str, Any] = {
     "positions": 16,
     "trials": 5,
 }
+TOY: dict[str, Any] = {
+    "model": "tiny-llama",
+    "window_tokens": 256,
+    "methods": ["linear", "none"],
+    "beside": ["ntk", "yarn"],
+    "steps": [1, 2],
+    "steps_tokens": 512,
+    "sequence_tokens": None,
+    "warmup_steps": 1,
+    "windows": [64, 256, 512],
+    "last_tokens": 32,
+}
 
 STUDY = Study(
     name="smollm2_finetune",
-    says="SmolLM2-135M extended by PI and by direct fine-tuning: perplexity and passkey by step, other methods beside",
+    says="SmolLM2-135M is extended by PI and by direct fine-tuning, and measured by perplexity and "
+    "passkey retrieval step by step",
     config=CPU,
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=70,
-    profiles={"gpu": GPU, "gpu-paper-rate": GPU | {"peak_lr": 2e-5}},
+    profiles={"gpu": GPU, "gpu-paper-rate": GPU | {"peak_lr": 2e-5}, "toy": TOY},
 )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.studies.smollm2_finetune",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--profile", choices=STUDY.profiles, default="", help="settings and device")
-    parser.add_argument("--minutes", type=float, help="stop before this long (default: no limit)")
-    asked = parser.parse_args()
-    study = STUDY.variant(profile=asked.profile)
-    try:
-        replace(study, run=partial(run, minutes=asked.minutes)).measure()
-    except (UsageError, RunError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,12 @@
-"""Every head of SmolLM2-135M, its scores on real queries and keys against every bound."""
+"""Every head of SmolLM2-135M: its scores on real queries and keys, held against every bound."""
 
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from experiments.studies.smollm2_perplexity import inputs
 from experiments.studies.tiny_heads import run
 
 STUDY = Study(
     name="smollm2_heads",
-    says="Every head of SmolLM2-135M against every bound of its scores",
+    says="The scores of every head of SmolLM2-135M are held against every bound",
     config={
         "model": "smollm2-135m",
         "corpora": {"books": 1, "code": 1},  # documents drawn from each
@@ -19,7 +19,8 @@ STUDY = Study(
         "programs": 6,
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=5,
+    profiles={"toy": {"model": "tiny-llama", "tokens": 256, "pairs": 8, "programs": 2}},
 )

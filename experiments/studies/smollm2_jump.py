@@ -1,12 +1,12 @@
-"""Which heads of SmolLM2-135M its loss beyond the window comes from."""
+"""The loss of SmolLM2-135M jumps beyond its window: which heads the jump comes from."""
 
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from experiments.studies.smollm2_perplexity import inputs
 from experiments.studies.tiny_jump import run
 
 STUDY = Study(
     name="smollm2_jump",
-    says="The heads of SmolLM2-135M that its loss beyond the window comes from",
+    says="The loss of SmolLM2-135M jumps beyond its window; this shows which heads the jump comes from",
     config={
         "model": "smollm2-135m",
         "corpora": {"code": 1},  # documents drawn from each
@@ -25,7 +25,17 @@ STUDY = Study(
         "alone": False,
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=20,
+    profiles={
+        "toy": {
+            "model": "tiny-llama",
+            "tokens": 512,
+            "last_tokens": 64,
+            "short_tokens": 256,
+            "pairs": 16,
+            "counts": [2],
+        }
+    },
 )

@@ -1,44 +1,37 @@
-"""Perplexity of SmolLM2-135M by context, without fine-tuning: as trained, and extended x2 by PI, NTK-aware and YaRN.
+"""Perplexity of SmolLM2-135M by context without fine-tuning: as trained, and extended x2 by PI, NTK-aware and YaRN.
 
-The truncated sweep: each document cut to each window, all windows from one pass. At 135M parameters and this many
-documents it shows directions and sizes, not third digits; the standard error over documents says how far to trust it.
+Each document is cut to each window, and all windows are measured in one pass. At 135M parameters and with so few
+documents this shows directions and sizes, not third digits; the standard error over documents says how far to trust it.
 """
 
 import shutil
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from experiments.records.record import digest
+from experiments.measurement.extended_model import extended_model
+from experiments.measurement.kept import study_folder
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from pi_model.data.corpora import CORPORA
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.evaluation.perplexity import WindowResult, truncated_perplexity
-from pi_model.files import cache_dir, sha256_file
-from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import EMBEDDED, load_checkpoint, local_folder
-from pi_theory.scaling import scaling_by_name
+from pi_model.files import sha256_file
+from pi_model.models.loading import load_checkpoint, local_folder
 
 
 def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
     """Perplexity by method, corpus and window; an interrupted run goes on with the next document.
 
     Returns:
-        ``perplexity[method][corpus]["whole" or "last"]``, over all tokens of each cut or its last ones: a list over
-        windows of {window, loss_nats, perplexity, tokens, documents, loss_nats_stderr}; ``trained_window_tokens``;
-        ``measured_on``, hashes; and
-        ``resumed``, whether part of it was kept from an earlier start, which the wall time then leaves out.
+        ``perplexity[method][corpus]["whole" or "last"]``, over all tokens of each cut or over its last ones: a list by
+        window of {window, loss_nats, loss_nats_stderr, perplexity, tokens, documents}; ``trained_window_tokens``;
+        ``measured_on``, the documents and hashes of what was read; and ``resumed``, whether part of it was kept from an
+        earlier start, which the wall time then leaves out.
     """
-    progress_folder = cache_dir() / "runs" / f"smollm2_perplexity-{digest(config)[:16]}"
+    folder = study_folder("smollm2_perplexity", config)
     longest = max(config["windows"])
-    out: dict[str, Any] = {"perplexity": {}, "measured_on": {}, "resumed": progress_folder.exists()}
+    out: dict[str, Any] = {"perplexity": {}, "measured_on": {}, "resumed": folder.exists()}
     for method in config["methods"]:
-        with TemporaryDirectory() as temporary:
-            extended = Path(temporary) / method
-            if method != "none":
-                extend_checkpoint(config["model"], scaling_by_name(method, config["factor"]), extended)
-            source, device = config["model"] if method == "none" else extended, config.get("device", "cpu")
-            checkpoint = load_checkpoint(source, dtype=config["dtype"], device=device)
+        with extended_model(config["model"], method, config["factor"]) as model:
+            checkpoint = load_checkpoint(model, dtype=config["dtype"], device=config.get("device", "cpu"))
             out["trained_window_tokens"] = checkpoint.extension.window_tokens
             out["perplexity"][method] = {}
             for corpus, samples in config["corpora"].items():
@@ -54,13 +47,13 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                         bos_id=checkpoint.bos_id,
                         averaging=config["averaging"],
                         names=documents.names,
-                        progress_folder=progress_folder / f"{method}-{corpus}",
+                        progress_folder=folder / f"{method}-{corpus}",
                         progress=progress,
                     )
                     out["perplexity"][method].setdefault(corpus, {})[name] = [_row(result) for result in results]
             out["measured_on"]["tokenizer"] = tokenizer_sha256(checkpoint.tokenizer)
     out["measured_on"]["checkpoint"] = sha256_file(local_folder(config["model"]) / "model.safetensors")
-    shutil.rmtree(progress_folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     return out
 
 
@@ -75,15 +68,10 @@ def _row(result: WindowResult) -> dict[str, Any]:
     }
 
 
-def inputs() -> dict[str, str]:
-    """The pinned archives that checkpoint and documents come from."""
-    archives = [EMBEDDED["smollm2-135m"][0], *(package for corpus in CORPORA.values() for package in corpus.packages)]
-    return {package.requirement: package.sha256 for package in archives}
-
-
 STUDY = Study(
     name="smollm2_perplexity",
-    says="Perplexity of SmolLM2-135M by context, as trained and extended x2 by PI, NTK-aware and YaRN, not fine-tuned",
+    says="The perplexity of SmolLM2-135M by context is measured as trained and extended x2 by PI, "
+    "NTK-aware and YaRN, without fine-tuning",
     config={
         "model": "smollm2-135m",
         "factor": 2.0,
@@ -97,8 +85,11 @@ STUDY = Study(
         "dtype": "float32",
     },
     run=run,
-    inputs=inputs,
+    inputs=smollm2_and_corpora,
     live=False,
     minutes=40,
-    profiles={"gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}}},
+    profiles={
+        "gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}},
+        "toy": {"model": "tiny-llama", "windows": [256, 512], "last_tokens": 64},
+    },
 )

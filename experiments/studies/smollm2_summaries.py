@@ -7,14 +7,13 @@ little, shows that the pieces fit and which way the scores go; it says nothing a
 import shutil
 from typing import Any
 
-from experiments.records.record import digest
+from experiments.measurement.kept import study_folder
+from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from pi_model.data.corpora import CORPORA
 from pi_model.data.documents import Source
 from pi_model.data.summaries import SummaryPrompts, read_pairs
 from pi_model.evaluation.summarization import Sampling, mean_rouge, rouge_settings, summarize
-from pi_model.files import cache_dir
-from pi_model.models.loading import EMBEDDED, load_checkpoint
+from pi_model.models.loading import load_checkpoint
 from pi_model.training.config import Summaries
 from pi_model.training.loop import train
 from pi_model.training.overrides import override
@@ -30,7 +29,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
         every step; ``rouge_settings``; ``documents``, by name; and ``resumed``, whether part of it was kept from an
         earlier start, which the wall time then leaves out.
     """
-    folder = cache_dir() / "runs" / f"summaries-{digest(config)[:16]}"
+    folder = study_folder("smollm2_summaries", config)
     out: dict[str, Any] = {"resumed": folder.exists(), "rouge_settings": rouge_settings(), "cases": []}
     plan = override(recipe(config["recipe"]), config["overrides"])
     (data,) = plan.data
@@ -72,14 +71,13 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
 
 def inputs() -> dict[str, str]:
-    """The pinned archives that checkpoint and documents come from."""
-    archives = [EMBEDDED["smollm2-135m"][0], *CORPORA["abstracts"].packages]
-    return {package.requirement: package.sha256 for package in archives}
+    """The archives that the checkpoint and the documents come from."""
+    return smollm2_and_corpora(["abstracts"])
 
 
 STUDY = Study(
-    name="summaries",
-    says="ROUGE of SmolLM2-135M's summaries of Python modules before and after a short fine-tuning on others",
+    name="smollm2_summaries",
+    says="SmolLM2-135M summarises Python modules before and after a short fine-tuning on others, scored by ROUGE",
     config={
         "recipe": "smollm2_abstracts",
         "overrides": [
@@ -95,4 +93,15 @@ STUDY = Study(
     inputs=inputs,
     live=False,
     minutes=10,
+    profiles={
+        "toy": {
+            "overrides": [
+                *("model=tiny-llama", "window_tokens=256", "sequence_tokens=256"),
+                *("steps=2", "global_batch=1", "warmup_steps=1", "dtype=float32"),
+            ],
+            "documents": 2,
+            "sampling": {"max_tokens": 4},
+            "dtype": "float32",
+        }
+    },
 )

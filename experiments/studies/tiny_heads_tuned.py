@@ -1,6 +1,6 @@
-"""Position Interpolation seen in the heads: h before and after a short fine-tuning.
+"""Position Interpolation seen in the heads: their coefficients h before and after a short fine-tuning.
 
-Both models read the same documents in the extended window, positions divided by the factor, and the same pairs of
+Both models read the same documents in the extended window, with positions divided by the factor, and the same pairs of
 tokens are compared.
 """
 
@@ -11,27 +11,25 @@ from typing import Any
 
 import numpy as np
 
+from experiments.measurement.extended_model import extended_model
 from experiments.measurement.head_scores import queries_and_keys
+from experiments.measurement.pinned_inputs import tiny_llama_heads
+from experiments.measurement.unextended_model import held_out_documents
 from experiments.records.study import Study
-from experiments.studies.tiny_heads import documents, inputs
 from pi_model.evaluation.perplexity import truncated_perplexity
-from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint
 from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import tiny
-from pi_theory.scaling import LinearPI
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """`compare` of config["model"], extended, and the same after a short fine-tuning."""
-    with TemporaryDirectory() as temporary:
-        before = Path(temporary) / "before"
-        extension = extend_checkpoint(config["model"], LinearPI(float(config["factor"])), before)
+    """`compare` of config["model"] extended by PI with what a short fine-tuning makes of it."""
+    with extended_model(config["model"], "linear", config["factor"]) as before, TemporaryDirectory() as temporary:
         recipe = replace(
             tiny(config["factor"]),
             model=config["model"],
-            window_tokens=extension.window_tokens,
+            window_tokens=load_checkpoint(before).extension.window_tokens,
             data=tuple(MixturePart(name=name, weight=weight) for name, weight in config["training"].items()),
             seed=config["seed"],
             steps=config["steps"],
@@ -46,15 +44,15 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(before: Path, after: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """|h_j| of two checkpoints on the same documents and pairs of tokens.
+    """The sizes of h_j in two checkpoints, on the same documents and pairs of tokens.
 
     Returns:
-        ``heads``: a list of {layer, head, before, after, moved}: by frequency j, fastest first, the root mean square
-        of h_j over pairs, before and after, and of their difference. ``loss_nats``: of the documents, before and after.
-        ``measured_on``.
+        ``heads``: a list of {layer, head, before, after, moved}; each of the last three holds, by frequency j, fastest
+        first, a root mean square over pairs: of h_j before, of h_j after, and of their difference. ``loss_nats``: the
+        loss on the documents, before and after. ``measured_on``: hashes of what was read.
     """
     checkpoints = [load_checkpoint(folder, dtype="float32") for folder in (before, after)]
-    found, measured_on = documents(checkpoints[0], config)
+    found, measured_on = held_out_documents(checkpoints[0], config)
     rng = np.random.default_rng(config["seed"])
     squares: list[np.ndarray] = []
     for ids in found:
@@ -83,7 +81,8 @@ def compare(before: Path, after: Path, config: dict[str, Any]) -> dict[str, Any]
 
 STUDY = Study(
     name="tiny_heads_tuned",
-    says="What fine-tuning by Position Interpolation changes in the heads' coefficients h",
+    says="Fine-tuning after Position Interpolation changes the heads' coefficients h; this shows which "
+    "ones and by how much",
     config={
         "model": "tiny-llama",
         "factor": 2,
@@ -95,10 +94,12 @@ STUDY = Study(
         "corpora": {"books": 2, "code": 2},  # held-out documents of each
         "split": "test",
         "seed": 0,
-        "tokens": 512,  # of each
+        "tokens": 512,  # of each document
         "pairs": 512,  # of query and key, of each head and each document
     },
     run=run,
-    inputs=inputs,
+    inputs=tiny_llama_heads,
+    live=False,
     minutes=1.0,
+    profiles={"toy": {"steps": 2, "corpora": {"books": 1, "code": 1}, "pairs": 16}},
 )

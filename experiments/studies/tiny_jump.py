@@ -1,26 +1,34 @@
-"""Which heads of the tiny LLaMA its loss beyond the window comes from."""
+"""The loss of the tiny LLaMA jumps beyond its window: which heads the jump comes from."""
 
 from typing import Any
 
 from experiments.measurement.head_ablation import Jump, loss_jump
 from experiments.measurement.head_scores import medians
+from experiments.measurement.pinned_inputs import tiny_llama_heads
+from experiments.measurement.unextended_model import described, held_out_documents, unextended_model
 from experiments.records.study import Study
-from experiments.studies.tiny_heads import described, documents, inputs, unextended
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
-    """`loss_jump` of config["model"], any unextended LLaMA, with ``model`` and ``measured_on``.
+    """What `loss_jump` finds in config["model"], any LLaMA that is not extended, with ``model`` and ``measured_on``.
 
     Heads are ranked by what their scores in a short text say of longer ones ("excess" and "amplification", medians of
-    `Bounds.measure`), and by what they attend to in the long text itself ("displaced").
+    `PairScores`), and by what they attend to in the long text itself ("displaced").
     """
-    checkpoint, bounds = unextended(config)
+    checkpoint, bounds = unextended_model(config)
     nearest = bounds.beyond[0]
-    names = {"excess": f"excess_{nearest}", "amplification": f"amplification_{nearest}"}
-    long, measured_on = documents(checkpoint, config)
+    long, measured_on = held_out_documents(checkpoint, config)
     short = [ids[: config["short_tokens"]] for ids in long]
-    found = medians(
-        checkpoint.model, short, bounds, pairs=config["pairs"], names=list(names.values()), seed=config["seed"]
+    ranks = medians(
+        checkpoint.model,
+        short,
+        bounds,
+        pairs=config["pairs"],
+        quantities={
+            "excess": lambda scores: scores.excess[nearest],
+            "amplification": lambda scores: scores.amplification[nearest],
+        },
+        seed=config["seed"],
     )
     jump = Jump(
         checkpoint.model,
@@ -32,7 +40,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     )
     made = loss_jump(
         jump,
-        {name: found[quantity] for name, quantity in names.items()},
+        ranks,
         treatments=config["treatments"],
         worst_first=config["worst_first"],
         counts=config["counts"],
@@ -46,7 +54,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
 STUDY = Study(
     name="tiny_jump",
-    says="The heads of the tiny LLaMA that its loss beyond the window comes from",
+    says="The loss of the tiny LLaMA jumps beyond its window; this shows which heads the jump comes from",
     config={
         "model": "tiny-llama",
         "corpora": {"books": 4, "code": 4},  # documents drawn from each
@@ -65,6 +73,8 @@ STUDY = Study(
         "alone": True,
     },
     run=run,
-    inputs=inputs,
+    inputs=tiny_llama_heads,
+    live=False,
     minutes=0.6,
+    profiles={"toy": {"corpora": {"books": 1, "code": 1}, "pairs": 8, "counts": [1, 2], "draws": 1}},
 )

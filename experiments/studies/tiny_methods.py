@@ -1,8 +1,10 @@
-"""Scaling methods beside PI on the tiny LLaMA: zero-shot, and fine-tuned for equally many steps."""
+"""Scaling methods beside PI on the tiny LLaMA: without fine-tuning, and fine-tuned for equally many steps."""
 
 from typing import Any
 
-from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
 
 
@@ -11,10 +13,10 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
 
     Returns:
         ``methods[method]``: {factor, zero_shot, fine_tuned, steps}, the two as entries of a curve of
-        `experiments.measurement.fine_tuning.measured_runs`, whose ``model``, ``steps_tokens``, ``base`` and ``resumed`` are there too.
+        `measured_runs`, whose ``model``, ``steps_tokens``, ``base`` and ``resumed`` are there too.
     """
     runs = [Run(method, config["factor"], config["peak_lr"], config["seed"]) for method in config["methods"]]
-    made = measured_runs(config, runs, "tiny_methods", processes=processes or cores(), progress=progress)
+    made = measured_runs(config, runs, "tiny_methods", processes=processes or processes_here(), progress=progress)
     made["methods"] = {
         run["method"]: {
             "factor": run["factor"],
@@ -29,7 +31,8 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
 
 STUDY = Study(
     name="tiny_methods",
-    says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA, zero-shot and fine-tuned at equal steps",
+    says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA are compared without fine-tuning "
+    "and after equally many steps",
     config={
         **MEASURED,
         "factor": 4,
@@ -39,6 +42,8 @@ STUDY = Study(
         "steps": [20],
     },
     run=run,
-    inputs=tiny_inputs,
+    inputs=tiny_llama_and_corpora,
+    live=False,
+    profiles={"toy": TOY | {"factor": 2}},
     minutes=2.5,
 )

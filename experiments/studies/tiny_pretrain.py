@@ -1,35 +1,25 @@
 """The tiny LLaMA pretrained anew, each time on twice as many tokens, and held against the one that is shipped.
 
-    python -m experiments tiny_pretrain --profile gpu --minutes 8     # as far as the time takes it; again: goes on
+    python -m experiments tiny_pretrain --profile gpu --minutes 8     # as far as the time takes it; again: it goes on
 
 Its books are few and are soon read many times over, so that more tokens need not help: the best length is chosen on the
 validation works, and what is said of it is measured on the test works. The candidate is left in
-``build/tiny-llama-candidate``. Nothing is shipped by itself: the last line says which of the two is better, and what to
-do about it.
+``build/tiny-llama-candidate``. Nothing is shipped by itself: the study's conclusion says which of the two is better,
+and what to do about it.
 """
 
-import argparse
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.measurement.fine_tuning import (
-    MEASURED,
-    Measured,
-    about,
-    kept,
-    mixture,
-    perplexities,
-    retrieval,
-    study_folder,
-)
-from experiments.measurement.fine_tuning import tiny_inputs as inputs
-from experiments.measurement.time_limit import time_limit
+from experiments.measurement.budget import UNLIMITED, Budget
+from experiments.measurement.fine_tuning import MEASURED, about, mixture, perplexities, retrieval
+from experiments.measurement.kept import Measured, kept, study_folder
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.records.record import ROOT
 from experiments.records.study import Study
 from pi_model.errors import RunError, UsageError
@@ -49,14 +39,15 @@ _RULE = (
 _RESERVE_SECONDS = 15
 
 
-def run(config: dict[str, Any], *, minutes: float | None = None) -> dict[str, Any]:
-    """Pretrains on each of ``config["tokens"]``, as far as ``minutes`` allow; None is no limit.
+def run(config: dict[str, Any], *, budget: Budget = UNLIMITED) -> dict[str, Any]:
+    """Pretrains on each of ``config["tokens"]``, as far as the budget allows.
 
     Returns:
-        ``model``, `about` the shipped one; ``shipped``, measured; ``candidates``, one for each length that was reached,
-        measured, with {tokens, steps, training_seconds, device}; ``chosen``, the tokens of the best on the validation
-        works; ``sha256`` of its weights; ``better``, whether it is, by ``rule``; ``not_measured``, the lengths that
-        were not reached; ``stopped_early``; ``resumed``, whether part was kept from an earlier start.
+        ``model``, `about` the shipped one; ``shipped``, its measurement; ``candidates``, for each length that was
+        reached a measurement with {tokens, steps, training_seconds, device}; ``chosen``, the tokens of the candidate
+        that is best on the validation works; ``sha256`` of its weights; ``better``, whether it is better than the
+        shipped one by ``rule``; ``not_measured``, the lengths that were not reached; ``stopped_early``; ``resumed``,
+        whether part was kept from an earlier start.
 
         A measurement is {validation, test, k_max, accuracy[k]}, the first two perplexity[corpus][window].
 
@@ -66,7 +57,7 @@ def run(config: dict[str, Any], *, minutes: float | None = None) -> dict[str, An
     folder = study_folder("tiny_pretrain", config)
     resumed = folder.exists()
     found: list[Measured] = []
-    with time_limit(None if minutes is None else 60 * minutes - _RESERVE_SECONDS):
+    with budget.stops(reserve_seconds=_RESERVE_SECONDS):
         shipped = kept(folder / "shipped.json", partial(_measured, config, local_folder(config["model"])))
         for tokens in config["tokens"]:
             out = folder / str(tokens)
@@ -164,8 +155,8 @@ def _leave(model: Path) -> str:
     return sha256_file(CANDIDATE / "model.safetensors")
 
 
-def says(metrics: dict[str, Any]) -> str:
-    """Which is better, in one line."""
+def conclusion(metrics: dict[str, Any]) -> str:
+    """Which of the two models is better and what to do about it, in one line."""
     window = str(metrics["model"]["window_tokens"])
     (chosen,) = (one for one in metrics["candidates"] if one["tokens"] == metrics["chosen"])
     compared = ", ".join(
@@ -208,34 +199,12 @@ GPU: dict[str, Any] = {
 
 STUDY = Study(
     name="tiny_pretrain",
-    says="The tiny LLaMA pretrained on more tokens: is it better than the shipped one on held-out works?",
+    says="The tiny LLaMA is pretrained on more tokens and compared with the shipped one on held-out works",
     config=CPU,
     run=run,
-    inputs=inputs,
+    inputs=tiny_llama_and_corpora,
     live=False,
+    conclusion=conclusion,
     minutes=60,
     profiles={"gpu": GPU},
 )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments tiny_pretrain",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m experiments tiny_pretrain --profile gpu --minutes 8",
-    )
-    parser.add_argument("--profile", choices=STUDY.profiles, default="", help="settings and device")
-    parser.add_argument("--minutes", type=float, help="stop before this long (default: no limit)")
-    asked = parser.parse_args()
-    study = STUDY.variant(profile=asked.profile)
-    try:
-        made = replace(study, run=partial(run, minutes=asked.minutes)).measure()
-    except (UsageError, RunError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    print(says(made["metrics"]))
-
-
-if __name__ == "__main__":
-    main()

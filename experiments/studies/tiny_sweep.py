@@ -1,18 +1,21 @@
 """Where the paper's picture holds on the tiny LLaMA: PI and direct fine-tuning by learning rate, factor and step.
 
-The paper's own rate is 2e-5 (7B and 13B). Two seeds at factor 4, one at 2 and 8: 24 runs of 200 steps, about 5000
-core seconds in all (one AVX-512 core, float32). Stopped at any time, the same command goes on.
+The paper's own learning rate is 2e-5, for 7B and 13B. There are two seeds at factor 4 and one each at 2 and 8: 24 runs
+of 200 steps, which take about 5000 core seconds in all (one AVX-512 core, float32). Stopped at any time, the same
+command goes on.
 """
 
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, Run, cores, measured_runs, tiny_inputs
+from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
+from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
 
 
 def run(config: dict[str, Any], *, processes: int | None = None, progress: bool = True) -> dict[str, Any]:
-    """`measured_runs`, and `adaptation`: where the paper's claim holds; an interrupted run goes on where it stopped."""
+    """What `measured_runs` gives, and ``adaptation``, where the paper's claim holds; an interrupted run goes on."""
     runs = [
         Run(method, int(factor), peak_lr, seed)
         for factor, seeds in config["seeds_by_factor"].items()
@@ -20,14 +23,14 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
         for peak_lr in config["peak_lrs"]
         for method in config["methods"]
     ]
-    made = measured_runs(config, runs, "tiny_sweep", processes=processes or cores(), progress=progress)
+    made = measured_runs(config, runs, "tiny_sweep", processes=processes or processes_here(), progress=progress)
     first = next(iter(config["corpora"]))
     return made | {"adaptation": adaptation(made["runs"], made["base"], config["window_tokens"], corpus=first)}
 
 
 STUDY = Study(
     name="tiny_sweep",
-    says="PI and direct fine-tuning of the tiny LLaMA by learning rate, factor and step",
+    says="PI and direct fine-tuning of the tiny LLaMA are compared over learning rates, factors and steps",
     config={
         **MEASURED,
         "corpora": {"books": 6, "code": 6},
@@ -37,8 +40,11 @@ STUDY = Study(
         "steps": [10, 25, 50, 100, 200],
     },
     run=run,
-    inputs=tiny_inputs,
+    inputs=tiny_llama_and_corpora,
     live=False,
-    profiles={"all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]}},
+    profiles={
+        "all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]},
+        "toy": TOY | {"seeds_by_factor": {"2": 1}, "peak_lrs": [1e-3]},
+    },
     minutes=45,
 )

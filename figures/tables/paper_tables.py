@@ -13,7 +13,7 @@ from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Evaluation, Runs, read_runs
 
-SUMMARIES = "summaries"  # the study of Table 6
+SUMMARIES = "smollm2_summaries"  # the study of Table 6
 
 
 def table1_books() -> Table:

@@ -6,21 +6,24 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from itertools import count
 
 import pytest
 import torch
 
-from experiments.bench import __main__ as bench
+from experiments.bench import __main__ as bench_command
 from experiments.bench import cold as bench_cold
 from experiments.bench import gpu as bench_gpu
 from experiments.bench import growth as bench_growth
+from experiments.bench import harness as bench
 from experiments.bench import passkey as bench_passkey
 from experiments.bench import perplexity as bench_perplexity
 from experiments.bench import startup as bench_startup
 from experiments.bench import theory as bench_theory
 from experiments.bench import training as bench_training
 from experiments.bench.timing import FASTER, LEANER, Different, faster, leaner, measured, peak_gib, race
+from experiments.measurement.budget import Budget
 from experiments.records import record
 from experiments.runner.verify import verify
 from figures.tables import speed
@@ -147,9 +150,9 @@ def run(monkeypatch, *arguments, **rows):
                 raise value
             yield measured("x", "s", [value], aim=1)
 
-        monkeypatch.setattr(f"experiments.{name}.rows", made)
+        monkeypatch.setattr(f"{bench.script(name)}.rows", made)
     monkeypatch.setattr(sys, "argv", ["bench", *rows, *arguments])
-    return bench.main()
+    return bench_command.main()
 
 
 def test_a_part_is_kept_by_itself_and_the_others_stay_as_they_were(results, monkeypatch):
@@ -209,15 +212,15 @@ def test_the_record_is_held_against_its_hashes_and_is_nobodys_leftover(results, 
 def test_an_unknown_part_is_a_wrong_usage(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench", "bench_nothing"])
     with pytest.raises(SystemExit) as stop:
-        bench.main()
+        bench_command.main()
     assert stop.value.code == 2
-    assert "no part named bench_nothing; choose from bench_theory" in capsys.readouterr().err
+    assert "no part named nothing; choose from theory" in capsys.readouterr().err
 
 
 def test_every_part_has_its_place_in_the_table_and_its_script():
-    parts = [*bench.PARTS, *bench.OPT_IN, bench_gpu.NAME]
+    parts = [*bench.PARTS, *bench.OPT_IN, bench.GPU_NAME]
     assert sorted(parts) == sorted(speed.PARTS)
-    assert all((record.ROOT / "experiments" / f"{name}.py").exists() for name in parts)
+    assert all(find_spec(bench.script(name)) for name in parts)
     assert sum(bench.PARTS.values()) <= 23, "minutes"
 
 
@@ -248,18 +251,18 @@ def test_passkeys_are_those_that_generate_finds(monkeypatch):
     assert [row.beside for row in rows_of(bench_passkey)] == ["generate() with cache", "generate() without cache"]
 
 
-def toy_job(tokens, steps, activation_checkpointing="none"):
+def toy_task(tokens, steps, activation_checkpointing="none"):
     model = random_llama(vocab_size=SHAPE.vocabulary)
     draw = torch.Generator().manual_seed(0)
     windows = [torch.randint(0, SHAPE.vocabulary, (1, tokens + 1), generator=draw) for _ in range(steps)]
     config = replace(bench_training.CONFIG, steps=steps, activation_checkpointing=activation_checkpointing)
-    return bench_training.Job(config, model.config, model.state_dict().__getitem__, windows)
+    return bench_training.Task(config, model.config, model.state_dict().__getitem__, windows)
 
 
 @pytest.fixture
 def toy_training(monkeypatch):
     """Small, and in this process."""
-    monkeypatch.setattr(bench_training, "smollm2", toy_job)
+    monkeypatch.setattr(bench_training, "smollm2", toy_task)
     monkeypatch.setattr(bench_training, "CASES", {16: (2, 3, ("none", "selective", "full"))})
     monkeypatch.setattr(bench_training, "alone", lambda _, name, *given: (getattr(bench_training, name)(*given), 1.0))
 
@@ -273,8 +276,8 @@ def test_training_has_the_losses_of_trainer_step_by_step(toy_training):
 def test_training_with_other_losses_than_trainers_is_not_compared(toy_training, monkeypatch):
     own = bench_training.ours
 
-    def another(job):
-        done = own(job)
+    def another(task):
+        done = own(task)
         return replace(done, losses=[*done.losses[:-1], done.losses[-1] + 0.1])
 
     monkeypatch.setattr(bench_training, "ours", another)
@@ -351,9 +354,8 @@ def settings(tmp_path, monkeypatch):
 
 def test_a_gpu_is_needed_and_asked_for_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["bench_gpu"])
-    assert bench_gpu.main() == 1
-    assert capsys.readouterr().err == "python -m experiments.bench.gpu: needs a CUDA GPU, and there is none here\n"
+    assert bench_command.main(["gpu", "--minutes", "3"]) == 1
+    assert capsys.readouterr().err == "python -m experiments.bench gpu: needs a CUDA GPU, and there is none here\n"
 
 
 def test_what_a_gpu_would_measure_runs_once_and_goes_on_where_it_stopped(settings, monkeypatch):
@@ -370,7 +372,7 @@ def test_what_a_gpu_would_measure_runs_once_and_goes_on_where_it_stopped(setting
 
 
 def test_a_way_that_does_not_fit_is_a_row_and_the_other_is_measured(settings, monkeypatch):
-    def theirs(job):
+    def theirs(task):
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(bench_gpu, "theirs", theirs)
@@ -383,7 +385,7 @@ def test_a_way_that_does_not_fit_is_a_row_and_the_other_is_measured(settings, mo
 def test_a_limit_of_time_leaves_the_rest_for_later(settings, monkeypatch):
     monkeypatch.setattr(bench_gpu, "RESERVE_SECONDS", 0)
     monkeypatch.setattr(bench_gpu, "training", lambda *_: time.sleep(600))
-    found = bench_gpu.run(settings, minutes=0.05)
+    found = bench_gpu.run(settings, budget=Budget.of_minutes(0.05))
     assert found["rows"]
     assert found["not_measured"] == list(bench_gpu.measurements(settings))[1:]
 

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.records import record
+from experiments.records import record, source_hashes
 from experiments.records.study import load
 from experiments.runner import gpu_queue as gpu
+from experiments.runner import scheduler
 from experiments.runner.gpu_queue import DONE, TO_DO, Job
-from experiments.studies import tiny_candidate, tiny_pretrain
+from experiments.runner.scheduler import Step
+from experiments.studies import tiny_pretrain
 from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
@@ -36,9 +38,15 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tiny_pretrain, "CANDIDATE", tmp_path / "build" / "tiny-llama-candidate")
-    monkeypatch.setattr(gpu, "SHORTEST", 0.2)
-    monkeypatch.setattr(gpu, "STARTING", 0.0)
+    monkeypatch.setattr(gpu, "SHORTEST_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(scheduler, "DURATIONS", tmp_path / "durations.json")
     return tmp_path
+
+
+def of_command(name, command, state, path, *, minutes=60.0):
+    step = lambda budget: Step(name, command, 1, deadline=budget.deadline)  # noqa: E731
+    return Job(name, f"counts {name}", minutes, " ".join(command), step, state, path)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def job(place):
     def make(name, *, starts=1, seconds=0.0, minutes=60.0, script=COUNTS):
         command = (sys.executable, "-c", script, str(place), name, str(starts), str(seconds))
         state = lambda: DONE if (place / name).exists() else TO_DO  # noqa: E731
-        return Job(name, f"counts {name}", minutes, command, state, record.path_of(name, live=True))
+        return of_command(name, command, state, record.path_of(name, live=True), minutes=minutes)
 
     return make
 
@@ -105,11 +113,15 @@ def test_the_runner_takes_its_job_along_when_it_is_terminated(place):
     driver = f"""
 import pathlib, signal, sys
 from experiments.runner import gpu_queue as gpu
+from experiments.runner import scheduler
 from experiments.records import record
+from experiments.runner import scheduler
+from tests.pipeline.test_gpu import of_command
+scheduler.LOGS, scheduler.DURATIONS = pathlib.Path({str(place / "logs")!r}), pathlib.Path({str(place / "durations")!r})
 signal.signal(signal.SIGTERM, gpu._stop)
 job = "import os, pathlib, time; pathlib.Path({str(place / "pid")!r}).write_text(str(os.getpid())); time.sleep(600)"
 path = record.path_of("x", live=True)
-gpu.work([gpu.Job("x", "", 60, (sys.executable, "-c", job), lambda: gpu.TO_DO, path)], float("inf"))
+gpu.work([of_command("x", (sys.executable, "-c", job), lambda: gpu.TO_DO, path)], float("inf"))
 """
     runner = subprocess.Popen([sys.executable, "-c", driver], cwd=record.ROOT)
     while not ((place / "pid").exists() and (place / "pid").read_text()):
@@ -161,7 +173,7 @@ def test_a_job_is_done_when_its_record_is_current_and_whole(place):
     assert states()["tiny_candidate"].startswith("there is no candidate")
     breaking_model(tiny_pretrain.CANDIDATE)
     assert states()["tiny_candidate"] == TO_DO
-    parts = {"bench_gpu": {"code_sha256": gpu.record.digest(gpu.code.sources("experiments.bench.gpu"))}}
+    parts = {"bench_gpu": {"code_sha256": record.digest(source_hashes.sources("experiments.bench.gpu"))}}
     for not_measured, expected in (["B"], TO_DO), ([], DONE):
         parts["bench_gpu"]["not_measured"] = not_measured
         synthetic.write("bench_gpu", {"parts": parts}, live=False)
@@ -181,9 +193,10 @@ def test_a_pretraining_that_is_killed_is_gone_on_with_at_the_next_start(place, t
     batch = {"global_batch": 1, "micro_batch": 1, "checkpoint_every": 1, "device": "cpu", "dtype": "float32"}
     settings = toy | batch | {"tokens": [WINDOW, 2 * WINDOW]}
     driver = f"""
-import os, pathlib, signal
+import json, os, pathlib, signal, sys
 from dataclasses import replace
 from experiments.records import record
+from experiments.runner import orders
 from experiments.studies import tiny_pretrain as study
 record.RESULTS = pathlib.Path({str(place / "results")!r})
 study.CANDIDATE = pathlib.Path({str(tiny_pretrain.CANDIDATE)!r})
@@ -197,11 +210,11 @@ def once(recipe, out, **options):
     return train(recipe, out, **options)
 
 study.train = once
-study.main()
+sys.argv = ["orders", "tiny_pretrain", json.dumps({{"profile": "gpu"}}), "inf"]
+sys.exit(orders.main())
 """
     study = replace(tiny_pretrain.STUDY, inputs=dict, profiles={"gpu": settings}).variant(profile="gpu")
-    command = (sys.executable, "-c", driver, "--profile", "gpu")
-    job = Job("tiny_pretrain", "", 60, command, lambda: gpu._state(study), study.path)
+    job = of_command("tiny_pretrain", (sys.executable, "-c", driver), lambda: gpu._state(study), study.path)
     assert gpu.work([job], math.inf) == ["tiny_pretrain"]
     assert (place / "died").exists()
     assert gpu.work([job], math.inf) == []
@@ -214,30 +227,11 @@ def test_the_candidate_gets_a_record_of_its_own_from_the_study_of_the_tiny_model
     breaking_model(tiny_pretrain.CANDIDATE)
     changes = {name: toy[name] for name in toy if name != "model"} | {"windows": [256, 512], "steps": [1]}
     changes |= {"steps_tokens": 512, "seeds_by_factor": {"2": 1}, "peak_lrs": [1e-3]}
-    monkeypatch.setattr(tiny_candidate, "SETTINGS", changes)
-    monkeypatch.setattr(tiny_candidate.os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(sys, "argv", ["tiny_candidate"])
-    assert tiny_candidate.main() == 0
-    assert tiny_candidate.study().current() is not None
+    monkeypatch.setattr(gpu, "CANDIDATE_SETTINGS", changes)
+    study = gpu.candidate_order().study()
+    study.measure(processes=1)
+    assert gpu.candidate_order().study().current() is not None
     assert len(record.read("tiny_sweep@tiny-llama-candidate")["metrics"]["runs"]) == 2
-
-
-def test_without_a_candidate_or_when_its_time_is_over_its_study_says_so_in_a_line(place, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tiny_candidate"])
-    assert tiny_candidate.main() == 1
-    assert capsys.readouterr().err.count("\n") == 1
-    driver = """
-import time
-from experiments.studies import tiny_candidate
-tiny_candidate.study = lambda: time.sleep(600)
-tiny_candidate.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", driver, "--minutes", "0.01"], capture_output=True, text=True, cwd=record.ROOT
-    )
-    assert done.returncode == 1
-    assert "the same again goes on" in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def test_without_a_gpu_it_is_one_line_and_exit_1(monkeypatch, capsys):
@@ -253,8 +247,13 @@ def test_the_plan_shows_every_job_and_its_command(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu", "--dry-run"])
     assert gpu.main() == 0
     plan = capsys.readouterr().out
-    for module in ("smollm2_finetune --profile gpu", "tiny_pretrain --profile gpu", "tiny_candidate", "bench_gpu"):
-        assert f"python -m experiments.{module}\n" in plan + "\n"
+    for command in (
+        " smollm2_finetune --profile gpu\n",
+        " tiny_pretrain --profile gpu\n",
+        " tiny_sweep --model ",
+        ".bench gpu\n",
+    ):
+        assert f"python -m experiments{command}" in plan
 
 
 def test_the_inputs_of_every_job_are_fetched(place, monkeypatch, capsys):
@@ -269,7 +268,7 @@ def test_the_inputs_of_every_job_are_fetched(place, monkeypatch, capsys):
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
 def test_a_time_too_short_for_anything_is_wrong_usage(monkeypatch, capsys, minutes):
-    monkeypatch.setattr(gpu, "SHORTEST", 60.0)
+    monkeypatch.setattr(gpu, "SHORTEST_SECONDS", 60.0)
     monkeypatch.setattr(sys, "argv", ["gpu", "--minutes", minutes])
     with pytest.raises(SystemExit) as stop:
         gpu.main()

@@ -47,6 +47,39 @@ def test_a_failed_step_shows_its_last_words_and_stops_what_waits(build, capsys):
     assert not (build / "never").exists()
 
 
+def test_a_step_is_ended_with_what_it_started_when_its_time_is_over(build, capsys):
+    child = "import time; time.sleep(600)"
+    program = f"""
+import pathlib, signal, subprocess, sys, time
+one = subprocess.Popen([sys.executable, "-c", {child!r}])
+pathlib.Path({str(build / "pid")!r}).write_text(str(one.pid))
+time.sleep(600)
+"""
+    start = time.monotonic()
+    late = step("late", program, deadline=time.time() + 5)
+    other = step("other", f"open({str(build / 'other')!r}, 'w')", last=True)
+    assert run_steps([late, other]) == 1
+    assert time.monotonic() - start < 60
+    assert "late: the time was over" in capsys.readouterr().err
+    assert (build / "other").exists()
+    assert ended((build / "pid").read_text())
+
+
+def test_a_step_whose_time_is_over_is_not_begun(build):
+    assert run_steps([step("never", f"open({str(build / 'never')!r}, 'w')", deadline=time.time() - 1)]) == 1
+    assert not (build / "never").exists()
+
+
+def ended(pid):
+    """Whether a process has ended, be it that nobody has asked for its exit code yet."""
+    for _ in range(100):
+        found = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
+        if not found or found.startswith("Z"):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)
 @given(st.lists(st.sampled_from([1, 2, None]), min_size=1, max_size=4))
 def test_no_more_cores_are_used_than_there_are(build, wanted):

@@ -96,7 +96,7 @@ def test_attended_keys_are_drawn_as_the_head_attends(model):
 )
 def test_no_head_exceeds_a_proved_bound(h, base, window, factor, beyond):
     bounds = Bounds(head_dim=2 * h.size, base=base, window=window, factor=factor, beyond=beyond)
-    found = {name: values[0] for name, values in bounds.measure(h[None]).items()}
+    found = {name: values[0] for name, values in bounds.measure(h[None]).named().items()}
     for name in PROVED:
         assert 0 <= found[name] <= 1 + 1e-9, name
     assert found["sharp"] >= found["taylor"] * (1 - 1e-9)
@@ -109,7 +109,7 @@ def test_no_head_exceeds_a_proved_bound(h, base, window, factor, beyond):
 def test_measuring_agrees_with_the_theory_s_own_functions():
     rng = np.random.default_rng(0)
     h = rng.normal(size=(3, 8)) + 1j * rng.normal(size=(3, 8))
-    found = Bounds(head_dim=16, base=10000.0, window=12, factor=2, beyond=[3]).measure(h)
+    found = Bounds(head_dim=16, base=10000.0, window=12, factor=2, beyond=[3]).measure(h).named()
     theta = frequencies(16, 10000)
     for n, one in enumerate(h):
         size = np.abs(score(one, np.arange(12), theta)).max()
@@ -125,7 +125,7 @@ def test_measuring_agrees_with_the_theory_s_own_functions():
 def test_the_witnesses_of_the_bounds_are_measured_at_them():
     bounds = Bounds(head_dim=32, base=10000.0, window=16, factor=2, beyond=[2])
     worst = sharp_witness(7.5, 7, 8, head_dim=32, base=10000)
-    found = bounds.measure(np.stack([worst, eq8_difference_witness(20.0, head_dim=32, base=10000)]))
+    found = bounds.measure(np.stack([worst, eq8_difference_witness(20.0, head_dim=32, base=10000)])).named()
     assert found["sharp"][0] == pytest.approx(1)
     assert found["published"][0] == pytest.approx(published_margin(32, 10000))
     assert found["eq8_first"][1] == pytest.approx(1)
@@ -249,7 +249,7 @@ def toy_records(tmp_path_factory):
         patch.setattr(record, "RESULTS", folder / "results")
         for name, change in changes.items():
             found = load(name)
-            made = {**vars(found), "config": found.config | change, "inputs": dict}
+            made = {**vars(found), "config": found.config | change, "inputs": dict, "live": True}
             study.Study(**made).measure()
         yield {name: record.read(name)["metrics"] for name in changes}
 

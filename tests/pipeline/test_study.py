@@ -10,6 +10,7 @@ from experiments import __main__ as main
 from experiments.records import record
 from experiments.records import source_hashes as code
 from experiments.records.study import Study, load
+from experiments.runner import orders
 from pi_model.errors import UsageError
 
 
@@ -18,19 +19,26 @@ def project(tmp_path, monkeypatch):
     """A project of four modules: the study uses `near`, which uses `far`; nobody uses `other`."""
     sources = {
         "experiments/__init__.py": "",
-        "experiments/demo.py": "from pi_theory.near import f\n",
+        "experiments/studies/__init__.py": "",
+        "experiments/studies/demo.py": "from pi_theory.near import f\n\ndef run(config):\n    return f()\n",
         "pi_theory/__init__.py": "",
         "pi_theory/near.py": "def f():\n    from pi_theory import far\n    return far\n",
         "pi_theory/far.py": "VALUE = 1\n",
         "pi_theory/other.py": "VALUE = 2\n",
     }
     for name, text in sources.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(record, "_git", lambda *_: "")  # two processes a record, and nothing to see
     return tmp_path
+
+
+def change(path, salt):
+    """Makes what the definitions of a file compute differ."""
+    text = path.read_text()
+    path.write_text(text.replace("return ", f"return {salt!r}, ").replace("VALUE = ", f"VALUE = {salt!r}, "))
 
 
 def demo(runs, config=None, inputs=None):
@@ -60,25 +68,28 @@ def test_a_study_is_redone_exactly_when_config_code_or_inputs_changed(project, w
     runs = []
     demo(runs, {"x": salt}, {"data": "a"}).measure()
     files = {
-        "script": "experiments/demo.py",
+        "script": "experiments/studies/demo.py",
         "direct import": "pi_theory/near.py",
         "indirect import": "pi_theory/far.py",
     }
     if name := files.get(what, "pi_theory/other.py" if what == "unused" else None):
-        path = project / name
-        path.write_text(path.read_text() + f"# {salt} {len(path.read_text())}\n")
+        change(project / name, salt)
     again = demo(
         runs, {"x": salt + 1} if what == "config" else {"x": salt}, {"data": "b"} if what == "input" else {"data": "a"}
     )
     assert (again.current() is not None) == (what in ("unused", "nothing"))
-    changed = {"script": "experiments.demo", "direct import": "pi_theory.near", "indirect import": "pi_theory.far"}
+    changed = {
+        "script": "run",
+        "direct import": "f",
+        "indirect import": "VALUE",
+    }
     assert code.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
 
 
 # what may change -> the studies that depend on it
 GRAPH = {
-    "experiments/one.py": {"one"},
-    "experiments/two.py": {"two"},
+    "experiments/studies/one.py": {"one"},
+    "experiments/studies/two.py": {"two"},
     "pi_theory/near.py": {"one"},
     "pi_theory/far.py": {"one", "two"},
     "pi_theory/other.py": set(),
@@ -94,8 +105,12 @@ GRAPH = {
 def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_else(
     project, monkeypatch, changes, salt
 ):
-    (project / "experiments/one.py").write_text("from pi_theory.near import f\n")
-    (project / "experiments/two.py").write_text("from pi_theory import far\n")
+    (project / "experiments/studies/one.py").write_text(
+        "from pi_theory.near import f\n\ndef run(config):\n    return f()\n"
+    )
+    (project / "experiments/studies/two.py").write_text(
+        "from pi_theory import far\n\ndef run(config):\n    return far\n"
+    )
     configs, inputs, ran = {"one": {"x": salt}, "two": {"x": salt}}, {"data": "a"}, []
 
     def load(name):
@@ -109,6 +124,7 @@ def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_e
 
     monkeypatch.setattr(main, "STUDIES", ("one", "two"))
     monkeypatch.setattr(main, "load", load)
+    monkeypatch.setattr(orders, "load", load)
     monkeypatch.setattr(main, "run_steps", run_steps)
     monkeypatch.setattr(sys, "argv", ["experiments"])
     assert main.main() == 0
@@ -122,8 +138,7 @@ def test_a_second_run_of_the_graph_redoes_what_depends_on_a_change_and_nothing_e
         elif what == "record":
             record.path_of(study, live=True).unlink()
         else:
-            with (project / name).open("a") as file:
-                file.write(f"# {salt}\n")
+            change(project / name, salt)
     assert main.main() == 0
     assert set(ran) == {study for name in changes for study in GRAPH[name]}
     assert len(ran) == len(set(ran))
@@ -217,6 +232,8 @@ def test_a_study_without_a_model_takes_none(project):
         (["positions", "--model", "m"], "runs no model"),
         (["--model", "m"], "name the studies"),
         (["--profile", "nonsense"], "choose from"),
+        (["positions", "--minutes", "0"], "--minutes: give at least"),
+        (["positions", "--minutes", "nan"], "--minutes: give at least"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(arguments, said, monkeypatch, capsys):
@@ -253,7 +270,7 @@ def test_redoing_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 def test_every_listed_study_loads_and_knows_its_code(name):
     found = load(name)
     assert found.name == name
-    assert f"experiments.{name}" in code.sources(f"experiments.{name}")
+    assert "run" in {line.split()[0] for line in code.sources(f"experiments.studies.{name}")}
 
 
 def test_an_unknown_study_is_one_line_and_exit_2():

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.measurement import extended_model, kept
 from experiments.measurement import fine_tuning as tuning
 from experiments.measurement.adaptation import adaptation
+from experiments.measurement.budget import Budget
 from experiments.studies import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables
 from pi_model.errors import RunError
 from pi_model.models.loading import load_checkpoint
@@ -89,7 +91,7 @@ def test_a_study_that_was_killed_goes_on_and_gives_what_it_would_have_given(toy,
     assert trained == [1, "died", 2]
     assert (whole["resumed"], resumed["resumed"]) == (False, True)
     assert resumed["runs"] == whole["runs"]
-    assert list((tuning.cache_dir() / "runs").iterdir()) == []
+    assert list((kept.cache_dir() / "runs").iterdir()) == []
 
 
 def test_two_processes_give_what_one_gives(toy):
@@ -148,7 +150,8 @@ def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
 def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(smollm2_toy, monkeypatch, moment):
     """The alarm, at the second call of each function the study spends its time in."""
     whole = smollm2_finetune.run(smollm2_toy)
-    called, function = [], getattr(smollm2_finetune, moment)
+    where = extended_model if moment == "extend_checkpoint" else smollm2_finetune
+    called, function = [], getattr(where, moment)
 
     def interrupted(*arguments, **options):
         called.append(moment)
@@ -156,11 +159,11 @@ def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(sm
             signal.raise_signal(signal.SIGALRM)
         return function(*arguments, **options)
 
-    monkeypatch.setattr(smollm2_finetune, moment, interrupted)
+    monkeypatch.setattr(where, moment, interrupted)
     record = []
     for _ in range(9):
         try:
-            record.append(smollm2_finetune.run(smollm2_toy, minutes=60))
+            record.append(smollm2_finetune.run(smollm2_toy, budget=Budget.of_minutes(60)))
         except RunError:  # not even the model as it is
             continue
         if not record[-1]["stopped_early"]:
@@ -258,7 +261,7 @@ def test_the_pretraining_study_leaves_a_candidate_that_loads_and_says_whether_it
     assert made["not_measured"] == []
     # The toy copies by design; three steps from nothing do not get there.
     assert not made["better"]
-    assert "the shipped model stays" in tiny_pretrain.says(made)
+    assert "the shipped model stays" in tiny_pretrain.conclusion(made)
     left = load_checkpoint(tiny_pretrain.CANDIDATE)
     assert left.model.num_parameters() == made["model"]["parameters"]
     assert left.tokenizer.get_vocab() == load_checkpoint(pretrain_toy["model"]).tokenizer.get_vocab()
@@ -299,11 +302,11 @@ def test_the_pretraining_study_stops_when_its_time_is_over_and_goes_on_from_ther
     monkeypatch.setattr(tiny_pretrain, moment, interrupted)
     if (moment, call) in (("perplexities", 1), ("train", 1)):
         with pytest.raises(RunError, match="the same again to go on"):
-            tiny_pretrain.run(pretrain_toy, minutes=60)
+            tiny_pretrain.run(pretrain_toy, budget=Budget.of_minutes(60))
     else:
-        stopped = tiny_pretrain.run(pretrain_toy, minutes=60)
+        stopped = tiny_pretrain.run(pretrain_toy, budget=Budget.of_minutes(60))
         assert (stopped["stopped_early"], stopped["not_measured"]) == (True, [768])
-    made = tiny_pretrain.run(pretrain_toy, minutes=60)
+    made = tiny_pretrain.run(pretrain_toy, budget=Budget.of_minutes(60))
     assert (made["resumed"], made["stopped_early"]) == (True, False)
     for one, other in zip(made["candidates"], whole["candidates"], strict=True):
         assert one | {"training_seconds": 0} == other | {"training_seconds": 0}

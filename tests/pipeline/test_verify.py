@@ -65,12 +65,12 @@ def test_the_longest_path_decides_and_a_name_that_only_begins_alike_does_not():
 
 def test_a_record_that_todays_project_would_not_make_is_a_warning(monkeypatch):
     path, study = recorded({"a": 1.0})
-    monkeypatch.setattr(code, "sources", lambda _: {"experiments.studies.positions": "new", "pi_theory.rope": "new"})
+    monkeypatch.setattr(code, "sources", lambda _: ["frequencies 0123", "run 4567"])
     now = Study(**{**vars(study), "config": {"x": 2}, "inputs": lambda: {"data": "new"}})
     row = verify.verify(path, {"positions": now}, rerun=True)
     assert row["errors"] == []
     code_line, config_line, inputs_line = row["warnings"]
-    assert "experiments.studies.positions" in code_line
+    assert "frequencies" in code_line
     assert config_line == "its config changed since: x"
     assert inputs_line == "its inputs changed since"
 
