@@ -181,11 +181,11 @@ NUMBERS = (
     Number("SmolTuneYarn", "smollm2_finetune", f"{UNTUNED}/method=yarn/{AT_EXTENDED}", "2 near"),
     Number("SmolTuneTuned", "smollm2_finetune", f"metrics/runs/method=linear/curve/-1/{AT_EXTENDED}", "2 near"),
     # summaries
-    Number("SummariesDocuments", "summaries", "config/documents", "integer"),
-    Number("SummariesBefore", "summaries", f"{_rouge('as given')}/mean", "1 near"),
-    Number("SummariesBeforeError", "summaries", f"{_rouge('as given')}/stderr", "1 near"),
-    Number("SummariesAfter", "summaries", f"{_rouge('fine-tuned')}/mean", "1 near"),
-    Number("SummariesAfterError", "summaries", f"{_rouge('fine-tuned')}/stderr", "1 near"),
+    Number("SummariesDocuments", "smollm2_summaries", "config/documents", "integer"),
+    Number("SummariesBefore", "smollm2_summaries", f"{_rouge('as given')}/mean", "1 near"),
+    Number("SummariesBeforeError", "smollm2_summaries", f"{_rouge('as given')}/stderr", "1 near"),
+    Number("SummariesAfter", "smollm2_summaries", f"{_rouge('fine-tuned')}/mean", "1 near"),
+    Number("SummariesAfterError", "smollm2_summaries", f"{_rouge('fine-tuned')}/stderr", "1 near"),
     # what the loss beyond the window comes from
     Number("JumpTinyTokens", "tiny_jump", "config/tokens", "integer"),
     Number("JumpTinyLast", "tiny_jump", "config/last_tokens", "integer"),
