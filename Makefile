@@ -35,8 +35,9 @@ verify-results: $(CORE) ## hold every record against its hashes and run the chea
 	@$(BIN)/python -m experiments.verify $(VERIFY_ARGS)
 
 notebooks: $(NOTEBOOKS) ## run every notebook and export it to build/notebooks; work in one: .venv/bin/jupyter lab
-	rm -rf build/notebooks
-	$(BIN)/jupyter nbconvert --execute --to html --output-dir build/notebooks experiments/notebooks/*.ipynb
+	rm -rf build/notebooks && mkdir -p build/notebooks
+	cp experiments/notebooks/*.ipynb build/notebooks
+	$(BIN)/python -m nbconvert --execute --to html --config experiments/notebooks/nbconvert_config.py build/notebooks/*.ipynb
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -49,9 +50,9 @@ test: lint ## ruff, mypy and the whole test suite
 test-fast: $(DEV) ## what to run after each edit: the tests that are not marked slow
 	$(BIN)/python -m pytest -m 'not slow' $(PYTEST_ARGS)
 
-bench: $(DEV) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it in the README
+bench: $(DEV) ## ours beside what people would otherwise run; BENCH_ARGS=--keep puts it into docs/speed.md
 	@$(BIN)/python -m experiments.bench $(BENCH_ARGS)
-	@$(BIN)/python -m figures.readme
+	@$(BIN)/python -m figures.docs_pages
 
 clean: ## remove what a run can make again; .venv and records stay
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""The report: its text is main.tex, its numbers and tables come from records."""
+"""The report. Its text is main.tex; every number and table in it comes from a record."""

@@ -1,4 +1,8 @@
-"""Builds paper/main.pdf: checks the text, writes what records say into generated/, and runs latexmk."""
+"""Builds the report, paper/main.pdf.
+
+First main.tex is checked for numbers typed by hand. Then the numbers and tables that come from records are written to
+paper/generated, and latexmk makes the PDF. Figures must have been drawn before, by ``make figures``.
+"""
 
 import argparse
 import shutil
@@ -17,14 +21,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m paper", description=__doc__, epilog="example: python -m paper --check"
     )
-    parser.add_argument("--check", action="store_true", help="only check the text and the tools")
+    parser.add_argument(
+        "--check", action="store_true", help="check main.tex and whether TeX is installed, and build nothing"
+    )
     checking = parser.parse_args().check
     text = (FOLDER / "main.tex").read_text()
     if found := lint.faults(text):
         print(*found, sep="\n", file=sys.stderr)
         return 1
     if not (shutil.which("latexmk") and shutil.which("pdflatex")):
-        print(f"paper: latexmk or pdflatex is missing; on Debian: {_TEX}", file=sys.stderr)
+        print(f"paper: latexmk or pdflatex is missing; install it, on Debian with: {_TEX}", file=sys.stderr)
         return 1
     if checking:
         return 0
@@ -44,7 +50,15 @@ def main() -> int:
 
 
 def build(folder: Path, auxiliary: Path) -> bool:
-    """Runs latexmk on folder/main.tex; what is not the PDF goes to ``auxiliary``. Prints TeX's errors."""
+    """Runs latexmk on main.tex and prints TeX's first error, if there is one.
+
+    Args:
+        folder: where main.tex lies and main.pdf is written.
+        auxiliary: where everything else that TeX writes goes; it is made if it is not there.
+
+    Returns:
+        Whether the PDF was built.
+    """
     auxiliary.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", f"-auxdir={auxiliary}", "main.tex"],
@@ -58,7 +72,7 @@ def build(folder: Path, auxiliary: Path) -> bool:
         lines = log.read_text(errors="replace").splitlines() if log.exists() else done.stdout.splitlines()
         errors = [number for number, line in enumerate(lines) if line.startswith("!")]
         shown = lines[errors[0] : errors[0] + 6] if errors else lines[-6:]
-        print("paper: TeX failed", *shown, f"the whole log: {log}", sep="\n", file=sys.stderr)
+        print("paper: TeX failed:", *shown, f"The whole log is {log}.", sep="\n", file=sys.stderr)
     return done.returncode == 0
 
 

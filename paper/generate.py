@@ -1,6 +1,7 @@
-"""Records -> generated/: the macros of `numbers.NUMBERS`, and the tables whose cells are record values.
+"""Writes the parts of the report that come from records to paper/generated.
 
-``python -m paper.generate`` writes them; ``--check`` writes nothing and fails when one differs from its record.
+These are the macros of `paper.numbers` and the tables whose cells are values of a record. With ``--check`` nothing is
+written, and the command fails if a file there differs from what the records say.
 """
 
 import argparse
@@ -38,10 +39,10 @@ _METHODS = {"none": "as trained", "linear": "linear (PI)", "ntk": "NTK-aware", "
 
 
 def look_up(value: Any, path: str) -> Any:
-    """What stands at a path (`paper.numbers`) of a record.
+    """The value at a path of a record; `paper.numbers` says how paths are written.
 
     Raises:
-        KeyError: the path leads nowhere.
+        KeyError: the path leads nowhere; the message names the part that fails.
     """
     for segment in path.split("/"):
         try:
@@ -72,7 +73,7 @@ def _flat(value: Any) -> list[Any]:
 
 
 def shown(value: Any, show: str) -> str:
-    """A record value as TeX; see `Number.show`.
+    """A value of a record as TeX, in one of the ways that `Number.show` names.
 
     >>> shown(1.1148221848, "5 down"), shown(0.62869, "4 up"), shown(3.4454e61, "2 scientific"), shown(10000, "power")
     ('1.11482', '0.6287', '3.45\\\\times10^{61}', '10^{4}')
@@ -96,17 +97,17 @@ def shown(value: Any, show: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Plain text as TeX."""
+    """Plain text as TeX, with every character that TeX would interpret escaped."""
     names = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
     names |= {"<": r"$<$", ">": r"$>$", "<=": r"$\le$", ">=": r"$\ge$", "|": r"$|$"}
     return re.sub(r"<=|>=|[\\^~<>|{}$&#%_]", lambda found: names.get(found[0], "\\" + found[0]), text)
 
 
 def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
-    """A number as its macro shows it.
+    """A number of the report, as its macro shows it.
 
     Raises:
-        RecordError: no record, or one without this number; the message names the command that makes it.
+        RecordError: there is no record, or it does not hold this number; the message names the command that makes it.
     """
     try:
         value = look_up(read(number.study), number.path)
@@ -124,14 +125,14 @@ def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
 
 
 def numbers_tex(read: Callable[[str], record.Record]) -> str:
-    """A macro for each number of `paper.numbers`."""
+    """One macro for each number of `paper.numbers`."""
     lines = [f"\\newcommand{{\\{number.macro}}}{{{value_of(number, read)}}}" for number in NUMBERS]
     lines += [f"\\newcommand{{\\{macro}}}{{{value}}} % {place}" for macro, (value, place) in QUOTED.items()]
     return "\n".join(lines) + "\n"
 
 
 def claims_tex(read: Callable[[str], record.Record]) -> str:
-    """Rows: verdict, statement with its domain, evidence."""
+    """One row for each claim: its verdict, its statement and domain, and the evidence."""
     rows = [
         rf"\textsc{{{claim['verdict']}}} & ${claim['statement']}$\newline {_with_powers(claim['domain'])}"
         rf" & {_with_powers(claim['evidence'])} \\"
@@ -141,7 +142,7 @@ def claims_tex(read: Callable[[str], record.Record]) -> str:
 
 
 def _with_powers(text: str) -> str:
-    """Plain text as TeX, with what it writes as 10^4, 5x10^5, 1e+06 or e^-t set as such."""
+    """Plain text as TeX, in which 10^4, 5x10^5, 1e+06 and e^-t are set as powers."""
     text = re.sub(r"(?<=\d)e([+-]\d+)", lambda found: f"x10^{int(found[1])}", text)
     between, end = [], 0
     for found in re.finditer(r"(?:([\d.]+)x)?(\w+)\^(-?\w+)", text):
@@ -152,7 +153,7 @@ def _with_powers(text: str) -> str:
 
 
 def models_tex(read: Callable[[str], record.Record]) -> str:
-    """Rows: model, d, c, published and sharp constant at the midpoint of a unit interval, F, smallest valid d."""
+    """One row for each model: d, c, the published and the sharp constant at a midpoint, F, and the smallest valid d."""
     rows = [
         f"{escaped(model['name'])} & {model['head_dim']} & {model['base']} & {shown(model['published'], '5 near')} & "
         f"{shown(model['sharp'], '5 near')} & {shown(model['margin'], '3 near')} & "
@@ -163,7 +164,7 @@ def models_tex(read: Callable[[str], record.Record]) -> str:
 
 
 def smollm2_tex(read: Callable[[str], record.Record]) -> str:
-    """A whole tabular: perplexity of the last tokens of a window, by method, corpus and window."""
+    """A tabular of the perplexity over the last tokens of a window, by method, corpus and window."""
     made = read("smollm2_perplexity")
     config, perplexity = made["config"], made["metrics"]["perplexity"]
     windows = [window for window in config["windows"] if window >= config["windows"][-1] / config["factor"]]
@@ -184,10 +185,8 @@ def smollm2_tex(read: Callable[[str], record.Record]) -> str:
 
 
 def heads_tex(read: Callable[[str], record.Record]) -> str:
-    """A whole tabular: scores of trained heads over bounds, by model; empty while no model has been measured."""
-    made = [read(study) for study in _HEADS if _exists(study)]
-    if not made:
-        return ""
+    """A tabular of trained heads' scores over their bounds, by model."""
+    made = [read(study) for study in _HEADS]
     groups = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escaped(one['metrics']['model']['name'])}}}" for one in made)
     rows = []
     for quantity, says in _QUANTITIES.items():
@@ -204,11 +203,11 @@ def heads_tex(read: Callable[[str], record.Record]) -> str:
 
 
 def heads_verdicts_tex(read: Callable[[str], record.Record]) -> str:
-    """Items: what the heads studies say of the paper's claims, by which rule, for which model."""
+    """One item for each of the paper's claims about heads: what a study found for its model, and by which rule."""
     return "".join(
-        rf"\item {escaped(found['claim'])}: \emph{{{escaped(found['verdict'])}}} for "
-        f"{escaped(made['metrics']['model']['name'])} ({escaped(found['rule'])}).\n"
-        for made in (read(study) for study in _HEADS if _exists(study))
+        rf"\item {escaped(made['metrics']['model']['name'])}: ``{escaped(found['claim'])}'' is "
+        f"\\emph{{{escaped(found['verdict'])}}}. The rule: {escaped(found['rule'])}.\n"
+        for made in map(read, _HEADS)
         for found in made["metrics"]["verdicts"]
     )
 
@@ -218,7 +217,7 @@ def _exists(study: str) -> bool:
 
 
 def records_tex(read: Callable[[str], record.Record]) -> str:
-    """Rows, of every study there is a record of: study, day, commit, seconds and memory it took, where, hash."""
+    """One row for each record: study, day, commit, seconds and GiB that it took, device, and hash."""
     rows = []
     for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, STUDIES))):
         made = read(study)
@@ -243,32 +242,29 @@ FILES: dict[str, Callable[[Callable[[str], record.Record]], str]] = {
 
 
 def generate() -> dict[str, str]:
-    """The text of every generated file, by name.
+    """The text of every generated file, by file name.
 
     Raises:
-        RecordError: a record is missing, tampered with, or lacks a number.
+        RecordError: a record is missing, was changed by hand, or lacks a number.
     """
     read = cache(record.read)
     return {name: make(read) for name, make in FILES.items()}
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Writes every generated file into ``folder``; one that would be empty is removed.
+    """Writes every generated file into ``folder``.
 
     Raises:
-        RecordError: as `generate`; nothing is written.
+        RecordError: as `generate` raises it; nothing is written then.
     """
     made = generate()
     folder.mkdir(exist_ok=True)
     for name, text in made.items():
-        if text:
-            write_atomically(folder / name, text.encode())
-        else:
-            (folder / name).unlink(missing_ok=True)
+        write_atomically(folder / name, text.encode())
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
-    """The lines of generated files that are not what the records say, as "file: line"."""
+    """Where the files in ``folder`` differ from what the records say: each line that does, as "file: line"."""
     found = []
     for name, text in generate().items():
         path = folder / name
@@ -283,12 +279,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m paper.generate", description=__doc__, epilog="example: python -m paper.generate --check"
     )
-    parser.add_argument("--check", action="store_true", help="compare what is there with the records; write nothing")
+    parser.add_argument("--check", action="store_true", help="compare the files with the records, and write nothing")
     try:
         if not parser.parse_args().check:
             write()
         elif differing := stale():
-            print("differs from its record, python -m paper.generate writes it anew:", *differing, sep="\n  ")
+            print(
+                "These lines differ from their records; to write them anew run: python -m paper.generate",
+                *differing,
+                sep="\n  ",
+            )
             return 1
     except RecordError as error:
         print(f"paper: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-r"""What main.tex may not say by itself: a number that a record could hold.
+r"""Finds what main.tex may not say by itself: a number that a record could hold.
 
 Outside mathematics no digit may be typed, except where it names something: a theorem, figure or section of the paper
 under study, a model, a data type. Nor may a number be spelled out next to a unit, or from ten on anywhere. Inside,
@@ -52,7 +52,7 @@ _LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|array
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
-_OF_TEX = {"DeclareMathOperator", "IfFileExists", "FloatBarrier", "Phi", "Bigl", "Bigr", "H"}
+_OF_TEX = {"DeclareMathOperator", "IfFileExists", "LTpre", "Phi", "Bigl", "Bigr", "H"}
 
 
 def faults(text: str) -> list[str]:
@@ -61,7 +61,7 @@ def faults(text: str) -> list[str]:
 
 
 def pictures(text: str) -> list[str]:
-    """The figures that a TeX source includes, as "figures/NAME"."""
+    """The figures that a TeX source includes, each as "figures/NAME"."""
     return re.findall(r"\\includegraphics(?:\[.*?\])?\{\.\./(.+?)\.pdf\}", text)
 
 
@@ -79,8 +79,9 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
     for figure in _FIGURE.finditer(text):
         scripts = {name.replace("\\", "") for name in re.findall(r"\\script\{(.+?)\}", figure[0])}
         for picture in pictures(figure[0]):
-            if f"{picture}.py" not in scripts or not (ROOT / f"{picture}.py").exists():
-                yield _line(text, figure), f"the figure does not name its script {picture}.py"
+            script = f"figures/plots/{picture.removeprefix('figures/')}.py"
+            if script not in scripts or not (ROOT / script).exists():
+                yield _line(text, figure), f"the figure does not name the script that draws it, {script}"
 
     preamble, _, _ = _blank(_LAYOUT, text).partition(r"\begin{document}")
     for number in re.finditer(_LONG, _blank(_DEFINITION, preamble)):
@@ -100,7 +101,7 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _measured(formula: str) -> Iterator[str]:
-    """The numbers of a formula that are no mathematics."""
+    """The numbers in a formula that must have been measured or chosen."""
     yield from _TEXT_IN_MATH.findall(formula)
     plain = re.sub(r"\\[dt]?frac\d\d", " ", _blank(_TEXT_IN_MATH, formula))
     yield from (number[0] for number in _MEASURED_IN_MATH.finditer(plain))

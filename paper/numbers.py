@@ -1,8 +1,9 @@
-"""Every number that the report's prose uses: its macro, the record it comes from, the place in it, and how it is shown.
+"""Every number in the report's prose: its macro, its record, the place in the record, and how it is shown.
 
-A path is keys and list indices with a slash between them. ``name=ntk`` picks the elements of a list whose ``name`` is
-ntk (one alone is taken out of its list), a key applied to a list is applied to each element, and ``min()``, ``max()``
-and ``count()`` reduce a list. Bounds are rounded outwards: ``down`` for a lower one, ``up`` for an upper one.
+A place is a path of keys and list indices with slashes between them. ``name=ntk`` picks the elements of a list whose
+``name`` is ntk; a single one is taken out of its list. A key applied to a list is applied to each of its elements, and
+``min()``, ``max()`` and ``count()`` reduce a list to one value. Bounds are rounded outwards: ``down`` for a lower
+bound, ``up`` for an upper one.
 """
 
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Number:
-    """One number of the prose, and where it comes from."""
+    """One number in the prose, and where it comes from."""
 
-    macro: str  # letters only, as TeX wants it
-    study: str  # whose record
-    path: str
-    show: str  # "5 near", "5 down", "5 up" (decimals); "3 scientific"; "integer"; "power"; "text"
-    find: str = ""  # for a path that ends in a sentence: a regular expression whose group is the number in it
+    macro: str  # letters only, because TeX allows no others
+    study: str  # the study whose record holds it
+    path: str  # the place in the record
+    show: str  # "5 near", "5 down", "5 up": decimals and rounding; "3 scientific"; "integer"; "power"; "text"
+    find: str = ""  # where the path leads to a sentence: a regular expression whose group is the number
 
 
 LLAMA = "metrics/models/name=LLaMA 1 and 2"
@@ -24,10 +25,25 @@ SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
 WORST = "metrics/worst_first/treatment=clamp&order=excess"
 LARGEST = "metrics/worst_first/treatment=clamp&order=amplification"
 FITS, EXACT = "metrics/fits", "metrics/exact"
+UNTUNED, AT_EXTENDED = "metrics/zero_shot", "perplexity/books/16384/perplexity"
 
 
 def _evidence(claim_id: str) -> str:
     return f"metrics/claims/id={claim_id}/evidence"
+
+
+def _run(method: str, factor: int, peak_lr: float) -> str:
+    """The evaluations of a run by rising step, of the first seed."""
+    return f"metrics/runs/method={method}&factor={factor}&peak_lr={peak_lr:g}&seed=0/curve"
+
+
+def _method(method: str, when: str) -> str:
+    """The perplexity at the extended window, before fine-tuning ("zero_shot") or after it ("fine_tuned")."""
+    return f"metrics/methods/{method}/{when}/perplexity/books/1024/perplexity"
+
+
+def _rouge(model: str) -> str:
+    return f"metrics/cases/model={model}/rouge/rouge1"
 
 
 NUMBERS = (
@@ -107,14 +123,73 @@ NUMBERS = (
     Number("BeyondBoxTen", "claims", _evidence("extrapolation.thousandfold"), "text", r"\), .*\(H = (\d+)\), "),
     Number("BeyondBox", "claims", _evidence("extrapolation.thousandfold"), "text", r"\(H = (\d+)\)$"),
     Number("BeyondAt", "claims", _evidence("extrapolation.thousandfold"), "text", r"a\((\d+)\)"),
-    # a real checkpoint, not fine-tuned
+    # trained heads: how they were measured
+    Number("HeadsTinyTokens", "tiny_heads", "config/tokens", "integer"),
+    Number("HeadsTinyPairs", "tiny_heads", "config/pairs", "integer"),
+    Number("HeadsSmolTokens", "smollm2_heads", "config/tokens", "integer"),
+    Number("HeadsSmolPairs", "smollm2_heads", "config/pairs", "integer"),
+    # a released checkpoint, not fine-tuned
     Number("SmolFactor", "smollm2_perplexity", "config/factor", "0 near"),
     Number("SmolLast", "smollm2_perplexity", "config/last_tokens", "integer"),
+    Number("SmolWindow", "smollm2_finetune", "config/window_tokens", "integer"),
     Number("SmolPasskeyMost", "smollm2_passkey", "config/contexts/max()", "integer"),
     Number("SmolPasskeyTrained", "smollm2_passkey", "metrics/cases/method=none/k_max/max()", "integer"),
     Number("SmolPasskeyLinear", "smollm2_passkey", "metrics/cases/method=linear/k_max/max()", "integer"),
+    # the small model fine-tuned, at the peak learning rate that ends best
+    Number("SweepWindow", "tiny_sweep", "config/window_tokens", "integer"),
+    Number("SweepContextLeast", "tiny_sweep", "config/windows/3", "integer"),
+    Number("SweepStepTokens", "tiny_sweep", "config/steps_tokens", "integer"),
+    Number("SweepSteps", "tiny_sweep", "config/steps/max()", "integer"),
+    Number("SweepDocuments", "tiny_sweep", "config/corpora/books", "integer"),
+    Number("SweepDocumentTokens", "tiny_sweep", "config/document_tokens", "integer"),
+    Number("SweepStrides", "tiny_sweep", "config/strides_a_window", "integer"),
+    Number("SweepFactorLeast", "tiny_sweep", "metrics/adaptation/factor/min()", "integer"),
+    Number("SweepFactorMost", "tiny_sweep", "metrics/adaptation/factor/max()", "integer"),
+    Number("SweepTrained", "tiny_sweep", "metrics/base/perplexity/books/256/perplexity", "2 near"),
+    Number("SweepExtrapolated", "tiny_sweep", "metrics/base/perplexity/books/512/perplexity", "2 near"),
+    Number("SweepUntuned", "tiny_sweep", f"{_run('linear', 2, 0.0003)}/0/perplexity/books/512/perplexity", "2 near"),
+    Number("SweepTuned", "tiny_sweep", f"{_run('linear', 2, 0.0003)}/-1/perplexity/books/512/perplexity", "2 near"),
+    Number("SweepDirect", "tiny_sweep", f"{_run('none', 2, 0.0003)}/-1/perplexity/books/512/perplexity", "2 near"),
+    Number("SweepTunedMost", "tiny_sweep", f"{_run('linear', 8, 0.001)}/-1/perplexity/books/2048/perplexity", "2 near"),
+    Number("SweepDirectMost", "tiny_sweep", f"{_run('none', 8, 0.001)}/-1/perplexity/books/2048/perplexity", "2 near"),
+    Number("SweepKey", "tiny_sweep", f"{_run('linear', 2, 0.001)}/-1/k_max", "integer"),
+    Number("SweepKeyDirect", "tiny_sweep", f"{_run('none', 2, 0.0003)}/-1/k_max", "integer"),
+    Number("SweepKeyMore", "tiny_sweep", f"{_run('linear', 4, 0.001)}/-1/k_max", "integer"),
+    Number("SweepKeyMoreDirect", "tiny_sweep", f"{_run('none', 4, 0.001)}/-1/k_max", "integer"),
+    Number("TablesSteps", "tiny_tables", "config/steps/max()", "integer"),
+    Number("TablesDocuments", "tiny_tables", "config/corpora/books", "integer"),
+    Number("TablesTrained", "tiny_tables", "metrics/base/perplexity/books/256/perplexity", "2 near"),
+    Number("TablesInside", "tiny_tables", f"{_run('linear', 2, 0.001)}/-1/perplexity/books/256/perplexity", "2 near"),
+    Number(
+        "TablesInsideMost", "tiny_tables", f"{_run('linear', 8, 0.001)}/-1/perplexity/books/256/perplexity", "2 near"
+    ),
+    # scaling methods at equal steps
+    Number("MethodsFactor", "tiny_methods", "config/factor", "integer"),
+    Number("MethodsContext", "tiny_methods", "config/windows/4", "integer"),
+    Number("MethodsSteps", "tiny_methods", "config/steps/max()", "integer"),
+    Number("MethodsLinear", "tiny_methods", _method("linear", "zero_shot"), "2 near"),
+    Number("MethodsLinearTuned", "tiny_methods", _method("linear", "fine_tuned"), "2 near"),
+    Number("MethodsYarn", "tiny_methods", _method("yarn", "zero_shot"), "2 near"),
+    Number("MethodsYarnTuned", "tiny_methods", _method("yarn", "fine_tuned"), "2 near"),
+    # a released checkpoint, fine-tuned
+    Number("SmolTuneSteps", "smollm2_finetune", "config/steps/max()", "integer"),
+    Number("SmolTuneTokens", "smollm2_finetune", "config/steps_tokens", "integer"),
+    Number("SmolTuneContext", "smollm2_finetune", "config/windows/max()", "integer"),
+    Number("SmolTuneTrained", "smollm2_finetune", "metrics/base/perplexity/books/8192/perplexity", "2 near"),
+    Number("SmolTuneExtrapolated", "smollm2_finetune", "metrics/base/perplexity/books/16384/perplexity", "2 near"),
+    Number("SmolTuneUntuned", "smollm2_finetune", f"{UNTUNED}/method=linear/{AT_EXTENDED}", "2 near"),
+    Number("SmolTuneYarn", "smollm2_finetune", f"{UNTUNED}/method=yarn/{AT_EXTENDED}", "2 near"),
+    Number("SmolTuneTuned", "smollm2_finetune", f"metrics/runs/method=linear/curve/-1/{AT_EXTENDED}", "2 near"),
+    # summaries
+    Number("SummariesDocuments", "summaries", "config/documents", "integer"),
+    Number("SummariesBefore", "summaries", f"{_rouge('as given')}/mean", "1 near"),
+    Number("SummariesBeforeError", "summaries", f"{_rouge('as given')}/stderr", "1 near"),
+    Number("SummariesAfter", "summaries", f"{_rouge('fine-tuned')}/mean", "1 near"),
+    Number("SummariesAfterError", "summaries", f"{_rouge('fine-tuned')}/stderr", "1 near"),
     # what the loss beyond the window comes from
     Number("JumpTinyTokens", "tiny_jump", "config/tokens", "integer"),
+    Number("JumpTinyLast", "tiny_jump", "config/last_tokens", "integer"),
+    Number("JumpTinyDocuments", "tiny_jump", "config/corpora/books", "integer"),
     Number("JumpTinyHeads", "tiny_jump", "metrics/heads/count()", "integer"),
     Number("JumpTiny", "tiny_jump", "metrics/losses/none/over_within", "2 near"),
     Number("JumpTinyError", "tiny_jump", "metrics/losses/none/stderr", "2 near"),
@@ -139,7 +214,7 @@ NUMBERS = (
     Number("VersionFlint", "claims", "versions/python-flint", "text"),
 )
 
-# What the published paper itself says, by the macro that quotes it: the value, and where it stands there.
+# What the published paper itself says: for each macro the value, and where the paper has it.
 QUOTED = {
     "PaperRatio": ("600", "Section 2.3"),
     "PaperConstant": ("294.73", "Section 2.3"),

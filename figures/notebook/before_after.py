@@ -1,4 +1,4 @@
-"""Perplexity by window of a model before and after its extension."""
+"""Draws perplexity by window, of a model before and after its extension."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,15 @@ from figures.style import COLUMN, METHOD_STYLES
 def draw(
     windows: Sequence[int], before: Sequence[float], after: Sequence[float], *, method: str, trained: int
 ) -> Figure:
-    """Perplexities at the same windows, in tokens; ``trained`` is the window before the extension by ``method``."""
+    """Draws two curves of perplexity over the window, and a line at the trained window.
+
+    Args:
+        windows: window lengths in tokens.
+        before: perplexity of the original model at each window.
+        after: perplexity of the extended model at each window.
+        method: the scaling method of the extension, a key of `METHOD_STYLES`.
+        trained: the window of the original model, in tokens.
+    """
     figure, axes = plt.subplots(figsize=(COLUMN * 1.4, 2.6))
     (_, none), (name, style) = METHOD_STYLES["none"], METHOD_STYLES[method]
     axes.plot(windows, before, label="before", **none)

@@ -1,4 +1,4 @@
-"""Every bound at one's own settings, from the curves of `experiments.measurement.bound_curves`."""
+"""Draws the bounds at settings of one's choice, from the curves of `experiments.measurement.bound_curves`."""
 
 from typing import Any
 
@@ -10,7 +10,11 @@ from figures.style import BLACK, BLUE, GREEN, METHOD_STYLES, ORANGE, PAGE, PURPL
 
 
 def draw_interpolation(curves: dict[str, Any]) -> Figure:
-    """(a) the bounds of the error between two positions, with the counterexample; (b) where Theorem 2.1 holds."""
+    """Draws (a) the bounds of the error between two positions, and (b) for which head dimensions Theorem 2.1 holds.
+
+    Args:
+        curves: what `experiments.measurement.bound_curves.interpolation` returns.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6))
     s = curves["positions"]
     left.plot(s, curves["taylor"], color=GREEN, ls="-.", label="Taylor (holds)")
@@ -45,7 +49,11 @@ def draw_interpolation(curves: dict[str, Any]) -> Figure:
 
 
 def draw_scores(curves: dict[str, Any]) -> Figure:
-    """(a) the head that extrapolation makes worst; (b) the largest score of any head, and every bound of it."""
+    """Draws (a) the head that extrapolates worst, and (b) the largest score of any head beside its bounds.
+
+    Args:
+        curves: what `experiments.measurement.bound_curves.scores` returns.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 3.1))
     (none, extrapolated), (name, scaled) = METHOD_STYLES["none"], METHOD_STYLES[curves["method"]]
     window = curves["window_tokens"]

@@ -1,4 +1,4 @@
-"""One head's scores against every bound, from the curves of `experiments.measurement.head_curves`."""
+"""Draws one head's scores beside every bound, from the curves of `experiments.measurement.head_curves`."""
 
 from typing import Any
 
@@ -10,7 +10,12 @@ from figures.style import BLACK, BLUE, GREEN, METHOD_STYLES, ORANGE, PAGE, PURPL
 
 
 def draw(curves: dict[str, Any], title: str) -> Figure:
-    """(a) the score by distance; (b) its size and the bounds of that; (c) how far it strays from the line between."""
+    """Draws (a) the score by distance, (b) its size beside its bounds, and (c) how far it is from the line.
+
+    Args:
+        curves: what `experiments.measurement.head_curves.head_curves` returns.
+        title: which head and which tokens these are.
+    """
     figure, grid = plt.subplot_mosaic([["a", "a"], ["b", "c"]], figsize=(PAGE, 5.0), height_ratios=[1, 1.1])
     window = curves["window_tokens"]
     s = np.array(curves["positions"])

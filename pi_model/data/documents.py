@@ -221,12 +221,16 @@ def _column(row: Any, column: str, columns: list[str], where: str) -> str | Sequ
 
 
 def load_documents(
-    source: Source, tokenizer: PreTrainedTokenizerBase, selection: Selection | None = None, *, progress: bool = False
+    source: Source | str,
+    tokenizer: PreTrainedTokenizerBase,
+    selection: Selection | None = None,
+    *,
+    progress: bool = False,
 ) -> Documents:
     """A source's documents as token ids without special tokens. They are tokenised once and memory-mapped afterwards.
 
     Args:
-        source: where the documents come from; its name may also be a key of `PRESETS`.
+        source: where the documents come from, or its name alone, which may also be a key of `PRESETS`.
         tokenizer: the model's own.
         selection: which documents to keep; None keeps those that the preset names, or all.
         progress: show a bar while tokenising.
@@ -235,6 +239,8 @@ def load_documents(
         UsageError: as `read_documents`.
         RunError: as `read_documents`, or no document is left by the selection.
     """
+    if isinstance(source, str):
+        source = Source(source)
     if preset := PRESETS.get(source.name):
         if preset.vocabulary not in (None, tokenizer.vocab_size):
             raise RunError(

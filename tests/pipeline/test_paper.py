@@ -3,7 +3,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,43 +10,14 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import experiments
-import pi_theory.claims  # noqa: F401  fills the registry
 from experiments.records import record
 from experiments.records.record import RecordError
-from experiments.records.study import load
 from figures.tables.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
 from paper.numbers import NUMBERS, QUOTED, Number
-from pi_theory.verdicts import REGISTRY
 
 TEXT = (FOLDER / "main.tex").read_text()
-
-# the studies behind the report; the slow ones at toy size
-STUDIES = {
-    "positions": {},
-    "landscape": {},
-    "envelope": {},
-    "amplification": {"head_dim": 8, "window": 32, "positions": 6},
-    "least_squares": {"head_dim": 16, "window": 64, "seeds": [0], "zoom": [10, 20], "stride": 1, "exact_stride": 8},
-}
-
-
-def claims_of_the_readme():
-    """The claims record without settling the claims, which test_claims does."""
-    lines = (record.ROOT / "README.md").read_text().splitlines()
-    for bound in REGISTRY.values():
-        line = next(line for line in lines if f" {bound.says} *(".replace("|", "\\|") in line)
-        verdict, _, domain, evidence = (
-            cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]
-        )
-        yield {
-            "id": bound.id,
-            "statement": bound.statement,
-            "verdict": verdict.strip("*"),
-            "domain": domain,
-            "evidence": evidence,
-        }
 
 
 def made_up_heads():
@@ -63,20 +33,14 @@ def made_up_heads():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Records of every study that the report reads."""
-    recorded = record.RESULTS / "recorded"
+    """The committed records, with made-up heads in place of the tiny model's."""
+    committed = record.RESULTS / "recorded"
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("results")
+        shutil.copytree(committed, folder / "recorded")
         patch.setattr(record, "RESULTS", folder)
-        for name, changes in STUDIES.items():
-            found = load(name)
-            made = replace(found, config={**found.config, **changes}).measure()
-        for name, metrics in {
-            "claims": {"claims": list(claims_of_the_readme())},
-            "tiny_heads": made_up_heads(),
-        }.items():
-            record.write({**made, "study": name, "metrics": metrics}, record.path_of(name, live=True))
-        shutil.copytree(recorded, folder / "recorded")
+        heads = {**record.read("tiny_heads"), "metrics": made_up_heads()}
+        record.write(heads, record.path_of("tiny_heads", live=False))
         yield folder
 
 
@@ -235,23 +199,13 @@ def test_a_record_measured_anew_makes_its_macro_stale(generated, results, monkey
     monkeypatch.setattr(record, "RESULTS", folder)
     made = record.read("landscape")
     made["metrics"]["models"][0]["sharp"] += 0.01
-    record.write(made, record.path_of("landscape", live=True))
+    record.write(made, record.path_of("landscape", live=False))
     assert any("SharpMidpoint" in line for line in generate.stale(generated))
 
 
-def test_measured_heads_are_shown_by_the_median_and_the_largest_and_left_out_where_there_are_none(
-    generated, results, monkeypatch, tmp_path_factory
-):
+def test_measured_heads_are_shown_by_the_median_and_the_largest(generated):
     rows = (generated / "heads.tex").read_text()
     assert rows.count("& 0.188 & 0.750") == len(generate._QUANTITIES)
-    folder = tmp_path_factory.mktemp("without")
-    shutil.copytree(results, folder, dirs_exist_ok=True)
-    monkeypatch.setattr(record, "RESULTS", folder)
-    for name in generate._HEADS:
-        for live in (True, False):
-            record.path_of(name, live=live).unlink(missing_ok=True)
-    generate.write(generated)
-    assert not (generated / "heads.tex").exists()
 
 
 def test_every_record_that_a_figure_or_table_may_read_is_listed(generated, results):
@@ -322,6 +276,14 @@ def test_without_tex_one_line_says_what_to_install():
     assert "apt-get install latexmk" in done.stderr
 
 
+# taller than a page, with a heading that is wider than its columns
+LONG_TABLE = (
+    r"\begin{table*} \centering\small \begin{tabular}{lr} \toprule \rlap{\textit{" + "A wide heading. " * 4 + r"}} \\"
+    "\n" + r"name & value \\ \midrule" + "\n" + r"a & b \\" * 90 + r" \bottomrule \end{tabular}"
+    r"\caption{What it shows.} \end{table*}"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="latexmk is not installed")
 def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_shown(results, tmp_path, capsys):
@@ -331,10 +293,16 @@ def test_the_report_builds_without_undefined_references_and_a_fault_in_it_is_sho
         shutil.copy(FOLDER / name, paper)
     for picture in lint.pictures(TEXT):
         Figure((1, 1)).savefig(_made(figures) / f"{picture.removeprefix('figures/')}.pdf")
-    (_made(figures / "tables") / "table1_books.tex").write_text("a table")
+    tables = tmp_path / "build" / "tables"
+    tables.mkdir(parents=True)
+    for name in TABLES:
+        (tables / f"{name}.tex").write_text(LONG_TABLE)
     assert build(paper, tmp_path / "auxiliary")
     assert (paper / "main.pdf").read_bytes().startswith(b"%PDF")
-    assert "undefined" not in (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    log = (tmp_path / "auxiliary" / "main.log").read_text(errors="replace")
+    assert "undefined" not in log
+    assert "Float too large" not in log
+    assert "Overfull" not in log
     (paper / "main.tex").write_text(with_text(r"\nosuchcommand"))
     assert not build(paper, tmp_path / "auxiliary")
     assert "Undefined control sequence" in capsys.readouterr().err
