@@ -10,6 +10,7 @@ import copy
 import gc
 import json
 import os
+import runpy
 import statistics
 import sys
 import time
@@ -317,7 +318,6 @@ def main(budget: Budget, *, as_json: bool = False) -> int:
     return int(not part["rows"])
 
 
-if __name__ == "__main__":
-    from experiments.bench.__main__ import run as run_benchmark
-
-    sys.exit(run_benchmark(["gpu", *sys.argv[1:]]))
+if __name__ == "__main__":  # the command before there was one for every part
+    sys.argv.insert(1, "gpu")
+    runpy.run_module("experiments.bench", run_name="__main__")
