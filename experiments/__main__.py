@@ -20,6 +20,7 @@ from experiments.records.study import Study, load
 from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from pi_model.errors import RunError, UsageError
+from pi_theory.console import exit_code, wrap
 
 REDO = ROOT / "build" / "redo.json"
 SHORTEST_MINUTES = 0.1
@@ -55,26 +56,31 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list the studies, and whether their records are current")
     parser.add_argument("--json", action="store_true", help="print what was listed or run as JSON")
     arguments = parser.parse_args()
-    try:
-        orders = _orders(arguments)
-        studies = [order.study() for order in orders]
-    except UsageError as error:
-        parser.exit(2, f"{parser.prog}: {error}\n")
-    try:
-        if arguments.list:
-            return _list(studies, as_json=arguments.json)
-        if arguments.keep:
-            return _keep(studies)
-        return _run(orders, arguments)
-    except RunError as error:  # an input of a study that cannot be had
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    return exit_code(
+        parser.prog,
+        lambda: _asked(arguments),
+        wrong_usage=UsageError,
+        failures=(RunError,),  # an input of a study that cannot be had
+        interrupted="interrupted; finished studies are kept, run it again to go on",
+    )
+
+
+def _asked(arguments: argparse.Namespace) -> int:
+    orders = _orders(arguments)
+    studies = [order.study() for order in orders]
+    if arguments.list:
+        return _list(studies, as_json=arguments.json)
+    if arguments.keep:
+        return _keep(studies)
+    return _run(orders, arguments)
 
 
 def _run(orders: list[Order], arguments: argparse.Namespace) -> int:
     budget = Budget.of_minutes(arguments.minutes)
     since = _redo_since([order.study().record_name for order in orders]) if arguments.force else ""
     pending = [order for order in orders if (found := order.study().current()) is None or found["written"] <= since]
+    if any(order.study().committed for order in pending):
+        record.refuse_uncommitted()
     steps = [order.step(budget) for order in pending]
     if arguments.figures:
         steps.append(Step("figures, tables and page", [sys.executable, "-m", "figures"], 20, last=True))
@@ -147,8 +153,12 @@ def _redo_since(names: list[str]) -> str:
 
 def _keep(studies: list[Study]) -> int:
     for study in studies:
-        if study.current(partial=True) is None:
+        if (found := study.current(partial=True)) is None:
             print(f"{study.record_name}: its record is not current; run it first: {study.command}", file=sys.stderr)
+            return 1
+        if found["dirty"]:
+            again = f"commit the code, then run it again: {study.command} --force"
+            print(f"{study.record_name}: its commit does not hold the code that made it; {again}", file=sys.stderr)
             return 1
         if study.path != (kept := record.path_of(study.record_name, live=False)):
             shutil.copyfile(study.path, kept)
@@ -164,9 +174,10 @@ def _list(studies: list[Study], *, as_json: bool) -> int:
     width = max(len(row["record"]) for row in rows)
     for row in rows:
         state = "current" if row["current"] else "to run"
-        print(f"{row['record']:{width}}  {'live' if row['live'] else 'recorded':8}  {state:7}  {row['says']}")
+        first = f"{row['record']:{width}}  {'live' if row['live'] else 'recorded':8}  {state:7}  "
+        print(wrap(row["says"], " " * len(first), first))
         if not row["live"] and row["written"]:
-            print(f"{'':{width}}  made {row['written'][:10]} on {row['device']}")
+            print(wrap(f"(made {row['written'][:10]} on {row['device']})", " " * len(first)))
     return 0
 
 
@@ -190,8 +201,4 @@ def _row(study: Study) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("interrupted; finished studies are kept, run it again to go on", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(main())

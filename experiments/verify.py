@@ -3,10 +3,16 @@
 import sys
 
 from experiments.runner.verify import main
+from pi_model.errors import RunError, UsageError
+from pi_theory.console import exit_code
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("interrupted; nothing was changed", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(
+        exit_code(
+            "python -m experiments.verify",
+            main,
+            wrong_usage=UsageError,
+            failures=(RunError,),
+            interrupted="interrupted; nothing was changed",
+        )
+    )

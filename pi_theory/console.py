@@ -87,31 +87,62 @@ def run_command(
         failures: What it raises when the arguments are right and the work cannot be done.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Any other exception is a fault of ours, which
-        a traceback serves best, and is raised.
+        The exit code, see `exit_code`.
     """
     command: Command | None = arguments.command
     if command is None:
         parser.print_help()
         return 0
+    go_on = "; the same command line continues where this one stopped" if command.resumes else ""
+    return exit_code(
+        parser.prog,
+        lambda: command.run(arguments),
+        wrong_usage=wrong_usage,
+        failures=failures,
+        interrupted=f"interrupted{go_on}",
+        less_memory=command.less_memory,
+    )
+
+
+def exit_code(
+    program: str,
+    run: Callable[[], int | None],
+    *,
+    wrong_usage: type[Exception],
+    failures: tuple[type[Exception], ...],
+    interrupted: str = "interrupted",
+    less_memory: str = "",
+) -> int:
+    """Runs something and says in one line on standard error why it ended, if it did not end well.
+
+    Args:
+        program: What the line begins with.
+        run: The work; an exit code that it returns is passed on.
+        wrong_usage: What it raises when its arguments are at fault.
+        failures: What it raises when the arguments are right and the work cannot be done.
+        interrupted: What to say after Ctrl-C.
+        less_memory: How to make do with less memory.
+
+    Returns:
+        0 done, 1 failed, 2 wrong usage, 130 interrupted. Any other exception is a fault of ours, which a traceback
+        serves best, and is raised.
+    """
     try:
-        command.run(arguments)
+        return run() or 0
     except KeyboardInterrupt:
-        go_on = "; the same command line continues where this one stopped" if command.resumes else ""
-        return fail(parser.prog, f"interrupted{go_on}", 130)
+        return fail(program, interrupted, 130)
     except BrokenPipeError:  # The reader, `head` for instance, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except wrong_usage as error:
-        return fail(parser.prog, error, 2)
+        return fail(program, error, 2)
     except failures as error:
-        return fail(parser.prog, error, 1)
+        return fail(program, error, 1)
     except (MemoryError, RuntimeError) as error:
         # PyTorch says that memory ran out by a RuntimeError of its own making.
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
+        if not less_memory or (not isinstance(error, MemoryError) and "memory" not in str(error)):
             raise
-        return fail(parser.prog, f"out of memory: {command.less_memory}", 1)
-    return 0
+        return fail(program, f"out of memory: {less_memory}", 1)
 
 
 def fail(program: str, error: object, code: int) -> int:

@@ -14,6 +14,7 @@ from experiments.bench.timing import Different
 from experiments.measurement.budget import Budget
 from experiments.records.record import RecordError
 from pi_model.errors import RunError, UsageError
+from pi_theory.console import exit_code
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -77,12 +78,14 @@ def _say_left(what: str, guesses: Sequence[float], gone: float) -> None:
 
 
 def run(given: Sequence[str] | None = None) -> int:
-    """`main`, with exit code 130 for Ctrl-C."""
-    try:
-        return main(given)
-    except KeyboardInterrupt:
-        print("interrupted; the parts that ended are kept", file=sys.stderr)
-        return 130
+    """`main`, with the exit code of Ctrl-C and of a reader that is gone."""
+    return exit_code(
+        "python -m experiments.bench",
+        lambda: main(given),
+        wrong_usage=UsageError,
+        failures=(RunError,),
+        interrupted="interrupted; the parts that ended are kept",
+    )
 
 
 if __name__ == "__main__":

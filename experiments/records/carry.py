@@ -55,8 +55,7 @@ def carry(name: str, since: str, before: str = "") -> str:
     """
     study, path = load(name), record.path_of(name, live=False)
     found = {key: value for key, value in record.read_file(path).items() if key != "kept"}
-    if changed := record.uncommitted():
-        raise UsageError(f"a record is carried to a commit; commit {changed[0]} first")
+    record.refuse_uncommitted()
     if record.digest(study.config) != found["config_sha256"] or study.inputs() != found["inputs"]:
         raise UsageError(f"{name}: its config or inputs changed since it was measured; measure it again")
     note: Record = {"from": _git("rev-parse", since), "to": _git("rev-parse", "HEAD")}

@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pi_model.errors import UsageError
+
 SCHEMA = 1
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "experiments" / "results"
@@ -164,6 +166,16 @@ def uncommitted() -> list[str] | None:
     """The files of code, new ones included, that the checked-out commit does not hold as they are; None without git."""
     status = _git("status", "--porcelain", "--untracked-files=all", "--", *_CODE)
     return None if status is None else [line[3:] for line in status.splitlines() if line.endswith(".py")]
+
+
+def refuse_uncommitted() -> None:
+    """A committed record names a commit, which has to hold the code that made it. Raises UsageError: it does not."""
+    changed = uncommitted()
+    if changed is None:
+        raise UsageError("a committed record names the commit that made it, and there is no git checkout here")
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(f"a committed record names the commit that made it: commit {changed[0]}{more} first")
 
 
 def environment() -> Record:

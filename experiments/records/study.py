@@ -6,14 +6,14 @@ A study is redone exactly when its config, its code or its inputs changed; all a
 import importlib
 import json
 import re
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments.records import record, source_hashes
 from experiments.records.record import Record, RecordError
 from pi_model.errors import UsageError
 from pi_model.files import sha256_file
@@ -21,23 +21,39 @@ from pi_model.files import sha256_file
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The measurement of the script ``experiments/studies/NAME.py``, run as ``python -m experiments NAME``."""
+    """The measurement of the script ``experiments/studies/NAME.py``, run as ``python -m experiments NAME``.
+
+    Attributes:
+        name: that of its script and of its record.
+        says: what it shows, in one sentence.
+        config: its settings, JSON values.
+        run: takes the config and gives the metrics, JSON values. One that takes a ``budget`` too stops in time.
+        live: whether every machine makes its record anew; otherwise the committed record is drawn.
+        inputs: gives the SHA-256 of each file that it reads, by name. The model's is called "checkpoint".
+        minutes: a first guess of how long it takes on two cores.
+        cores: how many it can use; None is all there are.
+        tolerances: how far a new run may differ in `make verify-results`, which runs a study again only if it has some.
+            A key is a dotted path into the metrics, and the longest that matches counts; "" matches all. The value is
+            the largest difference, relative to the larger value and to 1, or None for what is not compared.
+        conclusion: makes a line from the metrics, to be printed after a run.
+        profiles: by name, what each changes in the config.
+        label: for a variant, its profile and model; they stand in the name of its record.
+        options: for a variant, the words of the command line that asked for it.
+    """
 
     name: str
-    says: str  # one line: what it shows
+    says: str
     config: dict[str, Any]
-    run: Callable[..., dict[str, Any]]  # config -> metrics, JSON values; one that takes a ``budget`` stops in time
-    live: bool = True  # made on every machine; otherwise the committed record is drawn
-    inputs: Callable[[], dict[str, str]] = field(default=dict)  # name -> SHA-256; the model's is called "checkpoint"
-    minutes: float = 0.5  # a first guess of its duration on two cores
-    cores: int | None = None  # how many it can use; None: all there are
-    # what `make verify-results` runs again: dotted path into the metrics -> largest difference, relative to the larger
-    # value and to 1; the longest path that matches counts, "" is every path, None is not compared
+    run: Callable[..., dict[str, Any]]
+    live: bool = True
+    inputs: Callable[[], dict[str, str]] = field(default=dict)
+    minutes: float = 0.5
+    cores: int | None = None
     tolerances: dict[str, float | None] = field(default_factory=dict)
-    conclusion: Callable[[dict[str, Any]], str] | None = None  # metrics -> a line to print after the run
-    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> what it changes in the config
-    label: str = ""  # of a variant: its profile and model
-    options: tuple[str, ...] = ()  # of a variant: what the command line said
+    conclusion: Callable[[dict[str, Any]], str] | None = None
+    profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    label: str = ""
+    options: tuple[str, ...] = ()
 
     @property
     def record_name(self) -> str:
@@ -45,12 +61,18 @@ class Study:
 
     @property
     def path(self) -> Path:
-        """Of its record. A variant's is always live: it belongs to the machine that asked for it."""
-        return record.path_of(self.record_name, live=self.live or bool(self.label))
+        """Where its record is written."""
+        return record.path_of(self.record_name, live=not self.committed)
+
+    @property
+    def committed(self) -> bool:
+        """Whether its record is among the committed ones. A variant's belongs to the machine that asked for it."""
+        return not (self.live or self.label)
 
     @property
     def command(self) -> str:
-        return " ".join(["python -m experiments", self.name, *self.options])
+        """What to type to run it, to be pasted into a shell."""
+        return shlex.join(["python", "-m", "experiments", self.name, *self.options])
 
     def variant(self, *, profile: str = "", model: str = "", changes: dict[str, Any] | None = None) -> "Study":
         """This study with a profile's settings, where it has that profile, on another model, with other settings.
@@ -88,7 +110,7 @@ class Study:
         """What a record must agree with to be current."""
         return {
             "config_sha256": record.digest(self.config),
-            "code_sha256": record.digest(code.sources(f"experiments.studies.{self.name}")),
+            "code_sha256": record.digest(source_hashes.sources(f"experiments.studies.{self.name}")),
             "inputs": self.inputs(),
         }
 
@@ -116,10 +138,10 @@ class Study:
         Raises:
             UsageError: the record is to be committed, and the code that makes it is not.
         """
-        if self.path.parent.name == "recorded":
-            _refuse_uncommitted()
+        if self.committed:
+            record.refuse_uncommitted()
         fingerprint, commit = self.fingerprint(), record.commit()
-        sources = code.sources(f"experiments.studies.{self.name}")
+        sources = source_hashes.sources(f"experiments.studies.{self.name}")
         start = time.perf_counter()
         metrics = self.run(self.config, **options)
         made: Record = {
@@ -145,16 +167,6 @@ def load(name: str) -> Study:
     """The study of the script ``experiments/studies/NAME.py``."""
     study: Study = importlib.import_module(f"experiments.studies.{name}").STUDY
     return study
-
-
-def _refuse_uncommitted() -> None:
-    """A committed record names a commit, which has to hold the code that made it. Raises UsageError: it does not."""
-    changed = record.uncommitted()
-    if changed is None:
-        raise UsageError("its record names the commit that made it, and there is no git checkout here")
-    if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise UsageError(f"its record names the commit that made it; commit {changed[0]}{more} first, then run it")
 
 
 def _model_digest(model: str) -> str:

@@ -35,7 +35,6 @@ from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from experiments.studies import tiny_pretrain
 from pi_model.data.corpora import CORPORA
-from pi_model.errors import RunError
 from pi_model.files import cache_dir
 from pi_model.models.loading import EMBEDDED
 from pi_model.packages import archive
@@ -250,11 +249,7 @@ def main() -> int:
         print(_plan(jobs()))
         return 0
     if asked.fetch:
-        try:
-            print(fetch())
-        except RunError as error:
-            print(f"{parser.prog}: {error}", file=sys.stderr)
-            return 1
+        print(fetch())
         return 0
     if not torch.cuda.is_available():
         print(f"{parser.prog}: needs a CUDA GPU, and there is none here; --dry-run shows the plan", file=sys.stderr)

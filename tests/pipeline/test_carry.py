@@ -120,5 +120,7 @@ def test_neither_a_record_nor_a_carried_one_is_made_from_code_that_is_not_commit
     done = carried(checkout)
     assert done.returncode == 2
     assert "commit experiments/studies/demo.py first" in done.stderr
-    assert "UsageError: its record names the commit that made it; commit experiments/" in measured(checkout).stderr
+    assert (
+        "UsageError: a committed record names the commit that made it: commit experiments/" in measured(checkout).stderr
+    )
     git(checkout, "checkout", "--quiet", "--", ".")
