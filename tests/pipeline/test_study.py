@@ -194,7 +194,7 @@ def test_a_variant_has_settings_a_record_and_a_command_of_its_own(project):
     assert made["metrics"] == {"model": str(model), "x": 2, "device": "cuda"}
     assert record.path_of("demo@gpu@my-llama", live=True).exists()
     assert made["label"] == "gpu@my-llama"
-    assert made["command"] == f"python -m experiments demo --profile gpu --model {model} --set x=2"
+    assert made["command"] == f"python -m experiments demo --profile gpu --model '{model}' --set x=2"
     assert made["inputs"]["data"] == "a"
     assert made["inputs"]["checkpoint"] not in ("tiny's", None)
     assert variant.current() is not None
@@ -238,9 +238,7 @@ def test_a_study_without_a_model_takes_none(project):
 )
 def test_wrong_usage_is_one_line_and_exit_2(arguments, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["experiments", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    assert ended.value.code == 2
+    assert main.main() == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
@@ -251,8 +249,13 @@ def test_only_a_current_record_is_kept_among_the_committed_ones(tmp_path, monkey
     monkeypatch.setattr(sys, "argv", ["experiments", "--keep", "positions"])
     assert main.main() == 1
     assert "python -m experiments positions" in capsys.readouterr().err
-    made = load("positions").measure()
     (tmp_path / "recorded").mkdir()
+    monkeypatch.setattr(record, "uncommitted", lambda: ["pi_theory/rope.py"])
+    load("positions").measure()
+    assert main.main() == 1
+    assert "its commit does not hold the code that made it" in capsys.readouterr().err
+    monkeypatch.setattr(record, "uncommitted", list)
+    made = load("positions").measure()
     assert main.main() == 0
     assert record.read_file(record.path_of("positions", live=False)) == {**made, "kept": "recorded"}
 
