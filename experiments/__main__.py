@@ -20,41 +20,44 @@ from experiments.records.study import Study, load
 from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from pi_model.errors import RunError, UsageError
-from pi_theory.console import exit_code, wrap
+from pi_theory.console import exit_code, script_parser, wrap
 
 REDO = ROOT / "build" / "redo.json"
 SHORTEST_MINUTES = 0.1
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m experiments tiny_heads --model my-llama --figures",
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="studies to run (default: all live ones)")
-    parser.add_argument("--all", action="store_true", help="run the recorded studies as well: hours on two cores")
-    parser.add_argument("--force", action="store_true", help="run even those whose record is current")
+    parser = script_parser("experiments", __doc__, "tiny_heads --model my-llama --figures")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="Studies to run. Without a name, all live ones.")
     parser.add_argument(
-        "--profile", default="", help="run with the settings of this name, such as gpu, where a study has them"
+        "--all", action="store_true", help="Run the recorded studies as well, which takes hours on two cores."
     )
-    parser.add_argument("--model", default="", help="run on this LLaMA: a folder, a GGUF file or a name on the hub")
+    parser.add_argument("--force", action="store_true", help="Run even those whose record is current.")
+    parser.add_argument(
+        "--profile", default="", help="Use the settings of this name, such as gpu or toy, where a study has them."
+    )
+    parser.add_argument("--model", default="", help="Use this LLaMA: a folder, a GGUF file or a name on the hub.")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=JSON",
         type=_setting,
-        help="with --model: change another setting of the study",
+        help="With --model, change another setting of the study. May be given several times.",
     )
     parser.add_argument(
-        "--minutes", type=float, help="stop before so many; what can go on later does when it is run again"
+        "--minutes", type=float, help="Stop before this many minutes are over. The same command goes on later."
     )
-    parser.add_argument("--figures", action="store_true", help="then draw figures, tables and the page")
-    parser.add_argument("--keep", action="store_true", help="copy the named studies' records to the committed ones")
-    parser.add_argument("--list", action="store_true", help="list the studies, and whether their records are current")
-    parser.add_argument("--json", action="store_true", help="print what was listed or run as JSON")
+    parser.add_argument("--figures", action="store_true", help="Then draw figures, tables and the page.")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="Put the records of the named studies among the committed ones, and run nothing.",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="List the studies and whether their records are current, and run nothing."
+    )
+    parser.add_argument("--json", action="store_true", help="Print what was listed or run as JSON.")
     arguments = parser.parse_args()
     return exit_code(
         parser.prog,
@@ -173,7 +176,7 @@ def _list(studies: list[Study], *, as_json: bool) -> int:
         return 0
     width = max(len(row["record"]) for row in rows)
     for row in rows:
-        state = "current" if row["current"] else "to run"
+        state = "current" if row["current"] else "stale" if row["written"] else "missing"
         first = f"{row['record']:{width}}  {'live' if row['live'] else 'recorded':8}  {state:7}  "
         print(wrap(row["says"], " " * len(first), first))
         if not row["live"] and row["written"]:

@@ -4,7 +4,6 @@ Without names it also writes figures/index.html, a page with all of them, and th
 docs/experiments.md and docs/speed.md. What awaits a record that has not been made yet is named and left out.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,16 +15,18 @@ from figures.drawing import FIGURE_FOLDER, TABLES, Shown, drawn
 from figures.headlines import headlines
 from figures.html_page import page
 from figures.verdicts import outcomes
+from pi_theory.console import script_parser
 
 
 def main() -> int:
     """The exit code: 0 when all was drawn that has its record, 1 when something failed, 2 when a name is unknown."""
     names = [*FIGURES, *TABLES]
-    parser = argparse.ArgumentParser(
-        prog="python -m figures", description=__doc__, epilog="example: python -m figures fig5_envelope table1_books"
-    )
+    parser = script_parser("figures", __doc__, "fig5_envelope table1_books")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="figures and tables to draw (default: all of them, and the pages)"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="Figures and tables to draw. Without a name all of them, and the pages.",
     )
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(names)):

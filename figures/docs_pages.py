@@ -7,7 +7,7 @@ from typing import Any
 from experiments.records.record import ROOT, read, reading, write_atomically
 from figures.tables import speed
 from figures.tables.table import cell
-from figures.verdicts import GROUPS, Outcome, outcomes
+from figures.verdicts import GROUPS, Outcome, counted, outcomes
 
 DOCS = ROOT / "docs"
 _RECORDS = "../experiments/results/recorded"
@@ -47,7 +47,7 @@ def claims_page() -> str:
         decided_first = sorted(group, key=lambda claim: claim["verdict"] == "undecided")
         parts += [
             f"## {title}",
-            _counted(claim["verdict"] for claim in group),
+            counted([claim["verdict"] for claim in group], "claim"),
             _table(("verdict", "claim", "for", "what was found", "source", "evidence"), map(claim_row, decided_first)),
         ]
     return "\n\n".join(parts) + "\n"
@@ -71,7 +71,7 @@ def experiments_page() -> str:
         "of the first case that fails, or of the first case where none does; `make figures` writes figures/index.html, "
         "which has all of them. PI ×2 is a model whose window PI doubles. What is found on a tiny model is known at "
         "that size only.",
-        _counted(one.verdict for one in found),
+        counted([one.verdict for one in found], "experiment"),
     ]
     for group, title in GROUPS.items():
         rows = [experiment_row(one) for one in found if one.experiment.group == group]
@@ -105,12 +105,6 @@ def speed_page() -> str:
     for block in table.blocks:
         parts += [f"## {block.title}", _table(block.columns, (_row(*row) for row in block.rows))]
     return "\n\n".join(parts) + "\n"
-
-
-def _counted(verdicts: Iterable[str]) -> str:
-    found = list(verdicts)
-    counts = {verdict: found.count(verdict) for verdict in dict.fromkeys(found)}
-    return f"Of {len(found)}: {', '.join(f'{number} {verdict}' for verdict, number in counts.items())}."
 
 
 def _row(*cells: str) -> str:

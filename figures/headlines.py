@@ -59,7 +59,7 @@ def _few_heads() -> Headline:
     metrics = read("tiny_jump")["metrics"]
     losses = {name: row["over_within"] for name, row in metrics["losses"].items()}
     return Headline(
-        "Extrapolation fails in few heads",
+        "Extrapolation fails because of distances that training never showed",
         f"Beyond its window a tiny LLaMA loses {losses['none']:.2f} nats a token. When all heads see the last trained "
         f"distance in place of untrained ones, {1 - losses['clamp'] / losses['none']:.0%} of that loss goes; PI, which "
         f"changes all distances, leaves {losses['linear'] / losses['none']:.0%} of it before any fine-tuning.",

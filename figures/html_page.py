@@ -15,7 +15,7 @@ from experiments.records.record import Record
 from figures.drawing import Shown
 from figures.headlines import Headline
 from figures.tables.table import Table
-from figures.verdicts import GROUPS, Outcome
+from figures.verdicts import GROUPS, Outcome, counted
 
 _HERE = Path(__file__).parent
 _ARXIV = "https://arxiv.org/abs/2306.15595"
@@ -109,9 +109,10 @@ def _claims(claims: Sequence[dict[str, Any]]) -> str:
         "Claims of the paper": [one for one in claims if one["id"].startswith("chen2023")],
         "Claims of this package": [one for one in claims if not one["id"].startswith("chen2023")],
     }
+    verdicts = counted([one["verdict"] for one in claims], "claim")
     parts = [
         "<p>A claim holds or is refuted by a proof or by certified arithmetic; a sample never settles one. "
-        f'{_count(one["verdict"] for one in claims)} All come from the record <a href="#record-claims">claims</a>.</p>',
+        f'{verdicts} All come from the record <a href="#record-claims">claims</a>.</p>',
         _filter("claims", [one["verdict"] for one in claims]),
     ]
     for title, found in groups.items():
@@ -130,9 +131,10 @@ def _claim(claim: dict[str, Any]) -> str:
 
 
 def _experiments(outcomes: Sequence[Outcome], records: dict[str, Record], drawn: set[str]) -> str:
+    verdicts = counted([one.verdict for one in outcomes], "experiment")
     parts = [
         "<p>Each experiment is broken into statements that a record decides. It is reproduced when all hold, refuted "
-        f"when none does, and partly otherwise. {_count(one.verdict for one in outcomes)}</p>",
+        f"when none does, and partly otherwise. {verdicts}</p>",
         _filter("experiments", [one.verdict for one in outcomes]),
     ]
     for group, title in GROUPS.items():
@@ -291,12 +293,6 @@ def _about(record: Record, changed: Sequence[str]) -> dict[str, str]:
 
 def _verdict(verdict: str) -> str:
     return f'<span class="verdict {_KIND[verdict]}">{verdict}</span>'
-
-
-def _count(verdicts: Iterable[str]) -> str:
-    """As in "Of 3: 2 holds, 1 refuted."."""
-    counts = Counter(verdicts)
-    return f"Of {sum(counts.values())}: {', '.join(f'{number} {verdict}' for verdict, number in counts.most_common())}."
 
 
 def _lines(parts: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ First main.tex is checked for numbers typed by hand. Then the numbers and tables
 paper/generated, and latexmk makes the PDF. Figures must have been drawn before, by ``make figures``.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -12,17 +11,16 @@ from pathlib import Path
 
 from experiments.records.record import ROOT, RecordError
 from paper import generate, lint
+from pi_theory.console import script_parser
 
 FOLDER = Path(__file__).resolve().parent
 _TEX = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m paper", description=__doc__, epilog="example: python -m paper --check"
-    )
+    parser = script_parser("paper", __doc__, "--check")
     parser.add_argument(
-        "--check", action="store_true", help="check main.tex and whether TeX is installed, and build nothing"
+        "--check", action="store_true", help="Check main.tex and whether TeX is installed, and build nothing."
     )
     checking = parser.parse_args().check
     text = (FOLDER / "main.tex").read_text()

@@ -44,15 +44,27 @@ class Command:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and whose help is wrapped to the terminal."""
+    """An argument parser whose errors are one line and whose help is wrapped to the terminal.
 
-    def __init__(self, **settings: Any) -> None:
+    Args:
+        program: What its errors begin with; None is the first word of ``prog``.
+        settings: As for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, program: str | None = None, **settings: Any) -> None:
         super().__init__(formatter_class=_HelpFormatter, add_help=False, **settings)
+        self._program = program or self.prog.split()[0]
         self.add_argument("-h", "--help", action="help", help="Show this help and exit.")
 
     def error(self, message: str) -> NoReturn:
         """Reports wrong usage in one line on standard error and exits with code 2."""
-        self.exit(fail(self.prog.split()[0], f"{message}; see {self.prog} --help", 2))
+        self.exit(fail(self._program, f"{message}; see {self.prog} --help", 2))
+
+
+def script_parser(module: str, description: str | None, example: str) -> Parser:
+    """The parser of ``python -m MODULE``, where ``example`` is what to write behind that."""
+    prog = f"python -m {module}"
+    return Parser(prog=prog, program=prog, description=description, epilog=f"{_EXAMPLE}{prog} {example}")
 
 
 def program_parser(name: str, description: str, example: str, commands: Sequence[Command]) -> Parser:
@@ -269,7 +281,11 @@ class _HelpFormatter(argparse.HelpFormatter):
                 break_on_hyphens=False,
             )
             return _EXAMPLE + " \\\n".join(lines)
-        return "\n\n".join(textwrap.fill(one, width, break_on_hyphens=False) for one in text.split("\n\n"))
+        # An indented paragraph holds commands and stays as it is.
+        parts = text.strip().split("\n\n")
+        return "\n\n".join(
+            one if one.startswith("    ") else textwrap.fill(one, width, break_on_hyphens=False) for one in parts
+        )
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.required or action.nargs is not None or action.default in (None, argparse.SUPPRESS):

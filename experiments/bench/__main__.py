@@ -4,7 +4,6 @@ Rows are held against those of the committed record: one that fell by more than 
 misses its aim. With --keep the parts that ran replace the record's, and the tables of speed show them.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,38 +13,37 @@ from experiments.bench.timing import Different
 from experiments.measurement.budget import Budget
 from experiments.records.record import RecordError
 from pi_model.errors import RunError, UsageError
-from pi_theory.console import exit_code
+from pi_theory.console import exit_code, script_parser
 
 
 def main(given: Sequence[str] | None = None) -> int:
     minutes = PARTS | OPT_IN
     plain = [name.removeprefix("bench_") for name in (*PARTS, *OPT_IN, GPU_NAME)]
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bench",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m experiments.bench theory --keep",
-    )
+    parser = script_parser("experiments.bench", __doc__, "theory --keep")
     parser.add_argument(
         "names",
         nargs="*",
         metavar="PART",
-        help=f"what to measure: {', '.join(plain[: len(PARTS)])} (default: all of these), cold, which installs "
-        "everything anew, or gpu, which needs a CUDA GPU",
+        help=f"What to measure: {', '.join(plain[: len(PARTS)])}; cold, which installs everything anew; or gpu, which "
+        "needs a CUDA GPU. Without a name, all but the last two.",
     )
-    parser.add_argument("--keep", action="store_true", help="put the parts that ran into the committed record")
-    parser.add_argument("--minutes", type=float, help="of the part gpu: stop before so many; run again, it goes on")
-    parser.add_argument("--json", action="store_true", help="print rows as JSON lines")
+    parser.add_argument("--keep", action="store_true", help="Put the parts that ran into the committed record.")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="Stop the part gpu before this many minutes are over; the same command goes on later.",
+    )
+    parser.add_argument("--json", action="store_true", help="Print each row as a line of JSON.")
     arguments = parser.parse_args(given)
     names = [name if name.startswith("bench_") else f"bench_{name}" for name in arguments.names] or list(PARTS)
     if unknown := sorted(set(names) - {*minutes, GPU_NAME}):
         told = ", ".join(name.removeprefix("bench_") for name in unknown)
-        parser.exit(2, f"{parser.prog}: no part named {told}; choose from {', '.join(plain)}\n")
+        parser.error(f"no part named {told}; choose from {', '.join(plain)}")
     if arguments.minutes is not None and names != [GPU_NAME]:
-        parser.exit(2, f"{parser.prog}: --minutes: only the part gpu goes on where it stopped; name it alone\n")
+        parser.error("--minutes: only the part gpu goes on where it stopped; name it alone")
     if GPU_NAME in names:
         if names != [GPU_NAME]:
-            parser.exit(2, f"{parser.prog}: gpu has a record of its own; run it by itself\n")
+            parser.error("gpu has a record of its own; run it by itself")
         from experiments.bench import gpu  # torch and transformers are not what --help waits for
 
         return gpu.main(Budget.of_minutes(arguments.minutes), as_json=arguments.json)

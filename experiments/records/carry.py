@@ -9,7 +9,6 @@ last bit. The record then gets today's hashes, keeps the commit that measured it
 compared. A study whose config or inputs changed cannot be carried, nor one whose toy runs differ anywhere.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -20,16 +19,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from experiments import STUDIES
 from experiments.records import record, source_hashes
 from experiments.records.record import ROOT, Record, RecordError
 from experiments.records.study import Study, load
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
+from pi_theory.console import script_parser
 
 # They are the machine's and the hour's, not the study's.
 _NOT_COMPARED = ("seconds", "training_seconds", "resumed")
 _RUN = """
 import importlib, json, sys
+from pi_theory.console import script_parser
 place, changes = json.load(sys.stdin)
 study = importlib.import_module(place).STUDY
 json.dump(study.run({**study.config, **changes}), sys.stdout)
@@ -53,6 +55,8 @@ def carry(name: str, since: str, before: str = "") -> str:
         RunError: the two runs differ, or one of them failed.
         RecordError: the record is missing, or was changed after it was written.
     """
+    if name not in STUDIES:
+        raise UsageError(f"no study of that name; choose from {', '.join(STUDIES)}")
     study, path = load(name), record.path_of(name, live=False)
     found = {key: value for key, value in record.read_file(path).items() if key != "kept"}
     record.refuse_uncommitted()
@@ -141,19 +145,19 @@ def _compare(where: str, then: Any, now: Any) -> list[str]:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
     if done.returncode:
-        raise UsageError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+        raise UsageError(f"git {' '.join(arguments)}: {done.stderr.strip().splitlines()[0]}")
     return done.stdout.strip()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.records.carry",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = script_parser("experiments.records.carry", __doc__, "tiny_sweep --since HEAD~1")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="The studies whose committed records are carried.")
+    parser.add_argument(
+        "--since", required=True, metavar="COMMIT", help="A commit whose code computes what the record holds."
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help="the studies whose committed records are carried")
-    parser.add_argument("--since", required=True, metavar="COMMIT", help="a commit that computes what the record holds")
-    parser.add_argument("--before", default="", metavar="NAME", help="the name that the study had at that commit")
+    parser.add_argument(
+        "--before", default="", metavar="NAME", help="The name that the study had at that commit, if it had another."
+    )
     asked = parser.parse_args()
     failed = 0
     for name in asked.names:

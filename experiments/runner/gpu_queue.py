@@ -1,7 +1,7 @@
-"""What needs a CUDA GPU, the most valuable first: stopped before a time limit, gone on with when started again.
+"""Runs what needs a CUDA GPU, the most valuable first. It stops before a time limit, and goes on when started again.
 
-    python -m experiments.gpu --fetch                          # where there is a network: the inputs, into the cache
-    python -m experiments.gpu --minutes 10 --out gpu-results   # where there is a GPU, again and again
+    python -m experiments.gpu --fetch          # where there is a network
+    python -m experiments.gpu --minutes 10     # where there is a GPU, repeatedly
 
 Each job is a study or a benchmark that stops in time, keeps what it has, and leaves a record. Each has a share of the
 minutes, over all starts; when every job has had its share, what is not finished goes on in the same order. The inputs
@@ -9,7 +9,6 @@ are the folder ``packages`` of the cache, which $PI_MODEL_CACHE names; no networ
 records and the tiny LLaMA that was pretrained come as one archive, which ``tar -xzf`` unpacks into a checkout.
 """
 
-import argparse
 import io
 import json
 import math
@@ -38,6 +37,7 @@ from pi_model.data.corpora import CORPORA
 from pi_model.files import cache_dir
 from pi_model.models.loading import EMBEDDED
 from pi_model.packages import archive
+from pi_theory.console import script_parser
 
 DONE, TO_DO = "done", "to do"
 SHORTEST_SECONDS = 60.0  # what is worth a start
@@ -232,19 +232,26 @@ def _spent_path() -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m experiments.gpu --minutes 10 --out gpu-results",
+    parser = script_parser("experiments.gpu", __doc__, "--minutes 10 --out gpu-results")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="Stop before this many minutes are over; the same command goes on later. Infinity is no limit.",
     )
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop before so many (default: no limit)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="put an archive of the results into this folder")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be run and what is done, run nothing")
-    parser.add_argument("--fetch", action="store_true", help="fetch the inputs into the cache, run nothing")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="Put an archive of the results into this folder, renewed after every job.",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="Show what would be run and what is done, and run nothing."
+    )
+    parser.add_argument("--fetch", action="store_true", help="Fetch the inputs into the cache, and run nothing.")
     asked = parser.parse_args()
     if not asked.minutes * 60 >= SHORTEST_SECONDS:  # nor is NaN
-        parser.exit(2, f"{parser.prog}: --minutes: give at least {SHORTEST_SECONDS / 60:g}\n")
+        parser.error(f"--minutes: give at least {SHORTEST_SECONDS / 60:g}")
     if asked.dry_run:
         print(_plan(jobs()))
         return 0

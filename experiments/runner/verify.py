@@ -5,7 +5,6 @@ changed after it was written or a new run differs by more than the tolerances; a
 changed since is a warning.
 """
 
-import argparse
 import json
 import math
 from collections.abc import Iterator
@@ -20,16 +19,13 @@ from experiments.records import record, source_hashes
 from experiments.records.record import Record, RecordError
 from experiments.records.study import Study, load
 from pi_model.errors import RunError
+from pi_theory.console import script_parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.verify",
-        description=__doc__,
-        epilog="example: python -m experiments.verify --hashes-only",
-    )
-    parser.add_argument("--hashes-only", action="store_true", help="compare hashes only, run no study again")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser = script_parser("experiments.verify", __doc__, "--hashes-only")
+    parser.add_argument("--hashes-only", action="store_true", help="Compare hashes only, and run no study again.")
+    parser.add_argument("--json", action="store_true", help="Print the findings as JSON.")
     arguments = parser.parse_args()
     paths = sorted(record.RESULTS.glob("*/*.json"))
     studies = {name: load(name) for name in STUDIES}

@@ -72,6 +72,6 @@ STUDY = Study(
     minutes=15,
     profiles={
         "gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10},
-        "toy": {"model": "tiny-llama", "contexts": [256, 512], "positions": 2, "trials": 1},
+        "toy": {"contexts": [256], "positions": 2, "trials": 1},
     },
 )

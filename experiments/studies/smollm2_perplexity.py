@@ -90,6 +90,6 @@ STUDY = Study(
     minutes=40,
     profiles={
         "gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}},
-        "toy": {"model": "tiny-llama", "windows": [256, 512], "last_tokens": 64},
+        "toy": {"windows": [128, 256], "last_tokens": 64},
     },
 )

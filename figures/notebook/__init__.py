@@ -1,0 +1,1 @@
+"""Pictures and sliders that the notebooks draw."""

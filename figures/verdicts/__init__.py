@@ -1,6 +1,16 @@
 """Verdicts on the paper's experiments, from records. Importing this package registers every rule."""
 
 from figures.verdicts import head_rules, smollm2_rules, tiny_rules  # noqa: F401  they register themselves
-from figures.verdicts.verdict import EXPERIMENTS, GROUPS, Check, Decided, Experiment, Finding, Outcome, outcomes
+from figures.verdicts.verdict import (
+    EXPERIMENTS,
+    GROUPS,
+    Check,
+    Decided,
+    Experiment,
+    Finding,
+    Outcome,
+    counted,
+    outcomes,
+)
 
-__all__ = ["EXPERIMENTS", "GROUPS", "Check", "Decided", "Experiment", "Finding", "Outcome", "outcomes"]
+__all__ = ["EXPERIMENTS", "GROUPS", "Check", "Decided", "Experiment", "Finding", "Outcome", "counted", "outcomes"]

@@ -20,7 +20,7 @@ def prevents_the_explosion(study: str) -> Decided:
     record = read(study)
     config, checks = record["config"], []
     window = record["metrics"].get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
-    longest = round(window * config["factor"])
+    longest, last = round(window * config["factor"]), config["last_tokens"]
     if not {window, longest} <= set(config["windows"]):
         raise NotTested(f"The record has no windows of {window} and {longest} tokens.")
     for corpus in config["corpora"]:
@@ -32,16 +32,17 @@ def prevents_the_explosion(study: str) -> Decided:
         alone, own, interpolated = found["none", longest], found["none", window], found["linear", longest]
         checks += [
             Check(
-                f"Extrapolated to {longest} tokens, perplexity more than doubles",
+                f"Extrapolated to {longest} tokens, perplexity of the last {last} tokens more than doubles",
                 alone > 2 * own, f"from {own:.3g} at {window} tokens to {alone:.3g}", corpus,
             ),
             Check(
-                f"At {longest} tokens, PI without fine-tuning has a lower perplexity than extrapolation",
+                f"In the last {last} of {longest} tokens, PI without fine-tuning has a lower perplexity than "
+                "extrapolation",
                 interpolated < alone, f"{interpolated:.3g} by PI, {alone:.3g} by extrapolation", corpus,
             ),
             Check(
-                f"At {longest} tokens, PI without fine-tuning has at most {AT_ONCE:.1f} times the untouched model's "
-                f"perplexity at {window}, as in the paper",
+                f"In the last {last} of {longest} tokens, PI without fine-tuning has at most {AT_ONCE:.1f} times the "
+                f"untouched model's perplexity in the last of {window}, as in the paper",
                 interpolated <= AT_ONCE * own, f"{interpolated / own:.1f} times", corpus,
             ),
         ]  # fmt: skip

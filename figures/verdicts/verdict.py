@@ -5,7 +5,8 @@ it decides. The verdict is *reproduced* when every check holds, *refuted* when n
 *not tested* when there is no record, or nothing in the record that could decide.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -196,6 +197,17 @@ def experiment(*, id: str, study: str, source: str, says: str, group: Group, **a
         return rule
 
     return register
+
+
+def counted(verdicts: Sequence[str], noun: str) -> str:
+    """How many verdicts of each kind there are, as in "Of these 3 claims, 2 are refuted and 1 holds"."""
+    parts = []
+    for verdict, number in Counter(verdicts).most_common():
+        are = "is" if number == 1 else "are"
+        more = {"holds": "holds" if number == 1 else "hold", "partly": f"{are} partly reproduced"}
+        parts.append(f"{number} {more.get(verdict, f'{are} {verdict}')}")
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"Of these {len(verdicts)} {noun}s, {listed}."
 
 
 def outcomes() -> list[Outcome]:

@@ -25,7 +25,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--windows", type=whole(2), nargs="+", required=True, metavar="N", help="Lengths of the input in tokens."
     )
     parser.add_argument(
-        "--stride", type=whole(1), default=256, metavar="N", help="Tokens from the start of one window to the next."
+        "--stride",
+        type=whole(1),
+        metavar="N",
+        help="Tokens from the start of one window to the next. Without it 256, as in the paper, or half the shortest "
+        "window where that is less.",
     )
     parser.add_argument(
         "--averaging",
@@ -74,8 +78,9 @@ def _run(arguments: argparse.Namespace) -> None:
     from pi_model.evaluation.windows import check_window_and_stride
 
     windows = list(dict.fromkeys(arguments.windows))
+    stride = arguments.stride or min(256, min(windows) // 2)
     for window in windows:
-        check_window_and_stride(window, 1 if arguments.truncate else arguments.stride)
+        check_window_and_stride(window, 1 if arguments.truncate else stride)
     from pi_model.data.documents import Source, load_documents, tokenizer_sha256
     from pi_model.distributed import ranks
     from pi_model.evaluation.perplexity import sliding_perplexity, table, truncated_perplexity
@@ -106,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> None:
             results = sliding_perplexity(
                 checkpoint.model,
                 documents.tokens,
-                stride=arguments.stride,
+                stride=stride,
                 batch_tokens=arguments.batch_tokens,
                 **common,
             )
@@ -118,16 +123,14 @@ def _run(arguments: argparse.Namespace) -> None:
                 "data_sha256": documents.sha256,
                 "tokenizer_sha256": tokenizer_sha256(checkpoint.tokenizer),
                 "protocol": "truncated" if arguments.truncate else "sliding",
-                "stride": None if arguments.truncate else arguments.stride,
+                "stride": None if arguments.truncate else stride,
                 "averaging": arguments.averaging,
                 "bos": bos is not None,
                 "dtype": arguments.dtype,
                 "device": arguments.device,
                 "results": [asdict(result) for result in results],
             }
-            how = (
-                "each in one truncated window" if arguments.truncate else f"sliding windows, stride {arguments.stride}"
-            )
+            how = "each in one truncated window" if arguments.truncate else f"sliding windows, stride {stride}"
             title = f"{arguments.model} on {counted(len(documents.names), 'document')} of {arguments.data}, {how}"
             show(arguments, answer, f"{wrap(title)}\n{table(results)}")
             shutil.rmtree(folder, ignore_errors=True)

@@ -32,6 +32,8 @@ def checkout(tmp_path_factory):
         shutil.copytree(record.ROOT / package, root / package, ignore=shutil.ignore_patterns("results", "__pycache__"))
     (root / ".gitignore").write_text("__pycache__/\n")
     (root / "experiments/studies/demo.py").write_text(DEMO)
+    listed = root / "experiments/__init__.py"
+    listed.write_text(listed.read_text().replace("STUDIES = (", 'STUDIES = ("demo",'))
     git(root, "init", "--quiet")
     commit(root)
     assert measured(root).returncode == 0

@@ -185,4 +185,4 @@ def test_the_list_of_studies_shows_them_and_whether_their_records_are_current(fo
     monkeypatch.setattr("sys.argv", ["experiments", "--list"])
     assert main.main() == 0
     listed = capsys.readouterr().out
-    assert all(re.search(rf"^{name} +recorded +to run ", listed, re.MULTILINE) for name in names)
+    assert all(re.search(rf"^{name} +recorded +missing ", listed, re.MULTILINE) for name in names)

@@ -40,7 +40,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "make": {},
     "make figures": NOTHING_IS_MADE,
     "make test": NOTHING_IS_MADE,
-    "make test-fast": NOTHING_IS_MADE,
+    "make .venv/installed-dev": NOTHING_IS_MADE,
     "make paper": NOTHING_IS_MADE,
     "make docs": NOTHING_IS_MADE,
     "make notebooks": NOTHING_IS_MADE,
@@ -65,8 +65,9 @@ SHORTER: dict[str, dict[str, str]] = {
     | {"4096": "256"},
     ".venv/bin/pi-model passkey --model tuned/model --max-context 4096 --positions 4 --trials 2": TINY
     | {"4096": "256"},
-    ".venv/bin/pi-model finetune smollm2_16384_pi data=my.jsonl sequence_tokens=4096 global_batch=1 steps=20 "
-    "peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN,
+    ".venv/bin/pi-model finetune smollm2_16384_pi model=smollm2-135m window_tokens=8192 data=my.jsonl "
+    "sequence_tokens=4096 global_batch=1 steps=20 peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN
+    | {"model=smollm2-135m": "model=tiny-llama", "window_tokens=8192": "window_tokens=256"},
     ".venv/bin/pi-model finetune smollm2_32768_pi data=my.jsonl sequence_tokens=4096 global_batch=1 steps=20 "
     "peak_lr=1e-4 warmup_steps=5 activation_checkpointing=selective --out tuned": TINY_RUN,
     ".venv/bin/pi-model finetune smollm2_32768_pi model=my-llama window_tokens=4096 factor=8 data=my.jsonl steps=200 "
@@ -94,6 +95,7 @@ SHORTER: dict[str, dict[str, str]] = {
         "my-llama": "tiny-llama",
         "--figures": "--list",
     },
+    "python -m experiments tiny_heads": {"tiny_heads": "tiny_heads --list"},
     "python -m experiments tiny_jump": {"tiny_jump": "tiny_jump --list"},
     "python -m experiments tiny_jump --keep": {"--keep": "--list"},
     "python -m experiments smollm2_jump": {"smollm2_jump": "smollm2_jump --list"},

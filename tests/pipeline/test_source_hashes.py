@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments import STUDIES
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments.records import record, source_hashes
 
 PACKAGES = ("pi_theory", "pi_model", "experiments")
 DEMO = {
@@ -68,12 +67,12 @@ def write(root, files):
 @pytest.fixture
 def demo(tmp_path, monkeypatch):
     write(tmp_path, DEMO)
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(source_hashes, "ROOT", tmp_path)
     return tmp_path
 
 
 def sources():
-    return code.sources("experiments.studies.demo")
+    return source_hashes.sources("experiments.studies.demo")
 
 
 def names(lines):
@@ -132,7 +131,7 @@ def test_what_can_change_the_result_changes_them_and_is_named(demo, file, old, n
     differ = names({*before} ^ {*sources()})
     assert changed <= differ
     made = {"study": "demo", "code": before}
-    assert code.changed(made) == sorted(differ)
+    assert source_hashes.changed(made) == sorted(differ)
 
 
 def test_a_moved_module_and_a_moved_function_leave_the_hashes_alone(demo):
@@ -160,7 +159,7 @@ def test_a_name_that_no_statement_binds_is_an_error_and_not_a_gap(demo):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_can_be_read_to_its_end(name):
-    assert "run" in names(code.sources(f"experiments.studies.{name}"))
+    assert "run" in names(source_hashes.sources(f"experiments.studies.{name}"))
 
 
 # The rest is held on the project's own source: any file, any constant in it.
@@ -181,17 +180,17 @@ FILES = ["pi_theory/scaling.py", "pi_theory/amplification.py", "pi_theory/rope.p
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FILES), st.text(st.characters(codec="ascii", exclude_characters='"\\\0\r'), max_size=40))
 def test_reformatted_and_reworded_source_is_the_same_study(checkout, monkeypatch, file, words):
-    monkeypatch.setattr(code, "ROOT", checkout)
-    before, path = code.sources(STUDY), checkout / file
+    monkeypatch.setattr(source_hashes, "ROOT", checkout)
+    before, path = source_hashes.sources(STUDY), checkout / file
     text = path.read_text()
     tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and code._is_text(body[0]):
+        if isinstance(body, list) and body and source_hashes._is_text(body[0]):
             body[0].value.value = words
     try:
         path.write_text(f"# {words!r}\n{ast.unparse(tree)}\n")  # without comments, in another format
-        assert code.sources(STUDY) == before
+        assert source_hashes.sources(STUDY) == before
     finally:
         path.write_text(text)
 
@@ -212,8 +211,8 @@ def mutable(tree, reached):
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FILES[:2]), st.integers(0, 10**6))
 def test_any_changed_constant_or_operator_that_is_reached_is_another_study(checkout, monkeypatch, file, which):
-    monkeypatch.setattr(code, "ROOT", checkout)
-    before, path = code.sources(STUDY), checkout / file
+    monkeypatch.setattr(source_hashes, "ROOT", checkout)
+    before, path = source_hashes.sources(STUDY), checkout / file
     text = path.read_text()
     tree = ast.parse(text)
     places = list(mutable(tree, names(before)))
@@ -226,7 +225,7 @@ def test_any_changed_constant_or_operator_that_is_reached_is_another_study(check
         node.op = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
     try:
         path.write_text(ast.unparse(tree) + "\n")
-        assert code.sources(STUDY) != before
+        assert source_hashes.sources(STUDY) != before
     finally:
         path.write_text(text)
 
@@ -234,12 +233,12 @@ def test_any_changed_constant_or_operator_that_is_reached_is_another_study(check
 @pytest.mark.parametrize("file", FILES)
 def test_any_moved_module_of_the_project_is_the_same_study(checkout, monkeypatch, tmp_path, file):
     root = shutil.copytree(checkout, tmp_path / "moved")
-    monkeypatch.setattr(code, "ROOT", root)
-    before = code.sources(STUDY)
+    monkeypatch.setattr(source_hashes, "ROOT", root)
+    before = source_hashes.sources(STUDY)
     old = file.removesuffix(".py").replace("/", ".")
     (root / "pi_theory" / "elsewhere").mkdir()
     (root / "pi_theory" / "elsewhere" / "__init__.py").write_text("")
     shutil.move(root / file, root / "pi_theory" / "elsewhere" / "moved.py")
     for path in root.rglob("*.py"):
         path.write_text(re.sub(rf"\b{re.escape(old)}\b", "pi_theory.elsewhere.moved", path.read_text()))
-    assert code.sources(STUDY) == before
+    assert source_hashes.sources(STUDY) == before

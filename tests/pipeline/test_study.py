@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from experiments import STUDIES
 from experiments import __main__ as main
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments.records import record, source_hashes
 from experiments.records.study import Study, load
 from experiments.runner import orders
 from pi_model.errors import UsageError
@@ -29,7 +28,7 @@ def project(tmp_path, monkeypatch):
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(source_hashes, "ROOT", tmp_path)
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(record, "_git", lambda *_: "")  # two processes a record, and nothing to see
     return tmp_path
@@ -83,7 +82,7 @@ def test_a_study_is_redone_exactly_when_config_code_or_inputs_changed(project, w
         "direct import": "f",
         "indirect import": "VALUE",
     }
-    assert code.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
+    assert source_hashes.changed(record.read("demo")) == ([changed[what]] if what in changed else [])
 
 
 # what may change -> the studies that depend on it
@@ -273,7 +272,7 @@ def test_redoing_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
 def test_every_listed_study_loads_and_knows_its_code(name):
     found = load(name)
     assert found.name == name
-    assert "run" in {line.split()[0] for line in code.sources(f"experiments.studies.{name}")}
+    assert "run" in {line.split()[0] for line in source_hashes.sources(f"experiments.studies.{name}")}
 
 
 def test_an_unknown_study_is_one_line_and_exit_2():

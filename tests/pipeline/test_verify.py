@@ -2,8 +2,7 @@ import json
 
 import pytest
 
-from experiments.records import record
-from experiments.records import source_hashes as code
+from experiments.records import record, source_hashes
 from experiments.records.study import Study
 from experiments.runner import verify
 from tests.pipeline import synthetic
@@ -65,7 +64,7 @@ def test_the_longest_path_decides_and_a_name_that_only_begins_alike_does_not():
 
 def test_a_record_that_todays_project_would_not_make_is_a_warning(monkeypatch):
     path, study = recorded({"a": 1.0})
-    monkeypatch.setattr(code, "sources", lambda _: ["frequencies 0123", "run 4567"])
+    monkeypatch.setattr(source_hashes, "sources", lambda _: ["frequencies 0123", "run 4567"])
     now = Study(**{**vars(study), "config": {"x": 2}, "inputs": lambda: {"data": "new"}})
     row = verify.verify(path, {"positions": now}, rerun=True)
     assert row["errors"] == []
