@@ -96,12 +96,11 @@ STUDY = Study(
     profiles={
         "toy": {
             "overrides": [
-                *("model=tiny-llama", "window_tokens=256", "sequence_tokens=256"),
-                *("steps=2", "global_batch=1", "warmup_steps=1", "dtype=float32"),
+                *("steps=1", "global_batch=1", "sequence_tokens=512", "peak_lr=2e-4", "warmup_steps=1"),
+                *("dtype=bfloat16", "checkpoint_every=1"),
             ],
             "documents": 2,
-            "sampling": {"max_tokens": 4},
-            "dtype": "float32",
+            "sampling": {"temperature": 0.5, "top_p": 0.95, "max_tokens": 8, "seed": 0},
         }
     },
 )
