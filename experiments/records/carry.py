@@ -111,14 +111,18 @@ def _run(folder: Path, place: str, changes: dict[str, Any]) -> Any:
     with TemporaryDirectory() as cache:
         (cache_dir() / "packages").mkdir(parents=True, exist_ok=True)
         (Path(cache) / "packages").symlink_to(cache_dir() / "packages")
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN],
-            input=json.dumps([place, changes]),
-            cwd=folder,
-            env=os.environ | {"PI_MODEL_CACHE": cache, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)},
-            capture_output=True,
-            text=True,
-        )
+        # Twice, as old commits have processes that race for an empty cache, and fail once.
+        for _ in range(2):
+            done = subprocess.run(
+                [sys.executable, "-c", _RUN],
+                input=json.dumps([place, changes]),
+                cwd=folder,
+                env=os.environ | {"PI_MODEL_CACHE": cache, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)},
+                capture_output=True,
+                text=True,
+            )
+            if not done.returncode:
+                break
     if done.returncode:
         raise RunError(f"{place} failed at toy size: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout)
