@@ -11,7 +11,7 @@ from functools import partial
 from experiments.bench.harness import GPU_NAME, NAME, OPT_IN, PARTS, fallen, keep, kept, measure, missed
 from experiments.bench.timing import Different
 from experiments.measurement.budget import Budget
-from experiments.records.record import RecordError
+from experiments.records.record import RecordError, refuse_uncommitted
 from pi_model.errors import RunError, UsageError
 from pi_theory.console import exit_code, script_parser
 
@@ -47,6 +47,8 @@ def main(given: Sequence[str] | None = None) -> int:
         from experiments.bench import gpu  # torch and transformers are not what --help waits for
 
         return gpu.main(Budget.of_minutes(arguments.minutes), as_json=arguments.json)
+    if arguments.keep:
+        refuse_uncommitted()
     try:
         before = kept(NAME)
     except RecordError as error:

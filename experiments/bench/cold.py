@@ -23,7 +23,7 @@ def rows() -> Iterator[Row]:
     with TemporaryDirectory() as temporary:
         clone, cache = Path(temporary) / "clone", Path(temporary) / "cache"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        install = made(clone, cache, ".venv/installed")
+        install = made(clone, cache, ".venv/installed-core")
         cold = install + made(clone, cache, "figures")
         yield measured("make figures in a fresh clone", "s", [cold], aim=COLD_AIM, install_seconds=install)
         warm = [made(clone, cache, "figures") for _ in range(WARM_RUNS)]

@@ -84,6 +84,7 @@ def keep(study: str, parts: dict[str, dict[str, Any]], *, command: str) -> None:
         "config": {},
         "config_sha256": record.digest({}),
         "code": source_hashes.sources("experiments.bench.gpu" if study == GPU_NAME else "experiments.bench.harness"),
+        **record.commit(),
         **record.environment(),
         "wall_seconds": sum(one["wall_seconds"] for one in parts.values()),
         "peak_memory_gib": max(one["peak_memory_gib"] for one in parts.values()),
