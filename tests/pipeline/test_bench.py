@@ -314,7 +314,8 @@ def test_growth_is_fitted_over_three_sizes(monkeypatch):
 
 def test_cold_figures_are_made_in_a_clone(tmp_path, monkeypatch):
     (tmp_path / "Makefile").write_text(
-        ".venv/installed-core:\n\tmkdir .venv && touch $@\nfigures: .venv/installed-core\n\techo x >> made && ! test -e broken\n"
+        ".venv/installed-core:\n\tmkdir .venv && touch $@\n"
+        "figures: .venv/installed-core\n\techo x >> made && ! test -e broken\n"
     )
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
