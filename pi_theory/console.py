@@ -184,8 +184,8 @@ def wrap(text: str, indent: str = "", first: str | None = None) -> str:
     start = indent if first is None else first
     # Formulas stay whole: "x = 1" is not broken, nor is "x-1", where the hyphen is a minus.
     kept = re.sub(r" ([<>]?=|[<>]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
-    # A path that is longer than a line stays whole too, so that it can be copied.
-    wrapper = textwrap.TextWrapper(width(), start, indent, break_long_words=False, break_on_hyphens=False)
+    # A path that is longer than a line stays whole too, so that it can be copied; digits go on in the next line.
+    wrapper = textwrap.TextWrapper(width(), start, indent, break_long_words="/" not in text, break_on_hyphens=False)
     return wrapper.fill(kept).replace("\N{NO-BREAK SPACE}", " ")
 
 
