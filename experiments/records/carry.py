@@ -60,13 +60,13 @@ def carry(name: str, since: str, before: str = "") -> str:
     study, path = load(name), record.path_of(name, live=False)
     found = {key: value for key, value in record.read_file(path).items() if key != "kept"}
     record.refuse_uncommitted()
-    if record.digest(study.config) != found["config_sha256"] or study.inputs() != found["inputs"]:
+    now = study.fingerprint()
+    if any(now[key] != found[key] for key in ("config_sha256", "inputs")):
         raise UsageError(f"{name}: its config or inputs changed since it was measured; measure it again")
     note: Record = {"from": _git("rev-parse", since), "to": _git("rev-parse", "HEAD")}
-    code = source_hashes.sources(f"experiments.studies.{name}")
     with _checkout(since) as then:
         place = _place(then, before or name)
-        if source_hashes.sources(place, then) == code:
+        if source_hashes.sources(place, then) == now["code"]:
             note["how"] = "every definition that the study reaches is the same in both commits"
         else:
             toy = _toy(study)
@@ -75,8 +75,7 @@ def carry(name: str, since: str, before: str = "") -> str:
             if more:  # the study measures more today, which this record goes without
                 note["measured since"] = more
     said = {"study": name, "command": study.command, "says": study.says}
-    made = {"code": code, "code_sha256": record.digest(code), "carried": [*found.get("carried", []), note]}
-    record.write({**found, **said, **made}, path)
+    record.write({**found, **said, **now, "carried": [*found.get("carried", []), note]}, path)
     return str(note["how"])
 
 

@@ -108,9 +108,11 @@ class Study:
 
     def fingerprint(self) -> dict[str, Any]:
         """What a record must agree with to be current."""
+        code = source_hashes.sources(f"experiments.studies.{self.name}")
         return {
             "config_sha256": record.digest(self.config),
-            "code_sha256": record.digest(source_hashes.sources(f"experiments.studies.{self.name}")),
+            "code": code,
+            "code_sha256": record.digest(code),
             "inputs": self.inputs(),
         }
 
@@ -141,7 +143,6 @@ class Study:
         if self.committed:
             record.refuse_uncommitted()
         fingerprint, commit = self.fingerprint(), record.commit()
-        sources = source_hashes.sources(f"experiments.studies.{self.name}")
         start = time.perf_counter()
         metrics = self.run(self.config, **options)
         made: Record = {
@@ -152,7 +153,6 @@ class Study:
             "command": self.command,
             "config": self.config,
             **fingerprint,
-            "code": sources,
             **commit,
             **record.environment(),
             "wall_seconds": round(time.perf_counter() - start, 3),
