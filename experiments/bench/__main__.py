@@ -33,6 +33,11 @@ def main(given: Sequence[str] | None = None) -> int:
         type=float,
         help="Stop the part gpu before this many minutes are over; the same command goes on later.",
     )
+    parser.add_argument(
+        "--only",
+        metavar="NAME,NAME",
+        help="Make these measurements of the part gpu alone, also where they were made before.",
+    )
     parser.add_argument("--json", action="store_true", help="Print each row as a line of JSON.")
     arguments = parser.parse_args(given)
     names = [name if name.startswith("bench_") else f"bench_{name}" for name in arguments.names] or list(PARTS)
@@ -41,12 +46,15 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error(f"no part named {told}; choose from {', '.join(plain)}")
     if arguments.minutes is not None and names != [GPU_NAME]:
         parser.error("--minutes: only the part gpu goes on where it stopped; name it alone")
+    if arguments.only is not None and names != [GPU_NAME]:
+        parser.error("--only: only the part gpu keeps its measurements by name; name it alone")
     if GPU_NAME in names:
         if names != [GPU_NAME]:
             parser.error("gpu has a record of its own; run it by itself")
         from experiments.bench import gpu  # torch and transformers are not what --help waits for
 
-        return gpu.main(Budget.of_minutes(arguments.minutes), as_json=arguments.json)
+        only = arguments.only.split(",") if arguments.only is not None else []
+        return gpu.main(Budget.of_minutes(arguments.minutes), as_json=arguments.json, only=only)
     if arguments.keep:
         refuse_uncommitted()
     try:

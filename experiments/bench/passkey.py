@@ -39,7 +39,7 @@ def theirs(
     """Whether each key is found, 1.0 or 0.0, by greedy generation of as many tokens, one trial at a time."""
     found = []
     for prompt in (prompt for row in prompts for prompt in row):
-        ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)])
+        ids = torch.tensor([maker.prefix[: prompt.shared] + list(prompt.own)], device=model.device)
         made = model.generate(  # type: ignore[misc]
             ids,
             attention_mask=torch.ones_like(ids),

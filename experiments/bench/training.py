@@ -77,6 +77,7 @@ def ours(task: Task) -> Steps:
             device,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
+            compile_layers=config.compile,
         )
         optimizer = adamw(model, config)
         for window in task.windows:
@@ -102,13 +103,22 @@ class _Clock(TrainerCallback):
     on_train_end = on_step_begin
 
 
+def filled(
+    architecture: LlamaConfig, read: Callable[[str], Tensor], device: str, dtype: torch.dtype = torch.float32
+) -> LlamaForCausalLM:
+    """A model by transformers' own code with the given weights, made on the device that it stays on."""
+    with torch.device(device):
+        model = LlamaForCausalLM._from_config(architecture, attn_implementation="sdpa", dtype=dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(read(name))
+    return model
+
+
 def theirs(task: Task) -> Steps:
     config = task.config
     clock = _Clock(config.device)
-    model = LlamaForCausalLM._from_config(task.architecture, attn_implementation="sdpa", dtype=torch.float32)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(task.read(name))
+    model = filled(task.architecture, task.read, config.device)
     if config.activation_checkpointing != "none":
         # The name it has in newer transformers, and in older ones.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable

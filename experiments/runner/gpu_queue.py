@@ -2,6 +2,7 @@
 
     python -m experiments.gpu --fetch          # where there is a network
     python -m experiments.gpu --minutes 10     # where there is a GPU, repeatedly
+    python -m experiments.gpu --smoke          # touches everything once, see `experiments.runner.gpu_smoke`
 
 Each job is a study or a benchmark that stops in time, keeps what it has, and leaves a record. Each has a share of the
 minutes, over all starts; when every job has had its share, what is not finished goes on in the same order. The inputs
@@ -30,6 +31,7 @@ from experiments.measurement.budget import Budget
 from experiments.records import record
 from experiments.records.record import NoRecord, RecordError, write_atomically
 from experiments.records.study import Study
+from experiments.runner import gpu_smoke
 from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from experiments.studies import tiny_pretrain
@@ -71,17 +73,18 @@ class Job:
 
 
 def jobs() -> list[Job]:
-    """In the order of their value, with shares that come to three starts of ten minutes."""
+    """In the order of their value, with shares that come to four starts of nine minutes."""
     pretrain, candidate = Order("tiny_pretrain", profile="gpu"), candidate_order()
 
     def state_of_candidate() -> str:
         return _state_of_candidate(pretrain.study(), candidate.study())
 
     return [
-        _study("smollm2_finetune", Order("smollm2_finetune", profile="gpu"), minutes=14),
+        _study("smollm2_finetune", Order("smollm2_finetune", profile="gpu"), minutes=9),
+        Job(GPU_NAME, bench_gpu.SAYS, 5, bench_gpu.COMMAND, _bench_step, _state_of_bench, _bench_path()),
+        _study("smollm2_finetune_x4", Order("smollm2_finetune", profile="gpu-x4"), minutes=12),
         _study("tiny_pretrain", pretrain, minutes=5),
         _study("tiny_candidate", candidate, minutes=5, state=state_of_candidate),
-        Job(GPU_NAME, bench_gpu.SAYS, 5, bench_gpu.COMMAND, _bench_step, _state_of_bench, _bench_path()),
     ]
 
 
@@ -249,6 +252,13 @@ def main() -> int:
         "--dry-run", action="store_true", help="Show what would be run and what is done, and run nothing."
     )
     parser.add_argument("--fetch", action="store_true", help="Fetch the inputs into the cache, and run nothing.")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="Touch everything that runs on a GPU once, say what is broken, and run nothing else.",
+    )
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="Where --smoke runs.")
+    parser.add_argument("--toy", action="store_true", help="Let --smoke take a tiny model, as fits a CPU.")
     asked = parser.parse_args()
     if not asked.minutes * 60 >= SHORTEST_SECONDS:  # nor is NaN
         parser.error(f"--minutes: give at least {SHORTEST_SECONDS / 60:g}")
@@ -258,6 +268,9 @@ def main() -> int:
     if asked.fetch:
         print(fetch())
         return 0
+    if asked.smoke:
+        out = asked.out or Path("build", "gpu-smoke")
+        return gpu_smoke.main(out, device=asked.device, toy=asked.toy, seconds=60 * asked.minutes)
     if not torch.cuda.is_available():
         print(f"{parser.prog}: needs a CUDA GPU, and there is none here; --dry-run shows the plan", file=sys.stderr)
         return 1

@@ -30,7 +30,8 @@ SUCCESS = 0.2  # share of successful trials from which on a distance counts as r
 
 # Number of query tokens in a pass: few enough to keep the mask (queries x keys) small, enough to keep the cores busy.
 CHUNK_TOKENS = 1024
-BATCH_TOKENS = 8192
+# Tokens in a pass of whole prompts.
+BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def passkey(
         for row in reversed(range(positions)):
             todo = [column for column in range(trials) if not journal.done[entries[row, column]]]
             bar.update(trials - len(todo))
-            for group in _like_shaped(prompts[row], todo):
+            for group in _like_shaped(prompts[row], todo, BATCH_TOKENS[model.device.type]):
                 right = judge.answers([prompts[row][column] for column in group])
                 journal.write(entries[row, group], np.asarray(right, dtype=float))
                 bar.update(len(group))
@@ -207,7 +208,7 @@ def passkey(
     return PasskeyResult(context_tokens, largest_reached(accuracy), accuracy, used, trials)
 
 
-def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int]) -> list[list[int]]:
+def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """Group columns so that the prompts of a group stack without padding and fit the budget of tokens."""
     shapes: dict[tuple[int, int, int], list[int]] = {}
     for column in columns:
@@ -215,13 +216,13 @@ def _like_shaped(prompts: Sequence[Prompt], columns: Sequence[int]) -> list[list
         shapes.setdefault((prompt.shared, len(prompt.own), len(prompt.answer)), []).append(column)
     groups = []
     for (shared, own, answer), members in shapes.items():
-        size = max(1, BATCH_TOKENS // (shared + own + answer))
+        size = max(1, batch_tokens // (shared + own + answer))
         groups += [members[first : first + size] for first in range(0, len(members), size)]
     return groups
 
 
 class Judge:
-    """Decides whether trials succeed, for one model and one shared beginning, whose keys and values it keeps.
+    """Decides whether trials succeed, for one model and one shared beginning, whose keys and values it keeps on a CPU.
 
     Args:
         model: a LLaMA in evaluation mode.
@@ -231,7 +232,8 @@ class Judge:
     def __init__(self, model: LlamaForCausalLM, prefix: Sequence[int]) -> None:
         self.model = model
         self.prefix_T = torch.tensor(prefix, device=model.device)
-        self.reuse = not depends_on_context(read_extension(model.config))
+        # A pass after kept keys needs a mask of queries x keys, which takes the fast attention kernels of a GPU away.
+        self.reuse = model.device.type == "cpu" and not depends_on_context(read_extension(model.config))
         self.cache: Any = DynamicCache(config=model.config)
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
+from transformers import LlamaForCausalLM
 
 from pi_model.distributed import ranks
 from pi_model.distributed.process_group import mean_over_ranks, process_group
@@ -48,7 +50,14 @@ class Outcome:
     loss_nats: float | None
 
 
-def train(config: Config, out: str | Path, *, fall_back: bool = False, progress: bool = False) -> Outcome:
+def train(
+    config: Config,
+    out: str | Path,
+    *,
+    fall_back: bool = False,
+    progress: bool = False,
+    measure: Mapping[int, Callable[[LlamaForCausalLM], None]] | None = None,
+) -> Outcome:
     """Train to the end of a config, going on from the newest checkpoint in `out`.
 
     Under torchrun every rank calls this in the same way. The run's folder receives run.json (the config and the hashes
@@ -61,6 +70,9 @@ def train(config: Config, out: str | Path, *, fall_back: bool = False, progress:
             began.
         fall_back: if the newest checkpoint is broken, go on from the one before it.
         progress: show a bar, or a line for each step where standard error is not a terminal.
+        measure: by the number of steps done, 0 included, a function to call with the model as it is then, ready to
+            evaluate. It is called on every rank, and again for a step that a resumed run begins at. There is a
+            checkpoint of that step, and Ctrl-C interrupts the function at once.
 
     Raises:
         UsageError: the config does not fit the model, the number of processes or the folder; no weight has been read.
@@ -110,14 +122,20 @@ def train(config: Config, out: str | Path, *, fall_back: bool = False, progress:
             display.say("no scalars for TensorBoard: pip install tensorboard")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
         meter = Meter(flops, world_size, device)
-        loss, stopping = None, False
+        loss, stopping, saved = None, False, first
 
-        with stop_requests() as stop_asked:
+        with stop_requests() as stop:
             for step in range(first, config.steps + 1):
                 if measured := evaluation.at(step, model):
                     if rank == 0:
                         evaluations.write(measured)
                     display.say(f"evaluation {json.dumps(measured)}")
+                if measure and step in measure:
+                    if step > saved:
+                        checkpoints.save(step, model, optimizer)
+                        saved = step
+                    with stop.acted_on():
+                        measure[step](evaluation.plain(model))
                 if step == config.steps:
                     break
                 meter.start()
@@ -147,9 +165,10 @@ def train(config: Config, out: str | Path, *, fall_back: bool = False, progress:
                 if rank == 0:
                     steps.write(line)
                 display.step(line)
-                stopping = mean_over_ranks(torch.tensor(float(stop_asked()), device=device)) > 0
+                stopping = mean_over_ranks(torch.tensor(float(stop.asked()), device=device)) > 0
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
                     checkpoints.save(step + 1, model, optimizer)
+                    saved = step + 1
                 if stopping:
                     break
         display.close()

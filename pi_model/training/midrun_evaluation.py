@@ -72,7 +72,7 @@ class MidrunEvaluation:
         """
         if step not in self.asked.steps or step in self.done:
             return None
-        plain = self._plain(model)
+        plain = self.plain(model)
         result: dict[str, Any] = {"step": step}
         if self.documents is not None:
             measured = sliding_perplexity(
@@ -97,8 +97,11 @@ class MidrunEvaluation:
             result |= {"k_max": found.k_max, "accuracy": {str(k): share for k, share in found.accuracy.items()}}
         return result
 
-    def _plain(self, model: CausalLoss) -> LlamaForCausalLM:
-        """The model as an ordinary one; in a single process it shares the live weights if they have the right dtype."""
+    def plain(self, model: CausalLoss) -> LlamaForCausalLM:
+        """The model as an ordinary one, ready to evaluate. To be called on every rank.
+
+        In a single process it shares the live weights if they have the right dtype.
+        """
         device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
         alone = dist.get_world_size() == 1
         weights = live_weights(model) if alone else whole_weights(model)

@@ -4,37 +4,56 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Within the block, note the first SIGINT or SIGTERM instead of stopping; a second one stops as usual.
+class StopRequests:
+    """The requests to stop that have come since `stop_requests` began to note them."""
 
-    Only the main thread receives signals; in any other thread no request is ever noted.
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
 
-    Yields:
-        A function that tells whether a signal has come.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._asked
 
-    def note(number: int, frame: Any) -> None:
-        asked.set()
-        restore()
+    @contextmanager
+    def acted_on(self) -> Iterator[None]:
+        """Within the block a signal stops the program at once, as usual: for work that can be done again."""
+        noting = bool(self._before)
+        self.act()
+        try:
+            yield
+        finally:
+            if noting:
+                self.note()
+
+    def note(self) -> None:
+        """Note the next signal instead of stopping. Only the main thread receives signals; elsewhere none ever comes."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._noted) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def act(self) -> None:
+        """Stop at the next signal, as usual."""
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _noted(self, number: int, frame: Any) -> None:
+        self._asked = True
+        self.act()
         if int(os.environ.get("RANK", 0)) == 0:
             print("stopping after this step, with a checkpoint; a second signal stops at once", file=sys.stderr)
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+@contextmanager
+def stop_requests() -> Iterator[StopRequests]:
+    """Within the block, note the first SIGINT or SIGTERM instead of stopping; a second one stops as usual."""
+    requests = StopRequests()
+    requests.note()
     try:
-        yield asked.is_set
+        yield requests
     finally:
-        restore()
+        requests.act()

@@ -166,7 +166,7 @@ class Oracle:
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     oracle = Oracle(reach=1100)
     monkeypatch.setattr(module, "Judge", oracle)
-    monkeypatch.setattr(module, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(module, "BATCH_TOKENS", {"cpu": 1})
 
     def run():
         return passkey(

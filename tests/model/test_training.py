@@ -385,6 +385,6 @@ def test_a_single_process_is_evaluated_without_a_copy_of_its_weights(config, tmp
     start = prepare(config, tmp_path / "out")
     with process_group("cpu") as device:
         model = sharded_model(start.hf_config(), weight_reader(config, start), device)
-        plain = MidrunEvaluation(config, start)._plain(model)
+        plain = MidrunEvaluation(config, start).plain(model)
         trained = {one.to_local().data_ptr() for one in model.parameters()}
         assert {one.data_ptr() for one in plain.parameters()} == trained

@@ -27,7 +27,7 @@ from experiments.measurement.budget import Budget
 from experiments.records import record
 from experiments.runner.verify import verify
 from figures.tables import speed
-from pi_model.errors import RunError
+from pi_model.errors import RunError, UsageError
 from pi_model.models.loading import random_llama
 from pi_model.training.config import Architecture
 
@@ -341,14 +341,16 @@ def settings(tmp_path, monkeypatch):
     return bench_gpu.Settings(
         device="cpu",
         dtype="float32",
-        models={"toy": SHAPE},
-        lengths=(32,),
+        models={"toy": replace(SHAPE, vocabulary=2048)},  # of tiny-llama's tokenizer
+        cases=(bench_gpu.Case("toy", 32), bench_gpu.Case("toy", 32, "selective")),
         steps=1,
         side=64,
         copied=4096,
         windows=(32,),
         stride=8,
         strides=4,
+        passkey_tokens=160,
+        passkeys=2,
         positions=512,
         turns=1,
     )
@@ -364,7 +366,10 @@ def test_what_a_gpu_would_measure_runs_once_and_goes_on_where_it_stopped(setting
     found = bench_gpu.run(settings)
     assert found["not_measured"] == []
     units = {row["unit"] for row in found["rows"]}
-    assert units >= {FASTER, LEANER, "of the matrix product's FLOP/s", "windows/s", "positions/s", "TFLOP/s", "GB/s"}
+    assert units >= {FASTER, LEANER, "of the matrix product's FLOP/s", "of its measured peak memory", "TFLOP/s", "GB/s"}
+    assert units >= {"windows/s", "prompts/s", "positions/s"}
+    names = [(row["what"], row["beside"], row["unit"]) for row in found["rows"]]
+    assert len(names) == len(set(names))
 
     def again(*_):
         raise AssertionError("measured before")
@@ -373,15 +378,54 @@ def test_what_a_gpu_would_measure_runs_once_and_goes_on_where_it_stopped(setting
     assert bench_gpu.run(settings)["rows"] == found["rows"]
 
 
-def test_a_way_that_does_not_fit_is_a_row_and_the_other_is_measured(settings, monkeypatch):
+def test_one_measurement_can_be_made_anew_by_its_name(settings, monkeypatch):
+    monkeypatch.setattr(bench_gpu, "measurements", lambda _: {"a": lambda: [row("a")], "b": lambda: [row("b")]})
+    made = []
+
+    def row(name):
+        made.append(name)
+        return asdict(measured(name, "s", [1.0]))
+
+    assert bench_gpu.run(settings, only=["b"])["not_measured"] == ["a"]
+    assert bench_gpu.run(settings)["not_measured"] == []
+    found = bench_gpu.run(settings, only=["b"])
+    assert [row["what"] for row in found["rows"]] == ["a", "b"]
+    assert made == ["b", "a", "b"]
+    with pytest.raises(UsageError, match="no measurement named c; choose from a, b"):
+        bench_gpu.run(settings, only=["b", "c"])
+
+
+def test_trainer_runs_once_for_all_ways_of_ours_beside_it(settings, monkeypatch):
+    asked = []
+
+    def run(task, train):
+        asked.append((train, task.config.activation_checkpointing, task.config.compile))
+        return asdict(bench_gpu.Run([1.0, 1.0], [1.0], [2.0, 2.0, 2.0], 3.0, 4.0))
+
+    monkeypatch.setattr(bench_gpu, "_run", run)
+    cases = [bench_gpu.Case("toy", 32, "none", compiled) for compiled in (False, True)]
+    cases += [bench_gpu.Case("toy", 32, way) for way in ("selective", "full")]
+    settings = replace(settings, cases=tuple(cases))
+    monkeypatch.setattr(bench_gpu, "UTILISATION_AIMS", {("toy", 32): 0.45})
+    rows = [row for case in cases for row in bench_gpu.training(settings, case)]
+    own = [(way, compiled) for train, way, compiled in asked if train is bench_training.ours]
+    assert own == [("none", False), ("none", True), ("selective", False), ("full", False)]
+    assert [way for train, way, _ in asked if train is bench_training.theirs] == ["none", "full"]
+    assert [row.what.count("compiled layers") for row in rows if row.unit == FASTER] == [0, 1, 0, 0]
+    assert [row.beside.count("full activation checkpointing") for row in rows if row.unit == FASTER] == [0, 0, 1, 0]
+    assert [row.what.count("compiled layers") for row in rows if row.aim == 0.45] == [1]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_a_way_that_does_not_fit_is_a_row_and_the_other_is_measured(settings, monkeypatch, error):
     def theirs(task):
-        raise torch.cuda.OutOfMemoryError
+        raise error
 
     monkeypatch.setattr(bench_gpu, "theirs", theirs)
-    rows = list(bench_gpu.training(settings, "toy", 32, "none"))
-    assert len(rows) == 2
-    assert rows[1].what.endswith(": Hugging Face Trainer")
-    assert rows[1].unit == "runs (0: out of memory)"
+    own, planned, other = bench_gpu.training(settings, bench_gpu.Case("toy", 32))
+    assert own.detail["planned_gib"] / own.detail["peak_gib"] == pytest.approx(planned.value)
+    assert other.what.endswith(": Hugging Face Trainer")
+    assert other.unit == "runs (0: out of memory)"
 
 
 def test_a_limit_of_time_leaves_the_rest_for_later(settings, monkeypatch):
@@ -398,7 +442,7 @@ def test_one_measurement_that_fails_does_not_take_the_others(settings, monkeypat
 
     monkeypatch.setattr(bench_gpu, "training", broken)
     found = bench_gpu.run(settings)
-    assert found["not_measured"] == ["training-toy-32-none", "training-toy-32-full"]
+    assert found["not_measured"] == ["training-toy-32-none", "training-toy-32-selective"]
     assert "training-toy-32-none: no kernel" in capsys.readouterr().err
 
 

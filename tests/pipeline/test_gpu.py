@@ -158,6 +158,7 @@ def test_a_job_is_done_when_its_record_is_current_and_whole(place):
 
     assert states() == {
         "smollm2_finetune": TO_DO,
+        "smollm2_finetune_x4": TO_DO,
         "tiny_pretrain": TO_DO,
         "tiny_candidate": "waits for tiny_pretrain",
         "bench_gpu": TO_DO,
