@@ -32,7 +32,7 @@ class StopRequests:
                 self.note()
 
     def note(self) -> None:
-        """Note the next signal instead of stopping. Only the main thread receives signals; elsewhere none ever comes."""
+        """Note the next signal instead of stopping. Only the main thread receives any."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._noted) for number in (signal.SIGINT, signal.SIGTERM)}
 
