@@ -7,7 +7,6 @@ of its own, so that an interruption costs at most those in hand; run it again to
 
 import argparse
 import json
-import shutil
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from experiments import FORMER_NAMES, STUDIES
 from experiments.measurement.budget import Budget
 from experiments.records import record
+from experiments.records.adopt import adopt
 from experiments.records.record import ROOT, RecordError
 from experiments.records.study import Study, load
 from experiments.runner.orders import Order
@@ -156,16 +156,10 @@ def _redo_since(names: list[str]) -> str:
 
 def _keep(studies: list[Study]) -> int:
     for study in studies:
-        if (found := study.current(partial=True)) is None:
+        if study.current(partial=True) is None:
             print(f"{study.record_name}: its record is not current; run it first: {study.command}", file=sys.stderr)
             return 1
-        if found["dirty"]:
-            again = f"commit the code, then run it again: {study.command} --force"
-            print(f"{study.record_name}: its commit does not hold the code that made it; {again}", file=sys.stderr)
-            return 1
-        if study.path != (kept := record.path_of(study.record_name, live=False)):
-            shutil.copyfile(study.path, kept)
-        print(kept.relative_to(record.RESULTS))
+        print(adopt(study.path).relative_to(record.RESULTS))
     return 0
 
 

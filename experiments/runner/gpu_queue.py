@@ -7,7 +7,8 @@
 Each job is a study or a benchmark that stops in time, keeps what it has, and leaves a record. Each has a share of the
 minutes, over all starts; when every job has had its share, what is not finished goes on in the same order. The inputs
 are the folder ``packages`` of the cache, which $PI_MODEL_CACHE names; no network is needed beside it. With --out all
-records and the tiny LLaMA that was pretrained come as one archive, which ``tar -xzf`` unpacks into a checkout.
+records and the tiny LLaMA that was pretrained come as one archive, which ``tar -xzf`` unpacks into a checkout; there
+``python -m experiments.records.adopt`` makes them committed ones.
 """
 
 import io
