@@ -217,7 +217,7 @@ def _exists(study: str) -> bool:
 
 
 def records_tex(read: Callable[[str], record.Record]) -> str:
-    """One row for each record: study, day, commit, seconds and GiB that it took, device, and hash."""
+    """One row for each record: study, day, commit, seconds and GiB that it took, GPU or processor, and hash."""
     rows = []
     for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, STUDIES))):
         made = read(study)
@@ -225,7 +225,7 @@ def records_tex(read: Callable[[str], record.Record]) -> str:
         rows.append(
             rf"\texttt{{{escaped(study)}}} & {made['written'][:10]} & \texttt{{{commit}}} & "
             f"{shown(made['wall_seconds'], '1 near')} & {shown(made['peak_memory_gib'], '2 near')} & "
-            rf"{escaped(made['device'])} & \texttt{{{made['sha256'][:8]}}} \\"
+            rf"{escaped(made['device'].split(', CPU, ')[0])} & \texttt{{{made['sha256'][:8]}}} \\"
         )
     return "\n".join(rows) + "\n"
 

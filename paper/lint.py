@@ -79,7 +79,8 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
     for figure in _FIGURE.finditer(text):
         scripts = {name.replace("\\", "") for name in re.findall(r"\\script\{(.+?)\}", figure[0])}
         for picture in pictures(figure[0]):
-            script = f"figures/plots/{picture.removeprefix('figures/')}.py"
+            name, *_ = picture.removeprefix("figures/").split("@")  # without the label of the record
+            script = f"figures/plots/{name}.py"
             if script not in scripts or not (ROOT / script).exists():
                 yield _line(text, figure), f"the figure does not name the script that draws it, {script}"
 

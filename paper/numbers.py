@@ -32,6 +32,11 @@ def _evidence(claim_id: str) -> str:
     return f"metrics/claims/id={claim_id}/evidence"
 
 
+def _end(method: str) -> str:
+    """The path to the last measurement of a run of SmolLM2."""
+    return f"metrics/runs/method={method}/curve/-1"
+
+
 def _run(method: str, factor: int, peak_lr: float) -> str:
     """The evaluations of a run by rising step, of the first seed."""
     return f"metrics/runs/method={method}&factor={factor}&peak_lr={peak_lr:g}&seed=0/curve"
@@ -180,6 +185,21 @@ NUMBERS = (
     Number("SmolTuneUntuned", "smollm2_finetune", f"{UNTUNED}/method=linear/{AT_EXTENDED}", "2 near"),
     Number("SmolTuneYarn", "smollm2_finetune", f"{UNTUNED}/method=yarn/{AT_EXTENDED}", "2 near"),
     Number("SmolTuneTuned", "smollm2_finetune", f"metrics/runs/method=linear/curve/-1/{AT_EXTENDED}", "2 near"),
+    # the same on a GPU, in windows of the new length
+    Number("SmolGpuDevice", "smollm2_finetune@gpu", "device", "text", r"^NVIDIA (\w+)"),
+    Number("SmolGpuSteps", "smollm2_finetune@gpu", "config/steps/max()", "integer"),
+    Number("SmolGpuFirst", "smollm2_finetune@gpu", "config/steps/min()", "integer"),
+    Number("SmolGpuTokens", "smollm2_finetune@gpu", "config/steps_tokens", "integer"),
+    Number("SmolGpuDocuments", "smollm2_finetune@gpu", "config/corpora/books", "integer"),
+    Number("SmolGpuLast", "smollm2_finetune@gpu", "config/last_tokens", "integer"),
+    Number("SmolGpuPI", "smollm2_finetune@gpu", f"{_end('linear')}/perplexity/books/16384/perplexity", "2 near"),
+    Number("SmolGpuDirect", "smollm2_finetune@gpu", f"{_end('none')}/perplexity/books/16384/perplexity", "2 near"),
+    Number("SmolGpuPILast", "smollm2_finetune@gpu", f"{_end('linear')}/last/books/16384/perplexity", "2 near"),
+    Number("SmolGpuDirectLast", "smollm2_finetune@gpu", f"{_end('none')}/last/books/16384/perplexity", "2 near"),
+    Number("SmolGpuPICode", "smollm2_finetune@gpu", f"{_end('linear')}/last/code/16384/perplexity", "2 near"),
+    Number("SmolGpuDirectCode", "smollm2_finetune@gpu", f"{_end('none')}/last/code/16384/perplexity", "2 near"),
+    Number("SmolGpuPIKey", "smollm2_finetune@gpu", f"{_end('linear')}/k_max", "integer"),
+    Number("SmolGpuDirectKey", "smollm2_finetune@gpu", f"{_end('none')}/k_max", "integer"),
     # summaries
     Number("SummariesDocuments", "smollm2_summaries", "config/documents", "integer"),
     Number("SummariesBefore", "smollm2_summaries", f"{_rouge('as given')}/mean", "1 near"),

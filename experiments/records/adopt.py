@@ -38,7 +38,9 @@ def adopt(path: Path) -> Path:
     name = str(found["study"])
     if name in (harness.NAME, harness.GPU_NAME):
         target = name
-        parts = {key: _of_this_commit(part, _part_differs(key, part)) for key, part in found["metrics"]["parts"].items()}
+        parts = {
+            key: _of_this_commit(part, _part_differs(key, part)) for key, part in found["metrics"]["parts"].items()
+        }
         found["metrics"] = {"parts": harness.kept(name) | parts}
         found = _of_this_commit(found, "")
     else:

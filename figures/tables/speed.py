@@ -18,7 +18,19 @@ PARTS = {
 }
 _COMPARED = ("what", "compared with", "times as fast as that", "share of its peak memory", "aim")
 _ALONE = ("what", "measured", "aim")
-_FASTER, _LEANER = "times as fast", "of its peak memory"  # units of a record's rows
+_STEPS = (
+    "a step of one window",
+    "tokens/s",
+    "Trainer's",
+    "times as fast",
+    "of the matrix product's rate",
+    "peak GiB",
+    "planned",
+    "Trainer's",
+    "aim",
+)
+_FASTER, _LEANER, _UTILISED = "times as fast", "of its peak memory", "of the matrix product's FLOP/s"  # units of rows
+_STEP, _TRAINERS = "training step, ", ": Hugging Face Trainer"  # how what was measured on a GPU is named
 
 Part = dict[str, Any]
 Row = dict[str, Any]
@@ -52,6 +64,9 @@ def _blocks(name: str, part: Part | None) -> list[Block]:
     if part is None:
         how = "needs a CUDA GPU" if name == "bench_gpu" else f'needs make bench BENCH_ARGS="{name} --keep"'
         return [Block(PARTS[name], _ALONE, (("not measured", how, ""),))]
+    steps = [_of_steps(part)] if name == "bench_gpu" else []
+    if steps:
+        part = part | {"rows": [row for row in part["rows"] if not row["what"].startswith(_STEP)]}
     together: dict[tuple[str, str], list[Row]] = {}
     alone: list[tuple[str, str, str]] = []
     for row in part["rows"]:
@@ -68,7 +83,35 @@ def _blocks(name: str, part: Part | None) -> list[Block]:
     ]
     blocks = [Block(PARTS[name], _COMPARED, tuple(compared))] * bool(compared)
     title = f"{PARTS[name]}, by itself" if compared else PARTS[name]
-    return blocks + [Block(title, _ALONE, tuple(alone))] * bool(alone)
+    return steps + blocks + [Block(title, _ALONE, tuple(alone))] * bool(alone)
+
+
+def _of_steps(part: Part) -> Block:
+    """Training steps on a GPU, ours and Trainer's: a row for each model, length and way to keep activations."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in part["rows"]:
+        if row["what"].startswith(_STEP):
+            name, _, whose = row["what"].removeprefix(_STEP).partition(": ")
+            found.setdefault(name, {})[f": {whose}" if whose else row["unit"]] = row
+    rows = []
+    for name, measured in found.items():
+        own, other = measured.get(_UTILISED), measured.get(_TRAINERS)
+        faster, leaner = measured.get(_FASTER), measured.get(_LEANER)
+        fits = bool(other and other["unit"] == _UTILISED)
+        rows.append(
+            (
+                name,
+                _number(own["detail"]["tokens_per_second"]) if own else "out of memory",
+                _number(other["detail"]["tokens_per_second"]) if other and fits else "out of memory" if other else "–",
+                f"{_number(faster['value'])}{_spread(faster)}" if faster else "–",
+                _number(own["value"]) if own else "–",
+                _number(own["detail"]["peak_gib"]) if own else "–",
+                _number(own["detail"]["planned_gib"]) if own else "–",
+                _number(leaner["detail"]["theirs_peak_gib"]) if leaner else "–",
+                "; ".join(filter(None, (_aim(row) for row in measured.values() if row["unit"] != _LEANER))),
+            )
+        )
+    return Block(f"{PARTS['bench_gpu']}: training beside Hugging Face Trainer with SDPA", _STEPS, tuple(rows))
 
 
 def _of_unit(rows: list[Row], unit: str) -> str:
@@ -90,7 +133,7 @@ def _aim(row: Row) -> str:
     if row["aim"] is None:
         return ""
     reached = row["value"] >= row["aim"] if row["more"] else row["value"] <= row["aim"]
-    of = {_FASTER: "speed ", _LEANER: "memory "}.get(row["unit"], "")
+    of = {_FASTER: "speed ", _LEANER: "memory ", _UTILISED: "rate "}.get(row["unit"], "")
     return f"{of}{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
 
 
@@ -109,7 +152,7 @@ def _where(found: dict[str, Part]) -> str:
     for name in filter(found.__contains__, PARTS):
         one = found[name]
         key = (one["device"], one["written"][:10], (one.get("commit") or "no commit")[:10])
-        groups.setdefault(key, []).append(PARTS[name].lower())
+        groups.setdefault(key, []).append(PARTS[name][0].lower() + PARTS[name][1:])
     return " ".join(
         f"On {device}, {day}, at {commit}: {', '.join(names)}." for (device, day, commit), names in groups.items()
     )

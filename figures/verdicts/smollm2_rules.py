@@ -53,8 +53,8 @@ def prevents_the_explosion(study: str) -> Decided:
 
 @experiment(
     id="finetune_smollm2_gpu", study="smollm2_finetune@gpu", group="SmolLM2",
-    source="Tables 1 to 3, on a released model, to 32768",
-    says="Fine-tuned by PI for as many steps as a GPU allows, a model uses its longer window, keeps its quality in the "
+    source="Tables 1 to 3, on a released model, on a GPU",
+    says="Fine-tuned by PI for two hundred steps on a GPU, a model uses its longer window, keeps its quality in the "
     "old one, and does better than by direct fine-tuning.",
 )  # fmt: skip
 @experiment(
@@ -97,8 +97,8 @@ def uses_its_window_and_keeps_quality(study: str) -> Decided:
 
 @experiment(
     id="finetune_smollm2_kmax_gpu", study="smollm2_finetune@gpu", group="SmolLM2",
-    source="Table 4, on a released model, to 32768",
-    says="Fine-tuned by PI for as many steps as a GPU allows, a model finds a passkey anywhere in its longer window; "
+    source="Table 4, on a released model, on a GPU",
+    says="Fine-tuned by PI for two hundred steps on a GPU, a model finds a passkey anywhere in its longer window; "
     "by direct fine-tuning, hardly beyond the old one.",
 )  # fmt: skip
 @experiment(

@@ -178,7 +178,7 @@ def pretrained(*, candidate=2.9, not_measured=()):
 
 
 def write(study, metrics, *, label="", live=True, **more):
-    """A whole record around such metrics, where `record.RESULTS` is."""
+    """A whole record around such metrics, where `record.RESULTS` is; its path."""
     name = f"{study}@{label}" if label else study
     config = {"seed": 0}
     made = {
@@ -203,4 +203,6 @@ def write(study, metrics, *, label="", live=True, **more):
         "metrics": metrics,
         **more,
     }
-    record.write(made, record.path_of(name, live=live))
+    path = record.path_of(name, live=live)
+    record.write(made, path)
+    return path

@@ -122,7 +122,8 @@ def test_findings_are_made_of_the_committed_records_and_link_to_their_evidence()
     assert len(found) == 6
     assert sum(bool(one.picture) for one in found) >= 3
     claims = {f"claim-{one['id']}" for one in record.read("claims")["metrics"]["claims"]}
-    known = {*claims, *(f"experiment-{id}" for id in EXPERIMENTS), *FIGURES}
+    of_labels = {f"{name}@{label}" for name in FIGURES for label in record.labels(name)}
+    known = {*claims, *(f"experiment-{id}" for id in EXPERIMENTS), *FIGURES, *of_labels}
     assert all(set(one.links) <= known and any(c.isdigit() for c in one.says) for one in found)
 
 

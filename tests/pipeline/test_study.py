@@ -251,8 +251,8 @@ def test_only_a_current_record_is_kept_among_the_committed_ones(tmp_path, monkey
     (tmp_path / "recorded").mkdir()
     monkeypatch.setattr(record, "uncommitted", lambda: ["pi_theory/rope.py"])
     load("positions").measure()
-    assert main.main() == 1
-    assert "its commit does not hold the code that made it" in capsys.readouterr().err
+    assert main.main() == 2
+    assert "commit pi_theory/rope.py first" in capsys.readouterr().err
     monkeypatch.setattr(record, "uncommitted", list)
     made = load("positions").measure()
     assert main.main() == 0
