@@ -1,4 +1,4 @@
-"""What takes memory on each GPU: weights and training state under FSDP2, activations, and logits.
+"""What takes memory on each GPU: weights and training state, under FSDP2 if there are several, activations, and logits.
 
 It is memory as `pi_model.training.sharding` lays it out and `pi_model.training.loss` computes the loss. Tests hold
 it against the allocations of real steps on a CPU, and against peaks that were measured on one H100.
@@ -60,13 +60,18 @@ class Memory(Givens):
 
     @cached_property
     def gathered_layer(self) -> Bytes:
-        """One layer gathered from all GPUs, as it is while it computes."""
-        return self.width * (self.layer_parameters + self.layer_adapters)
+        """One layer gathered from all GPUs, as it is while it computes; one GPU alone has nothing to gather."""
+        return self.width * (self.layer_parameters + self.layer_adapters) if self.gpus > 1 else 0
 
     @cached_property
     def gathered_root(self) -> Bytes:
-        """Embedding, last norm and head gathered from all GPUs."""
-        return self.width * self.root_parameters
+        """Embedding, last norm and head gathered from all GPUs; one GPU alone has nothing to gather."""
+        return self.width * self.root_parameters if self.gpus > 1 else 0
+
+    @cached_property
+    def cast_layer(self) -> Bytes:
+        """One layer's float32 weights in the dtype of the forward pass, which one GPU alone keeps with activations."""
+        return self.width * self.trained_layer if self.gpus == 1 and self.width < 4 else 0
 
     @cached_property
     def adapter_saves(self) -> Count:
@@ -144,7 +149,7 @@ class Memory(Givens):
     def layer_kept(self) -> Bytes:
         """What this run keeps of each layer until its backward pass."""
         return (
-            self.layer_activations - self.compiled_away
+            self.layer_activations + self.cast_layer - self.compiled_away
             if self.checkpointing == "none"
             else self.layer_input + (self.layer_products if self.checkpointing == "selective" else 0)
         )
@@ -159,6 +164,7 @@ class Memory(Givens):
             0
             if self.checkpointing == "none"
             else self.layer_activations
+            + self.cast_layer
             + (self.layer_input - self.layer_products if self.checkpointing == "selective" else 0)
         )
 

@@ -19,7 +19,7 @@ from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
-from pi_model.training.sharding import sharded_model
+from pi_model.training.sharding import local, sharded_model
 from tests.model.plans import A100, H100, STEPS_ON_AN_H100, benched_config, run_config, small_llama
 
 
@@ -70,8 +70,8 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
         step()
         optimizer.zero_grad()
         gc.collect()
-        held = sum(p.to_local().nbytes for p in model.parameters())
-        moments = [value.to_local() for state in optimizer.state.values() for value in state.values() if value.ndim]
+        held = sum(local(p).nbytes for p in model.parameters())
+        moments = [local(value) for state in optimizer.state.values() for value in state.values() if value.ndim]
         return held + sum(moment.nbytes for moment in moments) + peak_allocated(step)
     finally:
         dist.destroy_process_group()
