@@ -1,0 +1,73 @@
+"""A check of a model folder just written: plain transformers reads it, and all copies of a fact in it agree."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, GenerationConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+from pi_model.errors import RunError
+from pi_model.models.companions import CONFIG_KEYS, read_json, states_length
+from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_theory.scaling import DynamicNTK
+
+# transformers 5 reads the first key. Versions before it know the other two alone; version 5 reads them as well, and
+# before the first. So neither spelling may contradict the other or be absent.
+_SPELLINGS = (("rope_parameters",), ("rope_scaling", "rope_theta"))
+
+
+def check_written(folder: Path, extension: Extension) -> None:
+    """Hold a folder's copies of each fact against each other and against what was to be written.
+
+    Args:
+        folder: the folder, before it has its final name.
+        extension: how its positions are to be scaled.
+
+    Raises:
+        RunError: two copies differ, or plain transformers computes other frequencies.
+    """
+    content = read_json(folder / "config.json")
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    _agree("number format of the weights", {key: content.get(key) for key in ("dtype", "torch_dtype")})
+    _agree("number format of the weights", {"dtype": content.get("dtype"), "dtype as loaded": _name(config.dtype)})
+
+    positions: dict[str, Any] = {"what was asked for": _facts(extension)}
+    for number, keys in enumerate(_SPELLINGS):
+        if keys[-1] not in content:
+            raise RunError(f"config.json: {keys[-1]} was not written, which some versions of transformers need")
+        others = {key for spelling in _SPELLINGS[:number] + _SPELLINGS[number + 1 :] for key in spelling}
+        alone = type(config).from_dict({key: value for key, value in content.items() if key not in others})
+        positions[" and ".join(keys)] = _facts(check_frequencies(LlamaRotaryEmbedding(alone), alone))
+    positions["config.json as loaded"] = _facts(check_frequencies(LlamaRotaryEmbedding(config), config))
+    _agree("scaling of positions", positions)
+
+    # transformers reads the trained window from max_position_embeddings where scaling is dynamic.
+    dynamic = isinstance(extension.scaling, DynamicNTK)
+    wanted = extension.window_tokens if dynamic else extension.context_tokens
+    _agree("max_position_embeddings", {"what was asked for": wanted, "config.json": config.max_position_embeddings})
+    lengths: dict[str, Any] = {"what was asked for": extension.context_tokens}
+    lengths |= {f"{key} in config.json": content.get(key) for key in CONFIG_KEYS}
+    if "max_length" in read_json(folder / "generation_config.json"):
+        loaded = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        lengths["max_length in generation_config.json"] = loaded.max_length
+    tokenizer = read_json(folder / "tokenizer_config.json")
+    lengths["model_max_length in tokenizer_config.json"] = tokenizer.get("model_max_length")
+    truncation = read_json(folder / "tokenizer.json").get("truncation") or {}
+    lengths["truncation in tokenizer.json"] = truncation.get("max_length")
+    _agree("longest context", {where: value for where, value in lengths.items() if states_length(value)})
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _facts(extension: Extension) -> tuple[Any, ...]:
+    return extension.scaling, extension.window_tokens, extension.context_tokens, extension.base, extension.head_dim
+
+
+def _agree(fact: str, copies: dict[str, Any]) -> None:
+    """Raise RunError if the copies of a fact differ; they are by the place where each stands."""
+    (first, value), *others = copies.items()
+    for where, other in others:
+        if other != value:
+            raise RunError(f"not written: the {fact} would be {value} by {first}, but {other} by {where}")
