@@ -1,6 +1,7 @@
 """Extend a checkpoint's context window. Only its config changes; the weights stay as they are."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 from transformers import LlamaConfig
@@ -45,7 +46,7 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
     content = write_extension(before, extension)
     content = consistent(content, extension.context_tokens, weight_dtype(folder, before))
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
-    written = LlamaConfig.from_dict(content)
+    written = LlamaConfig.from_dict(deepcopy(content))  # which it would change
     check_frequencies(LlamaRotaryEmbedding(written), written)
     with new_folder(Path(out)) as partial:
         copy_weights(folder, partial)

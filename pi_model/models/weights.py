@@ -51,7 +51,7 @@ def weight_files(folder: Path) -> list[Path]:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{index}: not a safetensors index: {error}; fetch it again") from error
-        if not names or any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
+        if not names or any(Path(str(name)).name != name or Path(name).suffix != ".safetensors" for name in names):
             raise RunError(f"{index}: must name safetensors files of its own folder; fetch it again")
     for name in names:
         if not (folder / name).is_file():

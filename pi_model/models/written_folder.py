@@ -1,5 +1,6 @@
 """A check of a model folder just written: plain transformers reads it, and all copies of a fact in it agree."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def check_written(folder: Path, extension: Extension) -> None:
         RunError: two copies differ, or plain transformers computes other frequencies.
     """
     content = read_json(folder / "config.json")
+    if "rope_theta" in (content.get("rope_scaling") or {}):
+        raise RunError("not written: rope_scaling in config.json has a rope_theta, which not all versions read there")
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     _agree("number format of the weights", {key: content.get(key) for key in ("dtype", "torch_dtype")})
     _agree("number format of the weights", {"dtype": content.get("dtype"), "dtype as loaded": _name(config.dtype)})
@@ -34,18 +37,17 @@ def check_written(folder: Path, extension: Extension) -> None:
     positions: dict[str, Any] = {"what was asked for": _facts(extension)}
     for number, keys in enumerate(_SPELLINGS):
         if keys[-1] not in content:
-            raise RunError(f"config.json: {keys[-1]} was not written, which some versions of transformers need")
+            raise RunError(f"not written: config.json has no {keys[-1]}, which some versions of transformers need")
         others = {key for spelling in _SPELLINGS[:number] + _SPELLINGS[number + 1 :] for key in spelling}
-        alone = type(config).from_dict({key: value for key, value in content.items() if key not in others})
+        # A copy each time, because from_dict writes the base into the dict of the scaling.
+        alone = type(config).from_dict(deepcopy({key: value for key, value in content.items() if key not in others}))
         positions[" and ".join(keys)] = _facts(check_frequencies(LlamaRotaryEmbedding(alone), alone))
     positions["config.json as loaded"] = _facts(check_frequencies(LlamaRotaryEmbedding(config), config))
     _agree("scaling of positions", positions)
 
-    # transformers reads the trained window from max_position_embeddings where scaling is dynamic.
-    dynamic = isinstance(extension.scaling, DynamicNTK)
-    wanted = extension.window_tokens if dynamic else extension.context_tokens
-    _agree("max_position_embeddings", {"what was asked for": wanted, "config.json": config.max_position_embeddings})
     lengths: dict[str, Any] = {"what was asked for": extension.context_tokens}
+    if not isinstance(extension.scaling, DynamicNTK):  # for which it is the trained window, compared above
+        lengths["max_position_embeddings in config.json"] = config.max_position_embeddings
     lengths |= {f"{key} in config.json": content.get(key) for key in CONFIG_KEYS}
     if "max_length" in read_json(folder / "generation_config.json"):
         loaded = GenerationConfig.from_pretrained(folder, local_files_only=True)

@@ -5,6 +5,7 @@ No weight is read before everything that is cheaper has been checked.
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Preparation:
 
     def hf_config(self) -> LlamaConfig:
         """The trained model's config, as transformers has it."""
-        return LlamaConfig.from_dict(self.content)
+        return LlamaConfig.from_dict(deepcopy(self.content))
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
@@ -81,7 +82,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     content = consistent(content, extension.context_tokens, weight_dtype(origin, before))
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
-    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
+    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(deepcopy(content)))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
@@ -132,7 +133,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
     """
-    current = read_extension(LlamaConfig.from_dict(content))
+    current = read_extension(LlamaConfig.from_dict(deepcopy(content)))
     if current.context_tokens != config.window_tokens:
         raise UsageError(
             f"window_tokens: {config.model} has a context of {current.context_tokens} tokens, not "
