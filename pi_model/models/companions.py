@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -49,17 +50,31 @@ def copy_companions(folder: Path, target: Path) -> None:
 def fit_companions(folder: Path, context_tokens: int) -> None:
     """Put the longest context into a folder's companion files wherever they state one. The others stay as they are.
 
+    A tokenizer that transformers 5 saved is also given the names by which version 4 knows it; both read those.
+
     Raises:
-        RunError: a file that may state it is not JSON.
+        RunError: a file that may state the context is not JSON.
     """
     for name, keys in FILE_KEYS.items():
         content = read_json(folder / name)
+        before = deepcopy(content)
         place = content
         for key in keys[:-1]:
             place = place.get(key) or {}
-        if states_length(place.get(keys[-1])) and place[keys[-1]] != context_tokens:
+        if states_length(place.get(keys[-1])):
             place[keys[-1]] = context_tokens
+        if name == "tokenizer_config.json":
+            _name_for_all_versions(content)
+        if content != before:
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _name_for_all_versions(tokenizer: dict[str, Any]) -> None:
+    """Replace what transformers 4 cannot read in the content of a tokenizer_config.json."""
+    if tokenizer.get("tokenizer_class") == "TokenizersBackend":
+        tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(tokenizer.get("extra_special_tokens"), list):
+        tokenizer["additional_special_tokens"] = tokenizer.pop("extra_special_tokens")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def check_written(folder: Path, extension: Extension) -> None:
     if "rope_theta" in (content.get("rope_scaling") or {}):
         raise RunError("not written: rope_scaling in config.json has a rope_theta, which not all versions read there")
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    _agree("number format of the weights", {key: content.get(key) for key in ("dtype", "torch_dtype")})
-    _agree("number format of the weights", {"dtype": content.get("dtype"), "dtype as loaded": _name(config.dtype)})
+    formats = {key: content.get(key) for key in ("dtype", "torch_dtype")}
+    _agree("number format", formats | {"dtype as loaded": str(config.dtype).removeprefix("torch.")})
 
     positions: dict[str, Any] = {"what was asked for": _facts(extension)}
     for number, keys in enumerate(_SPELLINGS):
@@ -59,10 +59,6 @@ def check_written(folder: Path, extension: Extension) -> None:
     _agree("longest context", {where: value for where, value in lengths.items() if states_length(value)})
 
 
-def _name(dtype: Any) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
 def _facts(extension: Extension) -> tuple[Any, ...]:
     return extension.scaling, extension.window_tokens, extension.context_tokens, extension.base, extension.head_dim
 
@@ -72,4 +68,5 @@ def _agree(fact: str, copies: dict[str, Any]) -> None:
     (first, value), *others = copies.items()
     for where, other in others:
         if other != value:
-            raise RunError(f"not written: the {fact} would be {value} by {first}, but {other} by {where}")
+            values = "" if isinstance(value, tuple) else f" ({value} and {other})"
+            raise RunError(f"not written: the {fact} would not be the same by {first} and by {where}{values}")

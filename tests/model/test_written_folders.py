@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from pi_model.errors import RunError, UsageError
 from pi_model.models.companions import CONFIG_KEYS
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import load_checkpoint
+from pi_model.models.loading import load_checkpoint, random_llama
 from pi_model.models.rope_parameters import read_extension
 from pi_model.models.written_folder import check_written
 from pi_model.training.lora import Lora
@@ -98,6 +98,22 @@ def generate(folder: Path, prompt: torch.Tensor) -> torch.Tensor:
     )
 
 
+def test_a_tokenizer_keeps_its_tokens_under_the_names_of_both_versions(folder, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<x>", "<y>"]})
+    tokenizer.save_pretrained(folder)
+    grown = random_llama(vocab_size=len(tokenizer))
+    grown.save_pretrained(folder)
+    extend_checkpoint(folder, LinearPI(2.0), tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert content["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert content["additional_special_tokens"] == ["<x>", "<y>"]
+    assert "extra_special_tokens" not in content
+    again = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert again.all_special_tokens == tokenizer.all_special_tokens
+    assert again("a<x>b")["input_ids"] == tokenizer("a<x>b")["input_ids"]
+
+
 RUBBISH = [
     *("checkpoint-500/model.safetensors", "original/consolidated.00.pth", "onnx/model.onnx", "runs/events.1"),
     *("consolidated.00.pth", "pytorch_model.bin", "pytorch_model.bin.index.json", "model.gguf", "optimizer.pt"),
@@ -171,9 +187,7 @@ def test_the_check_misses_no_spelling_that_was_not_written(key, folder, tmp_path
 def test_a_wrong_folder_never_appears(folder, tmp_path, monkeypatch):
     edit(folder / "generation_config.json", max_length=OLD)
     monkeypatch.setattr("pi_model.models.extension.fit_companions", lambda *_: None)
-    with pytest.raises(
-        RunError, match=r"longest context would be 128 by .*, but 64 by max_length in generation_config"
-    ):
+    with pytest.raises(RunError, match=r"longest context .* max_length in generation_config.json \(128 and 64\)"):
         extend_checkpoint(folder, LinearPI(2.0), tmp_path / "out" / "deep")
     assert list((tmp_path / "out").iterdir()) == []
 
