@@ -19,7 +19,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
 from pi_model.models.gguf_import import convert_gguf
 from pi_model.models.rope_parameters import Extension, check_frequencies
-from pi_model.models.weights import check_weights, refuse_adapter, refuse_quantised
+from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
 from pi_model.models.weights import weight_files as weight_files
 from pi_model.packages import Package, unpacked
 
@@ -182,7 +182,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: not readable as JSON: {error}") from error
     if content.get("model_type") != "llama":
         raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
-    refuse_quantised(folder, content)
+    refuse_other_weights(folder, content)
     return content
 
 

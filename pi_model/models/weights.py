@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from pi_model.distributed import ranks
 from pi_model.errors import RunError
 from pi_theory.console import warn
 
@@ -140,7 +141,7 @@ def check_weights(folder: Path, expected: Mapping[str, list[int]], *, tied: bool
     stale = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in read)
     if SINGLE in read and (folder / INDEX).exists():
         stale.append(INDEX)
-    if stale:
+    if stale and ranks.rank() == 0:
         warn("pi-model", f"{folder}: the weights are in {_some(sorted(read))}; not read: {_some(stale)}")
 
 
@@ -162,12 +163,13 @@ _MERGE = "merge them into their base model first (peft: merge_and_unload, then s
 
 def refuse_adapter(folder: Path) -> None:
     """Raise RunError if a folder holds adapters: transformers would load another model than the folder's own."""
-    if (folder / "adapter_config.json").exists():
-        raise RunError(f"{folder}: holds adapters (adapter_config.json), not a whole model; {_MERGE}")
+    alone = any(folder.glob("adapter_model.*")) and not (folder / "config.json").exists()
+    if alone or (folder / "adapter_config.json").exists():
+        raise RunError(f"{folder}: holds adapters, not a whole model; {_MERGE}")
 
 
-def refuse_quantised(folder: Path, content: Mapping[str, Any]) -> None:
-    """Raise RunError if a folder's config says that its weights are quantised.
+def refuse_other_weights(folder: Path, content: Mapping[str, Any]) -> None:
+    """Raise RunError if a folder's config says that its weights are quantised or in files of another name.
 
     Args:
         folder: the model's folder.
@@ -181,6 +183,10 @@ def refuse_quantised(folder: Path, content: Mapping[str, Any]) -> None:
         if stated := content.get(key):
             method = stated.get("quant_method", usual) if isinstance(stated, dict) else usual
             raise RunError(_quantised(folder, f"{key} in config.json, {method}"))
+    if name := content.get("transformers_weights"):
+        raise RunError(
+            f"{folder}: config.json has transformers_weights {name}; rename it to {SINGLE} and remove the key"
+        )
 
 
 def _quantised(folder: Path, sign: str) -> str:

@@ -30,7 +30,7 @@ def check_written(folder: Path, extension: Extension) -> None:
     content = read_json(folder / "config.json")
     if "rope_theta" in (content.get("rope_scaling") or {}):
         raise RunError("not written: rope_scaling in config.json has a rope_theta, which not all versions read there")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config, generation = _loaded(AutoConfig, folder), _loaded(GenerationConfig, folder)
     formats = {key: content.get(key) for key in ("dtype", "torch_dtype")}
     _agree("number format", formats | {"dtype as loaded": str(config.dtype).removeprefix("torch.")})
 
@@ -49,14 +49,23 @@ def check_written(folder: Path, extension: Extension) -> None:
     if not isinstance(extension.scaling, DynamicNTK):  # for which it is the trained window, compared above
         lengths["max_position_embeddings in config.json"] = config.max_position_embeddings
     lengths |= {f"{key} in config.json": content.get(key) for key in CONFIG_KEYS}
-    if "max_length" in read_json(folder / "generation_config.json"):
-        loaded = GenerationConfig.from_pretrained(folder, local_files_only=True)
-        lengths["max_length in generation_config.json"] = loaded.max_length
+    if "max_length" in read_json(folder / "generation_config.json"):  # else it is a default of no meaning
+        lengths["max_length in generation_config.json"] = generation.max_length
     tokenizer = read_json(folder / "tokenizer_config.json")
     lengths["model_max_length in tokenizer_config.json"] = tokenizer.get("model_max_length")
     truncation = read_json(folder / "tokenizer.json").get("truncation") or {}
     lengths["truncation in tokenizer.json"] = truncation.get("max_length")
     _agree("longest context", {where: value for where, value in lengths.items() if states_length(value)})
+
+
+def _loaded(kind: Any, folder: Path) -> Any:
+    """What plain transformers reads from a folder; None if it has no such file."""
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if kind is GenerationConfig and not (folder / "generation_config.json").exists():
+            return None
+        raise RunError(f"not written: transformers does not read it: {str(error).splitlines()[0]}") from error
 
 
 def _facts(extension: Extension) -> tuple[Any, ...]:

@@ -177,6 +177,12 @@ def test_an_adapter_is_not_a_model(tiny_folder, tmp_path):
                 read(folder)
 
 
+def test_an_adapter_without_any_config_is_refused_as_one(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    with pytest.raises(RunError, match=r"adapters.*merge"):
+        load_checkpoint(tmp_path)
+
+
 def test_adapters_among_the_weights_are_refused(folder):
     weights = load_file(folder / SINGLE)
     save_file(weights | {"model.layers.0.self_attn.q_proj.lora_A.weight": torch.zeros(2, 32)}, folder / SINGLE)
