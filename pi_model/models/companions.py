@@ -12,7 +12,7 @@ from pi_model.errors import RunError
 # All else in a folder belongs to a download, a training run, or the same weights in another format.
 _BELONGING = (
     *("generation_config.json", "special_tokens_map.json", "added_tokens.json", "training.json", "tekken.json"),
-    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model*", "spiece.model", "*.tiktoken", "*.jinja"),
+    *("tokenizer.json", "tokenizer_config.json", "*.model", "tokenizer.model.v*", "*.tiktoken", "*.jinja"),
     *("vocab.json", "vocab.txt", "merges.txt", "chat_template.json"),
     *("readme*", "license*", "licence*", "notice*", "use_policy*"),
 )

@@ -65,7 +65,7 @@ def _instead(folder: Path, missing: str) -> str:
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     if missing == SINGLE and others:
         return f"without {INDEX} there is no saying what {others[0]} is; fetch the index"
-    if not others and any(path.suffix in _PICKLED for path in folder.iterdir()):
+    if not others and any(path.suffix in _PICKLED for path in folder.glob("*")):
         return "pickled weights are not read: convert them to safetensors"
     return "fetch it again"
 
