@@ -65,8 +65,8 @@ def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
 
 
 def refuse_inside(out: Path, source: Path) -> None:
-    """Raise UsageError if a folder to be written is its own source or inside it."""
-    if out.resolve().is_relative_to(source.resolve()):
+    """Raise UsageError if a folder to be written is inside its own source."""
+    if source.resolve() in out.resolve().parents:
         raise UsageError(f"out: {out} is inside {source}, which it is made from; choose a folder outside")
 
 

@@ -134,7 +134,7 @@ def test_only_what_belongs_to_a_model_is_copied(folder, tmp_path):
     assert "auto_map" not in json.loads((tmp_path / "out" / "config.json").read_text())
 
 
-@pytest.mark.parametrize("inside", [".", "extended", "a/b", "../model/out", "../link/out"])
+@pytest.mark.parametrize("inside", ["extended", "a/b", "../model/out", "../link/out"])
 def test_a_folder_inside_its_own_source_is_refused_before_work(inside, folder, tmp_path):
     (tmp_path / "link").symlink_to(folder)
     (folder / "model.safetensors").unlink()  # so that any work would fail
