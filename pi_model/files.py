@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pi_model.errors import RunError
+from pi_model.errors import RunError, UsageError
 
 
 def cache_dir() -> Path:
@@ -62,6 +62,12 @@ def new_folder(target: Path, *, shared: bool = False) -> Iterator[Path]:
         raise RunError(f"{target}: not written: {error.strerror or error}; nothing was left behind") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_inside(out: Path, source: Path) -> None:
+    """Raise UsageError if a folder to be written is inside its own source."""
+    if source.resolve() in out.resolve().parents:
+        raise UsageError(f"out: {out} is inside {source}, which it is made from; choose a folder outside")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from experiments.records.record import ROOT
 from experiments.records.study import Study
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, sha256_file
-from pi_model.models.extension import copy_companions
+from pi_model.models.companions import copy_companions
 from pi_model.models.loading import local_folder, read_config
 from pi_model.training.config import Architecture, Config, Evaluation
 from pi_model.training.loop import train
@@ -98,7 +98,7 @@ def _trained(config: dict[str, Any], tokens: int, out: Path) -> Measured:
     if not (out / "origin").exists():
         # The shipped one's shape and tokenizer, so that perplexities compare.
         with new_folder(out / "origin") as origin:
-            copy_companions(local_folder(config["model"]), origin, weights=False)
+            copy_companions(local_folder(config["model"]), origin)
             (origin / "config.json").write_text(json.dumps(read_config(local_folder(config["model"]))))
     model = train(recipe, out, progress=True).model
     trained = json.loads((model / "training.json").read_text())

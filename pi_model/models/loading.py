@@ -4,6 +4,7 @@ Every source first becomes a folder (config.json, safetensors, tokenizer), and e
 """
 
 import hashlib
+import importlib.util
 import json
 import re
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
@@ -19,6 +19,8 @@ from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
 from pi_model.models.gguf_import import convert_gguf
 from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
+from pi_model.models.weights import weight_files as weight_files
 from pi_model.packages import Package, unpacked
 
 # Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
@@ -38,6 +40,7 @@ EMBEDDED = {
 SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
 
 FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
+_SUBFOLDERS = ["*/*.json", "*/*.safetensors", "*/*.txt"]  # of checkpoints, and of other formats
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -141,39 +144,25 @@ def _hub_folder(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=FOLDER_FILES))
+        return Path(snapshot_download(name, allow_patterns=FOLDER_FILES, ignore_patterns=_SUBFOLDERS))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
 def check_folder(folder: Path) -> LlamaConfig:
-    """Read a folder's config and check that its weight files have the names and shapes that the config asks for.
+    """Read a folder's config and check that its weight files hold what the config asks for, and nothing else.
 
     No weight is loaded.
 
     Raises:
-        RunError: a weight or a file is missing, truncated or of another shape; the message names it.
+        RunError: the folder holds no whole model, see `pi_model.models.weights.check_weights`.
     """
     config = LlamaConfig.from_dict(read_config(folder))
-    stored: dict[str, list[int]] = {}
-    for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                stored |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path}: truncated or not safetensors ({error}); fetch it again") from error
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        stored.pop("lm_head.weight", None)
-        expected.pop("lm_head.weight", None)
-    if missing := sorted(expected.keys() - stored.keys()):
-        raise RunError(f"{folder}: {len(missing)} weights are missing, the first is {missing[0]}; fetch it again")
-    for name, shape in expected.items():
-        if stored[name] != shape:
-            raise RunError(f"{folder}: {name} has shape {stored[name]}, but config.json asks for {shape}")
+    check_weights(folder, expected, tied=config.tie_word_embeddings)
     return config
 
 
@@ -181,8 +170,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The content of a LLaMA folder's config.json.
 
     Raises:
-        RunError: the file is missing or unreadable, or describes another architecture.
+        RunError: the file is missing or unreadable, or describes another architecture, quantised weights or adapters.
     """
+    refuse_adapter(folder)
     path = folder / "config.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -192,37 +182,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: not readable as JSON: {error}") from error
     if content.get("model_type") != "llama":
         raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
+    refuse_other_weights(folder, content)
     return content
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, sorted by name.
-
-    Raises:
-        RunError: there are none, or one that the index lists is missing.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            paths = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
-        except (ValueError, KeyError) as error:
-            raise RunError(f"{index}: not a safetensors index: {error}") from error
-    else:
-        paths = [folder / "model.safetensors"]
-    for path in paths:
-        if not path.is_file():
-            pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt"))
-            hint = "pickled weights are not read: convert them to safetensors" if pickled else "fetch it again"
-            raise RunError(f"{path}: weights are missing; {hint}")
-    return paths
 
 
 def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase:
     """The folder's tokenizer.
 
     Raises:
-        RunError: there is none, or it has tokens that the model has no embedding for.
+        RunError: there is none, it needs a package, or it has tokens that the model has no embedding for.
     """
+    alone = (folder / "tokenizer.model").exists() and not (folder / "tokenizer.json").exists()
+    if alone and importlib.util.find_spec("sentencepiece") is None:
+        raise RunError(f"{folder}: tokenizer.model without tokenizer.json needs a package: pip install sentencepiece")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         highest = max(tokenizer.get_vocab().values())

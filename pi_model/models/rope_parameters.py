@@ -169,9 +169,12 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
             rope |= {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": window}
             rope |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
     method = {"LinearPI": "linear", "NTKAware": "ntk", "DynamicNTK": "dynamic", "Yarn": "yarn", "Llama3": "llama3"}
-    # Older versions of transformers used the first two keys; left in place they would contradict the new ones.
+    # Older versions of transformers use the first two keys, so they are written anew as well.
     kept = {key: value for key, value in config.items() if key not in ("rope_scaling", "rope_theta", RECORD_KEY)}
     new = kept | {"rope_parameters": rope, "max_position_embeddings": positions}
+    new["rope_theta"] = rope["rope_theta"]
+    if rope["rope_type"] != "default":
+        new["rope_scaling"] = {key: value for key, value in rope.items() if key != "rope_theta"}
     if not isinstance(scaling, NoScaling):
         new[RECORD_KEY] = {
             "method": method[type(scaling).__name__],

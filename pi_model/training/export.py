@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from pi_model.files import new_folder
-from pi_model.models.extension import copy_companions, fit_tokenizer
+from pi_model.models.companions import copy_companions, fit_companions
+from pi_model.models.written_folder import check_written
 from pi_model.training.config import Config
 from pi_model.training.lora import merged, save_adapters
 from pi_model.training.loss import CausalLoss
@@ -61,15 +62,16 @@ def export(model: CausalLoss, preparation: Preparation, config: Config, out: Pat
             with new_folder(out / "adapter") as partial:
                 save_adapters(weights, config.lora, str(config.model), partial)
             weights = merged(weights, config.lora)
-        dtype = getattr(torch, preparation.content.get("dtype") or "float32")
+        content = preparation.content
+        dtype = getattr(torch, content["dtype"])
         with new_folder(out / "model") as partial:
-            copy_companions(preparation.origin, partial, weights=False)
-            before = json.loads((preparation.origin / "config.json").read_text(encoding="utf-8"))
-            fit_tokenizer(partial, before["max_position_embeddings"], preparation.content["max_position_embeddings"])
+            copy_companions(preparation.origin, partial)
+            fit_companions(partial, preparation.extension.context_tokens)
             save_torch_state_dict({name: weight.to(dtype).contiguous() for name, weight in weights.items()}, partial)
             for path in partial.glob("*.safetensors"):
                 path.chmod(0o644)  # safetensors writes files for their owner alone
             record = training_record(config, preparation.data_sha256, out)
             (partial / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            (partial / "config.json").write_text(json.dumps(preparation.content, indent=2) + "\n", encoding="utf-8")
+            (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            check_written(partial, preparation.extension)
     dist.barrier()

@@ -19,7 +19,7 @@ from pi_model.distributed import ranks
 from pi_model.distributed.process_group import mean_over_ranks, process_group
 from pi_model.errors import RunError, UsageError
 from pi_model.files import sha256_file, write_text
-from pi_model.models.loading import weight_files
+from pi_model.models.weights import weight_files
 from pi_model.training.checkpoints import Checkpoints, first_difference
 from pi_model.training.config import Config
 from pi_model.training.export import export

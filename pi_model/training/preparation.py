@@ -5,7 +5,8 @@ No weight is read before everything that is cheaper has been checked.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from pi_model.data.packing import Batches, PairStream, Stream
 from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
-from pi_model.files import new_folder
-from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config, weight_files
+from pi_model.files import new_folder, refuse_inside
+from pi_model.models.companions import consistent
+from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import Extension, compose, read_extension, write_extension
+from pi_model.models.weights import weight_dtype, weight_files
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
 from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
@@ -34,7 +37,7 @@ class Preparation:
     Attributes:
         origin: the folder that training starts from; the trained model keeps its tokenizer and companion files.
         content: content of the trained model's config.json.
-        extension: how its positions are scaled.
+        extension: how its positions are scaled; its window is the run's whole context if training is direct.
         tokenizer: the model's own.
         batches: the training windows.
         data_sha256: for each source the hash of its documents' names and tokens.
@@ -51,7 +54,7 @@ class Preparation:
 
     def hf_config(self) -> LlamaConfig:
         """The trained model's config, as transformers has it."""
-        return LlamaConfig.from_dict(self.content)
+        return LlamaConfig.from_dict(deepcopy(self.content))
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
@@ -72,12 +75,14 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         origin = new_origin(config, config.architecture, out / "origin")
     else:
         origin = local_folder(config.model or "")
+        refuse_inside(out, origin)
         check_folder(origin)
-    content = read_config(origin)
-    content, extension = extended(content, config)
+    before = read_config(origin)
+    content, extension = extended(before, config)
+    content = consistent(content, extension.context_tokens, weight_dtype(origin, before))
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
-    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
+    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(deepcopy(content)))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
@@ -128,7 +133,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
     """
-    current = read_extension(LlamaConfig.from_dict(content))
+    current = read_extension(LlamaConfig.from_dict(deepcopy(content)))
     if current.context_tokens != config.window_tokens:
         raise UsageError(
             f"window_tokens: {config.model} has a context of {current.context_tokens} tokens, not "
@@ -142,7 +147,8 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
             f"method: {config.model} is already extended by {type(current.scaling).__name__}; direct fine-tuning "
             "(method=none) starts from an unextended model"
         )
-    return content | {"max_position_embeddings": config.context_tokens}, current
+    extension = replace(current, window_tokens=config.context_tokens) if config.factor > 1 else current
+    return write_extension(content, extension), extension
 
 
 def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
