@@ -4,7 +4,7 @@ import argparse
 import os
 from dataclasses import asdict
 
-from pi_model.cli.model_options import quiet_libraries
+from pi_model.cli.model_options import add_window, quiet_libraries
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, warn, whole, word
@@ -31,6 +31,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="With --model, the extended window in tokens. Default: 8192, or the model's window if that is longer.",
     )
+    add_window(parser, context="With --model: ")
     parser.add_argument(
         "--gpus",
         type=whole(1),
@@ -66,6 +67,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         raise UsageError("RECIPE: give the name of one recipe, or a model with --model, and not both")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    if arguments.window is not None and arguments.model is None:
+        raise UsageError("window: goes with --model; a recipe has its own, which window_tokens=... changes")
     from pi_model import planning
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
@@ -74,7 +77,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     if recipes:
         name = recipes[0]
     else:
-        name, own = planning.settings(arguments.model, arguments.context)
+        name, own = planning.settings(arguments.model, arguments.context, arguments.window)
         changes = own + changes
     if override(recipe(name), changes).device != "cuda":
         changes.append("device=cuda")

@@ -16,7 +16,9 @@ _NOT_COPIED = {"config.json", ".git", ".cache"}  # the config is written anew; t
 _OTHER_WEIGHTS = {".bin", ".pt", ".gguf"}  # the same weights in formats that are not read here
 
 
-def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> Extension:
+def extend_checkpoint(
+    source: str | Path, scaling: Scaling, out: str | Path, *, window_tokens: int | None = None
+) -> Extension:
     """Write a folder that holds the same model with its positions scaled, which plain transformers loads.
 
     No weight is loaded: weights and tokenizer are copied byte for byte. If the checkpoint is extended already, the
@@ -26,6 +28,7 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
         source: a folder, a hub name, a GGUF file or an embedded name, see `pi_model.models.loading.load_checkpoint`.
         scaling: the method, with its factor over the checkpoint's present window.
         out: the folder to make; it must not exist, or be empty. It is written completely or not at all.
+        window_tokens: the window that the checkpoint was trained on, where its config does not say so.
 
     Returns:
         How the positions of the new checkpoint are scaled.
@@ -35,11 +38,12 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
         RunError: the source is broken, or the folder cannot be written.
     """
     folder = local_folder(source)
-    config = check_folder(folder)
+    config = check_folder(folder, window_tokens=window_tokens)
     load_tokenizer(folder, config)
-    current = read_extension(config)
+    before = read_config(folder)
+    current = read_extension(before, window_tokens=window_tokens)
     extension = compose(current, scaling)
-    content = write_extension(read_config(folder), extension)
+    content = write_extension(before, extension)
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
     written = LlamaConfig.from_dict(content)
     check_frequencies(LlamaRotaryEmbedding(written), written)

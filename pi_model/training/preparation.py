@@ -21,7 +21,15 @@ from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
 from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config, weight_files
-from pi_model.models.rope_parameters import Extension, compose, read_extension, write_extension
+from pi_model.models.rope_parameters import (
+    Extension,
+    check_context,
+    compose,
+    read_extension,
+    understood,
+    with_window,
+    write_extension,
+)
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
 from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
@@ -72,7 +80,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         origin = new_origin(config, config.architecture, out / "origin")
     else:
         origin = local_folder(config.model or "")
-        check_folder(origin)
+        check_folder(origin, context_tokens=config.window_tokens)
     content = read_config(origin)
     content, extension = extended(content, config)
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
@@ -127,22 +135,22 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
 
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
+        RunError: the config does not say which window the model has, and the run's window does not decide it.
     """
-    current = read_extension(LlamaConfig.from_dict(content))
-    if current.context_tokens != config.window_tokens:
-        raise UsageError(
-            f"window_tokens: {config.model} has a context of {current.context_tokens} tokens, not "
-            f"{config.window_tokens}; set window_tokens={current.context_tokens}"
-        )
+    content = understood(content, context_tokens=config.window_tokens)
+    current = read_extension(content)
+    check_context(current, config.window_tokens, str(config.model))
     if config.method != "none":
         extension = compose(current, scaling_by_name(config.method, config.factor))
         return write_extension(content, extension), extension
     if config.factor > 1 and not isinstance(current.scaling, NoScaling):
         raise UsageError(
-            f"method: {config.model} is already extended by {type(current.scaling).__name__}; direct fine-tuning "
+            f"method: {config.model} is already extended by {current.method}; direct fine-tuning "
             "(method=none) starts from an unextended model"
         )
-    return content | {"max_position_embeddings": config.context_tokens}, current
+    if isinstance(current.scaling, NoScaling):
+        return with_window(content, config.context_tokens), current
+    return write_extension(content, current), current
 
 
 def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
