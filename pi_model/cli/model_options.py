@@ -48,7 +48,8 @@ def add_window(parser: argparse.ArgumentParser, *, context: str = "") -> None:
 
 def tell_window(arguments: argparse.Namespace, source: str, extension: "Extension") -> None:
     """Says in one line on standard error which window was taken from which field, unless it is the plain one."""
-    if (extension.method != "none" or extension.source != "max_position_embeddings") and not arguments.quiet:
+    plain = extension.method == "none" and extension.source == "max_position_embeddings"
+    if not plain and not getattr(arguments, "quiet", False):
         print(f"pi-model: {source}: {extension.stated}", file=sys.stderr)
 
 

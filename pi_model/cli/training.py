@@ -4,7 +4,7 @@ import argparse
 import os
 from dataclasses import asdict
 
-from pi_model.cli.model_options import add_window, quiet_libraries
+from pi_model.cli.model_options import add_window, quiet_libraries, tell_window
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, warn, whole, word
@@ -83,6 +83,9 @@ def _plan(arguments: argparse.Namespace) -> None:
         changes.append("device=cuda")
     config = override(recipe(name), changes)
     shape = planning.Shape.of(planning.architecture(config))
+    extension = planning.present_extension(config) if config.model else None
+    if extension is not None:
+        tell_window(arguments, str(config.model), extension)
     gpu = GPUS[arguments.gpu]
     fixed = {change.partition("=")[0] for change in changes}
     planned = planning.advise(
@@ -91,7 +94,13 @@ def _plan(arguments: argparse.Namespace) -> None:
     fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
     text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
     paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
-    answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper), "script": text}
+    answer = {
+        "recipe": name,
+        "overrides": changes,
+        "window_from": extension and extension.stated,
+        **planning.report(planned, fewest, paper),
+        "script": text,
+    }
     show(arguments, answer, text or planning.table(answer, explain=arguments.explain))
     if not (planned.fits or arguments.json):
         warn("pi-model", planning.shortfall(planned, fewest))
@@ -127,6 +136,7 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder of the run; the trained model will be in model/ inside it.",
     )
+    add_window(parser)
     parser.add_argument(
         "--fall-back",
         action="store_true",
@@ -139,7 +149,8 @@ def _finetune(arguments: argparse.Namespace) -> None:
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
-    config = override(recipe(arguments.recipe), arguments.overrides)
+    told = [] if arguments.window is None else [f"trained_window={arguments.window}"]
+    config = override(recipe(arguments.recipe), [*arguments.overrides, *told])
     from pi_model.training.loop import train
 
     quiet_libraries()

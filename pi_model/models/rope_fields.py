@@ -139,16 +139,16 @@ def _rope_dict(content: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _kind(name: str, rope: dict[str, Any]) -> str:
-    kinds = [rope[key] for key in ("rope_type", "type") if rope.get(key) is not None]
-    if any(not isinstance(kind, str) or kind not in ROPE_TYPES for kind in kinds):
-        wrong = next(kind for kind in kinds if kind not in ROPE_TYPES)
-        raise _broken(f"RoPE type {wrong!r} is not supported; use {', '.join(ROPE_TYPES)}")
+    kinds = [rope[key] for key in ("rope_type", "type") if key in rope]
+    for kind in kinds:
+        if not isinstance(kind, str) or kind not in ROPE_TYPES:
+            raise _broken(f"RoPE type {_shown(kind)} is not supported; use {', '.join(ROPE_TYPES)}")
     if len(set(kinds)) == 2:
         raise _broken(f"{name} has rope_type {kinds[0]!r} and type {kinds[1]!r}; keep the right one")
-    kind: str = kinds[0] if kinds else "default"
-    if kind == "default" and rope.get("factor") not in (None, 1, 1.0):
+    found: str = kinds[0] if kinds else "default"
+    if found == "default" and rope.get("factor") not in (None, 1, 1.0):
         raise _broken(f'{name} has the factor {rope["factor"]!r} but no method; add "rope_type", such as "linear"')
-    return kind
+    return found
 
 
 def _settings(name: str, kind: str, rope: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ LONGEST_KEPT = 4096  # tokens; Llama 2
 
 _MAX = "max_position_embeddings"
 _ORIGINAL = "original_max_position_embeddings"
-_SAY = "say which window the model was trained on with --window (window_tokens in Python and in finetune)"
+_SAY = "say which window the model was trained on with --window (window_tokens in Python)"
 
 
 class UndecidedWindow(RunError):

@@ -67,10 +67,8 @@ def architecture(config: Config) -> LlamaConfig:
     """
     made = config.architecture
     if made is None:
-        model = config.model or ""
-        extension = named_extension(model, context_tokens=config.window_tokens)
-        check_context(extension, config.window_tokens, model)
-        return named_architecture(model, context_tokens=config.window_tokens)
+        check_context(present_extension(config), config.window_tokens, str(config.model))
+        return named_architecture(str(config.model), **_said(config))
     return LlamaConfig(
         hidden_size=made.hidden,
         intermediate_size=made.intermediate,
@@ -126,6 +124,15 @@ def named_extension(model: str, *, window_tokens: int | None = None, context_tok
     named = model in _LLAMA_1 or model == "smollm2-135m"
     config = named_architecture(model) if named else _content(model)
     return read_extension(config, window_tokens=window_tokens, context_tokens=context_tokens)
+
+
+def present_extension(config: Config) -> Extension:
+    """How the positions of the model that a run fine-tunes are scaled before it; errors as of `named_architecture`."""
+    return named_extension(str(config.model), **_said(config))
+
+
+def _said(config: Config) -> dict[str, int | None]:
+    return {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
 
 
 def _content(model: str) -> dict[str, Any]:

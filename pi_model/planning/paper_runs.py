@@ -43,7 +43,11 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
     if context < window:
         raise UsageError(f"context: {context} is shorter than the window of {model}, which has {window} tokens")
     nearest = next((length for length in _CONTEXTS if length >= context), _CONTEXTS[-1])
-    changes = [] if known else [f"model={model}", f"window_tokens={window}"]
+    changes = [] if known else [f"model={model}"]
+    if not known or window_tokens is not None:
+        changes.append(f"window_tokens={window}")
+    if window_tokens is not None:
+        changes.append(f"trained_window={window_tokens}")
     if changes or nearest != context:
         changes.append(f"factor={context / window!r}")
     if context == window:

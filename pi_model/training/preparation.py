@@ -4,6 +4,7 @@ No weight is read before everything that is cheaper has been checked.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,11 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         origin = new_origin(config, config.architecture, out / "origin")
     else:
         origin = local_folder(config.model or "")
-        check_folder(origin, context_tokens=config.window_tokens)
+        check_folder(origin, window_tokens=config.trained_window, context_tokens=config.window_tokens)
     content = read_config(origin)
     content, extension = extended(content, config)
+    if progress and config.architecture is None:
+        print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
@@ -137,8 +140,9 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
         RunError: the config does not say which window the model has, and the run's window does not decide it.
     """
-    content = understood(content, context_tokens=config.window_tokens)
-    current = read_extension(content)
+    said = {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
+    current = read_extension(content, **said)
+    content = understood(content, **said)
     check_context(current, config.window_tokens, str(config.model))
     if config.method != "none":
         extension = compose(current, scaling_by_name(config.method, config.factor))
