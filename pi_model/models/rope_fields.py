@@ -267,7 +267,8 @@ def _record(content: dict[str, Any], kind: str, settings: dict[str, Any]) -> dic
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # The limit keeps frequencies within float32, and no model comes near it.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
 def _shown(value: Any) -> str:
@@ -287,7 +288,7 @@ def _number(content: dict[str, Any], key: str, inside: str = "", at_least: float
 def _tokens(content: dict[str, Any], key: str, inside: str = "", limit: int | None = None) -> int | None:
     """A positive whole number, or None where there is none or, given a limit, where it stands for "unlimited"."""
     value = content.get(key)
-    if value is None or (limit is not None and _is_number(value) and value > limit):
+    if value is None or (limit is not None and isinstance(value, int | float) and value > limit):
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _broken(f"{inside}{key} is {_shown(value)}, but must be a positive whole number")
