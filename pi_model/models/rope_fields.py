@@ -19,6 +19,9 @@ ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3")
 # FastChat's code divides positions by this before rope_scaling existed; transformers ignores it.
 RATIO_KEY = "rope_condense_ratio"
 
+# Qwen2.5-1M's own attention folds positions back into the trained window; plain transformers has no such attention.
+CHUNKS_KEY = "dual_chunk_attention_config"
+
 # Other names under which configs state a window, the trained one or the extended one. Transformers ignores them.
 LENGTH_KEYS = (
     "max_sequence_length",
@@ -96,6 +99,8 @@ def rope_fields(content: dict[str, Any]) -> RopeFields:
     if kind == "llama3" and outer is None and inner is None:
         raise _broken(f"{name}.{_ORIGINAL} is missing; llama3 needs the window before its extension, such as 8192")
     lengths = {key: _tokens(content, key, limit=_UNLIMITED) for key in LENGTH_KEYS}
+    if isinstance(chunks := content.get(CHUNKS_KEY), dict):
+        lengths[f"{CHUNKS_KEY}.{_ORIGINAL}"] = _tokens(chunks, _ORIGINAL, f"{CHUNKS_KEY}.")
     ratio = _number(content, RATIO_KEY, at_least=1.0)
     if ratio is not None and kind != "default" and (kind, settings["factor"]) != ("linear", ratio):
         raise _broken(f"{RATIO_KEY} {ratio:g} and {name} ({kind} x{settings['factor']:g}) contradict each other")

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from pi_model.errors import RunError, UsageError
-from pi_model.models.rope_fields import LENGTH_KEYS, RATIO_KEY, RECORD_KEY, RopeFields, rope_fields
+from pi_model.models.rope_fields import CHUNKS_KEY, LENGTH_KEYS, RATIO_KEY, RECORD_KEY, RopeFields, rope_fields
 from pi_model.models.trained_window import TrainedWindow, served, trained_window, window_by_context
 from pi_theory.scaling import (
     METHODS,
@@ -256,7 +256,7 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
             rope = {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": original}
             rope |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
     new = with_window(config, extension.context_tokens)
-    for key in ("original_max_position_embeddings", RATIO_KEY, RECORD_KEY):
+    for key in ("original_max_position_embeddings", RATIO_KEY, CHUNKS_KEY, RECORD_KEY):
         new.pop(key, None)
     if isinstance(new.get("auto_map"), dict):
         new["auto_map"] = {key: where for key, where in new["auto_map"].items() if not key.startswith("AutoModel")}

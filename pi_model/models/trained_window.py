@@ -20,8 +20,8 @@ llama3                  O                                 M, else f x O         
 Linear scaling has two conventions. transformers documents the first, and FastChat, vLLM and LongLoRA keep to it: the
 trained window stays in max_position_embeddings. In the second it holds the product (Together, DeepSeek-Coder, LLongMA).
 Where S decides for one, that one is taken. Where nothing decides, M is the product, unless it is not divisible, or M/f
-is less than `SHORTEST`, because no released LLaMA was trained on less; or unless M is itself at most `LONGEST_KEPT`,
-which is what the published x2 extensions of Llama-2 have (LongLoRA 8k).
+is less than any base with this rope_theta was trained on (`shortest_trained`); or unless M is itself at most
+`LONGEST_KEPT`, which is what the published x2 extensions of Llama 2 have (LongLoRA 8k).
 
 Fields that contradict each other, or that say nothing, are refused with the option that says it instead.
 """
@@ -31,7 +31,6 @@ from dataclasses import dataclass
 from pi_model.errors import RunError, UsageError
 from pi_model.models.rope_fields import RATIO_KEY, RECORD_KEY, RopeFields
 
-SHORTEST = 2048  # tokens; LLaMA 1
 LONGEST_KEPT = 4096  # tokens; Llama 2
 
 _MAX = "max_position_embeddings"
@@ -117,6 +116,12 @@ def window_by_context(fields: RopeFields, context_tokens: int) -> TrainedWindow:
     return found
 
 
+def shortest_trained(base: float) -> int:
+    """The shortest window in tokens that a released base model with this rope_theta was trained on."""
+    # Llama 3 has 500000; CodeLlama has 1000000, as have Mistral and Qwen2 with longer windows; LLaMA 1 has 10000.
+    return {500_000.0: 8192, 1_000_000.0: 16384}.get(base, 2048)
+
+
 def served(window_tokens: int, factor: float) -> int:
     """The whole tokens in factor x window; rounding of the factor itself, such as that of 1/3, loses no token."""
     return int(factor * window_tokens + 1e-6)
@@ -199,7 +204,7 @@ def _linear(fields: RopeFields) -> TrainedWindow:
     readings = [ends for ends in ((product, kept) if whole else (kept,)) if set(others.values()) <= set(ends)]
     if not readings:
         raise _contradiction(fields)
-    if len(readings) == 2 and (length <= LONGEST_KEPT or product[0] < SHORTEST):
+    if len(readings) == 2 and (length <= LONGEST_KEPT or product[0] < shortest_trained(fields.base)):
         readings.reverse()
     window, context = readings[0]
     source = f"{name} {length} is the {'trained window' if readings[0] == kept else 'product'}"

@@ -60,6 +60,9 @@ RELEASED = {
     "LLongMA-2-7b 8k": Released(linear(2.0, 8192), 4096, "linear", 2, 8192),
     "LLongMA-2-13b-16k": Released(linear(4.0, 16384), 4096, "linear", 4, 16384),
     "airoboros-33b PI 8192": Released(linear(4.0, 8192), 2048, "linear", 4, 8192),
+    # Either, told apart by rope_theta: no base with Llama 3's was trained on 4096.
+    "Llama-3-8B, linear, window kept": Released(linear(2.0, 8192, rope_theta=500000.0), 8192, "linear", 2, 16384),
+    "Llama-3-8B, linear, product": Released(linear(2.0, 16384, rope_theta=500000.0), 8192, "linear", 2, 16384),
     # Only custom code interpolates.
     "longchat-7b-16k, earlier": Released(
         {"rope_condense_ratio": 8, "max_position_embeddings": 2048}, 2048, "linear", 8, 16384

@@ -28,6 +28,7 @@ from pi_model.training.config import Config, MixturePart
 from pi_model.training.preparation import extended
 from pi_theory.scaling import LinearPI, scaling_by_name
 from tests.model.released_configs import FLASH, RELEASED, SHAPE, SUPERHOT, linear, llama3, yarn
+from tests.model.training import small_config, trained, write_documents
 
 NAMES = sorted(RELEASED)
 
@@ -113,6 +114,10 @@ CONTRADICTIONS = {
         "max_position_embeddings": 8192,
     },
     "code that says nothing": {"max_position_embeddings": 8192} | FLASH,
+    "attention that folds positions": {
+        "max_position_embeddings": 1010000,
+        "dual_chunk_attention_config": {"chunk_size": 262144, "original_max_position_embeddings": 262144},
+    },
     "nothing at all": {},
     "scaling over nothing": {"rope_scaling": {"type": "linear", "factor": 4.0}},
 }
@@ -273,6 +278,26 @@ def test_every_command_asks_for_the_window_and_takes_it(tiny_folder, tmp_path, c
     assert told(read_extension(json.loads((tmp_path / "out" / "config.json").read_text()))) == (
         4096, "linear", 8.0, 32768,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "read"),
+    [
+        (RELEASED["vicuna-7b-v1.5-16k"].fields, {}, (4096, "linear", 8.0, 32768)),
+        (CONTRADICTIONS["a length between trained and served"], {}, (4096, "linear", 8.0, 32768)),
+        (SUPERHOT | {"max_sequence_length": 8192}, {"trained_window": 4096, "window_tokens": 8192},
+         (4096, "linear", 4.0, 16384)),
+    ],
+)  # fmt: skip
+def test_a_fine_tuned_folder_says_which_window_it_was_trained_on(fields, said, read, tiny_folder, tmp_path):
+    folder = folder_of(fields, tiny_folder, tmp_path / "model")
+    data = write_documents(tmp_path / "data.jsonl")
+    short = {"sequence_tokens": 32, "steps": 1, "global_batch": 1, "warmup_steps": 0}
+    trained(small_config(folder, data, **({"window_tokens": 16384} | short | said)), tmp_path / "run")
+    content = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert told(read_extension(content)) == read
+    assert {content["max_position_embeddings"], content["max_sequence_length"]} == {read[3]}
+    assert told(load_checkpoint(tmp_path / "run" / "model").extension) == read
 
 
 def test_the_plan_of_a_recipe_refuses_a_window_that_fine_tuning_would_refuse(tiny_folder, tmp_path):
