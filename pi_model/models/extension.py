@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 from transformers import LlamaConfig
@@ -45,7 +46,7 @@ def extend_checkpoint(
     extension = compose(current, scaling)
     content = write_extension(before, extension)
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
-    written = LlamaConfig.from_dict(content)
+    written = LlamaConfig.from_dict(deepcopy(content))  # which it would change
     check_frequencies(LlamaRotaryEmbedding(written), written)
     with new_folder(Path(out)) as partial:
         copy_companions(folder, partial, weights=True)

@@ -6,6 +6,7 @@ No weight is read before everything that is cheaper has been checked.
 import json
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Preparation:
 
     def hf_config(self) -> LlamaConfig:
         """The trained model's config, as transformers has it."""
-        return LlamaConfig.from_dict(self.content)
+        return LlamaConfig.from_dict(deepcopy(self.content))  # which it would change
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
@@ -88,7 +89,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
-    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
+    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(deepcopy(content)))
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):

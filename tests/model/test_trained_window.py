@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from copy import deepcopy
 
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model import planning
@@ -333,6 +334,23 @@ def test_code_that_scales_by_an_unknown_factor_needs_the_trained_window(tiny_fol
 def test_code_for_anything_but_the_model_is_nothing_to_ask_about():
     content = SHAPE | {"max_position_embeddings": 4096, "auto_map": {"AutoConfig": "configuration_llama.LlamaConfig"}}
     assert read_extension(content).window_tokens == 4096
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+def test_a_config_file_and_transformers_config_of_it_are_read_alike(kind):
+    for name in NAMES:
+        content = SHAPE | RELEASED[name].fields | {"model_type": kind}
+        config = AutoConfig.for_model(**deepcopy(understood(content)))
+        assert told(read_extension(config)) == told(read_extension(content)) == RELEASED[name][1:]
+        assert read_extension(config).head_dim == read_extension(content).head_dim
+
+
+def test_what_is_written_reads_the_same_with_every_version_of_transformers(tiny_folder, tmp_path):
+    """transformers 4 has no rope_parameters, and warns of a rope_theta inside rope_scaling."""
+    extend_checkpoint(tiny_folder, LinearPI(2.0), tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert content["rope_scaling"] == {"rope_type": "linear", "type": "linear", "factor": 2.0}
+    assert content["rope_theta"] == 10000.0
 
 
 def test_a_window_of_nothing_is_wrong_usage():
