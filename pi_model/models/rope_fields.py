@@ -225,7 +225,7 @@ def _head_dim(content: dict[str, Any]) -> int:
     hidden = _tokens(content, "hidden_size") or 4096
     heads = _tokens(content, "num_attention_heads") or 32
     kv_heads = _tokens(content, "num_key_value_heads") or heads
-    head_dim = _tokens(content, "head_dim") or _HEAD_DIMS.get(content.get("model_type"))
+    head_dim = _tokens(content, "head_dim") or _HEAD_DIMS.get(str(content.get("model_type")))
     if heads % kv_heads:
         raise _broken(f"num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}")
     if head_dim is None and hidden % heads:

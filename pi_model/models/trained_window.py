@@ -13,7 +13,8 @@ custom code (auto_map)  S < M                             M, by linear x M/S    
 linear with O           O                                 f x O                 O, f x O (and so must M)
 linear                  M ("kept") or M/f ("product")     f x M or M            trained, served
 dynamic                 M                                 f x M                 M, f x M (and O = M)
-yarn                    O, else M                         f x O                 at most f x O (and so must M)
+yarn                    O                                 f x O                 at most f x O (and so must M)
+yarn without O          M                                 f x M                 M, f x M
 llama3                  O                                 M, else f x O         at most M (and M at least O)
 ======================  ================================  ====================  ====================================
 
@@ -134,11 +135,8 @@ def _as_told(fields: RopeFields, window: int) -> TrainedWindow:
         positions = fields.max_positions or window
         return _by_code(window, max(positions, window), "said by --window")
     context = served(window, fields.record.get("factor", fields.factor))
-    formula = window
-    if fields.kind in ("yarn", "llama3"):
-        formula = fields.original or fields.max_positions or window
-    if fields.kind == "dynamic":
-        formula = fields.max_positions or window
+    # These methods were trained with the length that the config gives them, whatever the model was trained on before.
+    formula = fields.original if fields.kind in ("yarn", "llama3") and fields.original is not None else window
     if fields.kind == "llama3" and fields.max_positions is not None:
         context = max(window, fields.max_positions)
     return TrainedWindow(window, context, formula, "said by --window", interpolation=fields.custom_factor)
@@ -233,7 +231,9 @@ def _yarn(fields: RopeFields) -> TrainedWindow:
     if window is None:
         raise UndecidedWindow(f"config.json: {_MAX} and {_ORIGINAL} are missing; {_SAY}")
     context = served(window, fields.factor)
-    if any(length > context + 1 for length in _stated(fields).values()):
+    if fields.original is None:  # then transformers takes the other field for it
+        _hold_lengths(fields, (window, context))
+    elif any(length > context + 1 for length in _stated(fields).values()):
         raise _contradiction(fields)
     return TrainedWindow(window, context, window, _MAX if fields.original is None else _ORIGINAL)
 

@@ -110,6 +110,16 @@ CONTRADICTIONS = {
         "rope_scaling": {"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 4096},
         "max_position_embeddings": 8192,
     },
+    "dynamic over a longer window than trained": {
+        "rope_scaling": {"type": "dynamic", "factor": 2.0},
+        "max_position_embeddings": 8192,
+        "max_seq_len": 4096,
+    },
+    "yarn over nothing but the product": {
+        "rope_scaling": {"type": "yarn", "factor": 4.0},
+        "max_position_embeddings": 16384,
+        "max_seq_len": 4096,
+    },
     "linear over another window": {
         "rope_scaling": {"type": "linear", "factor": 4.0, "original_max_position_embeddings": 4096},
         "max_position_embeddings": 8192,
@@ -138,6 +148,7 @@ def test_contradictions_and_silence_are_refused_with_the_option_named(name):
     assert "--window" in said.stated
     config = LlamaConfig.from_dict(understood(content, window_tokens=4096))
     assert check_frequencies(LlamaRotaryEmbedding(config), config) == said
+    assert said.original_tokens == (8192 if "llama3" in name else 4096)  # which its file states for the formula
 
 
 @given(name=st.sampled_from(NAMES), window=st.sampled_from([1024, 2048, 5000, 8192, 50000]))
