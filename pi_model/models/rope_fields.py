@@ -52,6 +52,7 @@ class RopeFields:
         max_positions: max_position_embeddings in tokens, or None.
         original: original_max_position_embeddings in tokens, from beside or inside the RoPE settings, or None.
         lengths: the other fields that state a window, in tokens, by name.
+        max_length: the limit of generation in tokens, or None.
         ratio: rope_condense_ratio, by which custom code divides positions, or None.
         code: the model class of the folder's own code, or None.
         record: what this tool wrote when it extended the model; empty where it did not.
@@ -64,6 +65,7 @@ class RopeFields:
     max_positions: int | None
     original: int | None
     lengths: dict[str, int]
+    max_length: int | None
     ratio: float | None
     code: str | None
     record: dict[str, Any]
@@ -115,6 +117,7 @@ def rope_fields(content: dict[str, Any]) -> RopeFields:
         max_positions=_tokens(content, "max_position_embeddings"),
         original=outer if outer is not None else inner,
         lengths={key: length for key, length in lengths.items() if length is not None},
+        max_length=_tokens(content, "max_length", limit=_UNLIMITED),
         ratio=None if ratio == 1.0 else ratio,
         code=_custom_code(content),
         record=_record(content, kind, settings),

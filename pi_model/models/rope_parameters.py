@@ -208,10 +208,11 @@ def compose(current: Extension, scaling: Scaling) -> Extension:
                 f"compose with {_METHOD_NAMES[type(scaling)]}; start from the checkpoint that was extended, or use the "
                 "same method"
             )
-        scaling = replace(current.scaling, factor=current.factor * scaling.factor)
+        # Where a config has its factor in few digits, the window itself is exact. Llama 3's factor is not L'/L.
+        exact = current.served_tokens is None and abs(context - round(context)) <= 1e-5
+        factor = context / current.window_tokens if exact else current.factor * scaling.factor
+        scaling = replace(current.scaling, factor=factor)
         source += f"; factor {current.factor:g} becomes {scaling.factor:g}"
-    if current.served_tokens is None:
-        context = scaling.factor * current.window_tokens
     if abs(context - served(1, context)) > 1e-5:
         near = served(1, context) / current.context_tokens
         raise UsageError(

@@ -24,7 +24,9 @@ Where S decides for one, that one is taken. Where nothing decides, M is the prod
 is less than any base with this rope_theta was trained on (`shortest_trained`); or unless M is itself at most
 `LONGEST_KEPT`, which is what the published x2 extensions of Llama 2 have (LongLoRA 8k).
 
-Fields that contradict each other, or that say nothing, are refused with the option that says it instead.
+In no case may max_length, which limits generation, be more than is served: the first configs of Llama 2 had it right
+and M half as long. Fields that contradict each other, or that say nothing, are refused with the option that says it
+instead.
 """
 
 from dataclasses import dataclass
@@ -79,16 +81,11 @@ def trained_window(fields: RopeFields, window_tokens: int | None = None) -> Trai
         return _as_told(fields, window_tokens)
     if fields.record:
         return _recorded(fields)
-    if fields.kind == "linear" or fields.ratio is not None:
-        return _linear(fields)
-    match fields.kind:
-        case "dynamic":
-            return _dynamic(fields)
-        case "yarn":
-            return _yarn(fields)
-        case "llama3":
-            return _llama3(fields)
-    return _unscaled(fields)
+    by_kind = {"linear": _linear, "dynamic": _dynamic, "yarn": _yarn, "llama3": _llama3, "default": _unscaled}
+    found = by_kind["linear" if fields.ratio is not None else fields.kind](fields)
+    if fields.max_length is not None and fields.max_length > found.context_tokens:
+        raise _contradiction(fields, f"max_length {fields.max_length}")
+    return found
 
 
 def window_by_context(fields: RopeFields, context_tokens: int) -> TrainedWindow:
@@ -197,9 +194,10 @@ def _linear(fields: RopeFields) -> TrainedWindow:
         raise UndecidedWindow(f"config.json: {_MAX} is missing; {_SAY}")
     name, length = next(iter(stated.items()))
     others = {key: value for key, value in stated.items() if value != length}
-    kept, product = (length, served(length, factor)), (round(length / factor), length)
-    whole = abs(length / factor - product[0]) < 0.05  # factors are written with few digits
-    readings = [ends for ends in ((product, kept) if whole else (kept,)) if set(others.values()) <= set(ends)]
+    kept = (length, served(length, factor))
+    before = _before(length, factor)
+    product = (before, length) if before is not None else kept
+    readings = [ends for ends in dict.fromkeys((product, kept)) if all(_one_of(ends, s) for s in others.values())]
     if not readings:
         raise _contradiction(fields)
     if len(readings) == 2 and (length <= LONGEST_KEPT or product[0] < shortest_trained(fields.base)):
@@ -210,8 +208,22 @@ def _linear(fields: RopeFields) -> TrainedWindow:
         source += f", as {_list(others)} says"
     if fields.ratio is not None:
         source += f"; {RATIO_KEY}"
-    other = readings[1][0] if len(readings) == 2 and readings[1] != readings[0] else None
+    other = readings[1][0] if len(readings) == 2 else None
     return TrainedWindow(window, context, window, source, interpolation=fields.custom_factor, other_window=other)
+
+
+def _before(length: int, factor: float) -> int | None:
+    """The window that the factor extends to this length, or None if it is no whole number of tokens."""
+    exact = length / factor
+    # Factors may be written with few digits. Windows are multiples of 64 or more.
+    for window, tolerance in ((round(exact), 0.05), (64 * round(exact / 64), 1e-4 * exact)):
+        if window >= 1 and abs(window - exact) <= tolerance:
+            return window
+    return None
+
+
+def _one_of(ends: tuple[int, int], length: int) -> bool:
+    return any(abs(length - end) <= 1e-3 * end for end in ends)
 
 
 def _dynamic(fields: RopeFields) -> TrainedWindow:

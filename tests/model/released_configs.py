@@ -57,6 +57,7 @@ RELEASED = {
     "deepseek-coder-6.7b": Released(linear(4.0, 16384, rope_theta=100000), 4096, "linear", 4, 16384),
     "Giraffe-13b-32k-v3": Released(linear(8.0, 32768), 4096, "linear", 8, 32768),
     "SmolLM2-1.7B at 32000": Released(linear(3.90625, 32000, rope_theta=130000), 8192, "linear", 3.90625, 32000),
+    "the same with few digits": Released(linear(3.9063, 32000, rope_theta=130000), 8192, "linear", 3.9063, 32000),
     "LLongMA-2-7b 8k": Released(linear(2.0, 8192), 4096, "linear", 2, 8192),
     "LLongMA-2-13b-16k": Released(linear(4.0, 16384), 4096, "linear", 4, 16384),
     "airoboros-33b PI 8192": Released(linear(4.0, 8192), 2048, "linear", 4, 8192),
