@@ -79,11 +79,7 @@ class Extension:
     @property
     def stated(self) -> str:
         """One line that says which window was taken from which field."""
-        trained = (
-            f"trained on {self.window_tokens} tokens ({self.source})"
-            if self.source
-            else (f"trained on {self.window_tokens} tokens")
-        )
+        trained = f"trained on {self.window_tokens} tokens" + (f" ({self.source})" if self.source else "")
         if isinstance(self.scaling, NoScaling):
             return trained
         return f"{trained}, serves {self.context_tokens} by {self.method} x{self.factor:g}"
