@@ -5,7 +5,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from pi_model.cli.model_options import MODEL, add_hardware, load, progress_folder, quiet_libraries
+from pi_model.cli.model_options import MODEL, add_hardware, add_window, load, progress_folder, quiet_libraries
 from pi_theory.console import Command, path, show, whole, word
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=whole(1), default=8, metavar="N", help="Number of items in a forward pass."
     )
+    add_window(parser, context="For every model that is given: ")
     add_hardware(parser)
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from pi_model.cli.model_options import MODEL, quiet_libraries
-from pi_theory.console import Command, number, path, show, word
+from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
+from pi_theory.console import Command, number, path, show, word, wrap
 
 # The keys of pi_theory.scaling.METHODS but "none"; that module would have to import numpy.
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
@@ -23,6 +23,7 @@ def _add_extend(parser: argparse.ArgumentParser) -> None:
         default="linear",
         help="How positions or frequencies are scaled; linear is Position Interpolation.",
     )
+    add_window(parser)
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="Folder to write, new or empty.")
 
 
@@ -31,19 +32,21 @@ def _extend(arguments: argparse.Namespace) -> None:
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()
-    extension = extend_checkpoint(arguments.source, scaling_by_name(arguments.method, arguments.factor), arguments.out)
+    scaling = scaling_by_name(arguments.method, arguments.factor)
+    extension = extend_checkpoint(arguments.source, scaling, arguments.out, window_tokens=arguments.window)
     answer = {
         "model": arguments.source,
         "out": str(arguments.out),
         "method": arguments.method,
         "factor": extension.factor,
         "window_tokens": extension.window_tokens,
+        "window_from": extension.stated,
         "context_tokens": extension.context_tokens,
         "base": extension.base,
     }
     text = (
         f"{arguments.out}: {arguments.source} extended by {arguments.method} from {extension.window_tokens} to "
-        f"{extension.context_tokens} tokens, factor {extension.factor:g}"
+        f"{extension.context_tokens} tokens, factor {extension.factor:g}\n{extension.stated}"
     )
     show(arguments, answer, text)
 
@@ -61,6 +64,7 @@ EXTEND = Command(
 
 def _add_gguf(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=word, metavar="SRC", help=f"The model to write. {MODEL}")
+    add_window(parser)
     parser.add_argument("--out", type=path, required=True, metavar="FILE", help="The .gguf file to write, a new one.")
 
 
@@ -68,10 +72,16 @@ def _gguf(arguments: argparse.Namespace) -> None:
     from pi_model.models.gguf_export import export_gguf
 
     quiet_libraries()
-    export_gguf(arguments.source, arguments.out)
+    extension = export_gguf(arguments.source, arguments.out, window_tokens=arguments.window)
     size = arguments.out.stat().st_size
-    answer = {"model": arguments.source, "out": str(arguments.out), "bytes": size}
-    show(arguments, answer, f"{arguments.out}: {arguments.source} in {size / 2**20:,.1f} MiB")
+    answer = {
+        "model": arguments.source,
+        "out": str(arguments.out),
+        "window_from": extension.stated,
+        "bytes": size,
+    }
+    text = f"{arguments.out}: {arguments.source} in {size / 2**20:,.1f} MiB, {extension.stated}"
+    show(arguments, answer, wrap(text))
 
 
 GGUF = Command(

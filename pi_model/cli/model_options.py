@@ -2,15 +2,17 @@
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pi_model.errors import UsageError
-from pi_theory.console import warn, word
+from pi_theory.console import warn, whole, word
 
 if TYPE_CHECKING:
     from pi_model.models.loading import Checkpoint
+    from pi_model.models.rope_parameters import Extension
 
 MODEL = "A folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m."
 
@@ -24,7 +26,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="Whether a beginning-of-sequence token is put before every input; auto does as the tokenizer does.",
     )
+    add_window(parser)
     add_hardware(parser)
+
+
+def add_window(parser: argparse.ArgumentParser, *, context: str = "") -> None:
+    """Declares the option that says which window a model was trained on.
+
+    Args:
+        parser: The command's.
+        context: What the help says before anything else.
+    """
+    parser.add_argument(
+        "--window",
+        type=whole(1),
+        metavar="N",
+        help=f"{context}The window in tokens that the model was trained on, before any extension. Default: what its "
+        "config.json says; where its fields contradict each other, this is asked for.",
+    )
+
+
+def tell_window(arguments: argparse.Namespace, source: str, extension: "Extension") -> None:
+    """Says in one line on standard error which window was taken from which field, unless it is the plain one."""
+    plain = extension.method == "none" and extension.source == "max_position_embeddings"
+    if not plain and not getattr(arguments, "quiet", False):
+        print(f"pi-model: {source}: {extension.stated}", file=sys.stderr)
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +71,7 @@ def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     """
     import torch
 
-    from pi_model.distributed.ranks import rank_zero_first
+    from pi_model.distributed.ranks import rank, rank_zero_first
     from pi_model.models.loading import load_checkpoint
 
     try:
@@ -53,7 +79,12 @@ def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     except RuntimeError as error:
         raise UsageError(f"device: unknown {arguments.device!r}, give cpu, cuda or cuda:N") from error
     quiet_libraries()
-    return rank_zero_first(lambda: load_checkpoint(source, dtype=arguments.dtype, device=arguments.device))
+    checkpoint = rank_zero_first(
+        lambda: load_checkpoint(source, dtype=arguments.dtype, device=arguments.device, window_tokens=arguments.window)
+    )
+    if rank() == 0:
+        tell_window(arguments, source, checkpoint.extension)
+    return checkpoint
 
 
 def bos_id(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> int | None:
@@ -97,7 +128,8 @@ def progress_folder(checkpoint: "Checkpoint", data: str) -> Path:
     """The folder that keeps partial results of one model on one set of data, so that an interrupted run continues."""
     from pi_model.files import cache_dir
 
-    key = f"{checkpoint.fingerprint()} {checkpoint.model.device.type} {data}"
+    # --window can change how positions are scaled, which the fingerprint of the files does not hold.
+    key = f"{checkpoint.fingerprint()} {checkpoint.extension} {checkpoint.model.device.type} {data}"
     return cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

@@ -50,7 +50,13 @@ def _run(arguments: argparse.Namespace) -> None:
         progress_folder=folder,
         progress=not arguments.quiet,
     )
-    answer = {"model": arguments.model, "seed": arguments.seed, "bos": bos is not None, **asdict(result)}
+    answer = {
+        "model": arguments.model,
+        "window_from": checkpoint.extension.stated,
+        "seed": arguments.seed,
+        "bos": bos is not None,
+        **asdict(result),
+    }
     title = f"{arguments.model}: share found of {arguments.trials} numbers hidden k tokens before the end of the prompt"
     show(arguments, answer, f"{wrap(title)}\n{result.table()}")
     shutil.rmtree(folder, ignore_errors=True)

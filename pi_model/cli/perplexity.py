@@ -119,6 +119,7 @@ def _run(arguments: argparse.Namespace) -> None:
             answer = {
                 "model": arguments.model,
                 "data": arguments.data,
+                "window_from": checkpoint.extension.stated,
                 "documents": len(documents.names),
                 "data_sha256": documents.sha256,
                 "tokenizer_sha256": tokenizer_sha256(checkpoint.tokenizer),

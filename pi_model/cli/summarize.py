@@ -121,6 +121,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "split": arguments.split,
         "documents": len(summaries),
         "window": window,
+        "window_from": checkpoint.extension.stated,
         "document_tokens": maker.document_tokens,
         "sampling": asdict(sampling),
         "dtype": arguments.dtype,

@@ -4,7 +4,7 @@ import argparse
 import os
 from dataclasses import asdict
 
-from pi_model.cli.model_options import quiet_libraries
+from pi_model.cli.model_options import add_window, quiet_libraries, tell_window
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, warn, whole, word
@@ -31,6 +31,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="With --model, the extended window in tokens. Default: 8192, or the model's window if that is longer.",
     )
+    add_window(parser, context="With --model: ")
     parser.add_argument(
         "--gpus",
         type=whole(1),
@@ -67,6 +68,8 @@ def _plan(arguments: argparse.Namespace) -> None:
         raise UsageError("RECIPE: give the name of one recipe, or a model with --model, and not both")
     if arguments.context is not None and arguments.model is None:
         raise UsageError("context: goes with --model; a recipe has its own, which factor=... changes")
+    if arguments.window is not None and arguments.model is None:
+        raise UsageError("window: goes with --model; a recipe has its own, which window_tokens=... changes")
     from pi_model import planning
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
@@ -75,12 +78,15 @@ def _plan(arguments: argparse.Namespace) -> None:
     if recipes:
         name = recipes[0]
     else:
-        name, own = planning.settings(arguments.model, arguments.context)
+        name, own = planning.settings(arguments.model, arguments.context, arguments.window)
         changes = own + changes
     if override(recipe(name), changes).device != "cuda":
         changes.append("device=cuda")
     config = override(recipe(name), changes)
     shape = planning.Shape.of(planning.architecture(config))
+    extension = planning.present_extension(config) if config.model else None
+    if extension is not None:
+        tell_window(arguments, str(config.model), extension)
     gpu = GPUS[arguments.gpu]
     fixed = {change.partition("=")[0] for change in changes}
     planned = planning.advise(
@@ -90,7 +96,13 @@ def _plan(arguments: argparse.Namespace) -> None:
     compiled = planning.advise_compile(planned, shape, fixed)
     text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
     paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
-    answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper, compiled), "script": text}
+    answer = {
+        "recipe": name,
+        "overrides": changes,
+        "window_from": extension and extension.stated,
+        **planning.report(planned, fewest, paper, compiled),
+        "script": text,
+    }
     show(arguments, answer, text or planning.table(answer, explain=arguments.explain))
     if not (planned.fits or arguments.json):
         warn("pi-model", planning.shortfall(planned, fewest))
@@ -126,6 +138,7 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder of the run; the trained model will be in model/ inside it.",
     )
+    add_window(parser)
     parser.add_argument(
         "--fall-back",
         action="store_true",
@@ -138,7 +151,8 @@ def _finetune(arguments: argparse.Namespace) -> None:
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
 
-    config = override(recipe(arguments.recipe), arguments.overrides)
+    told = [] if arguments.window is None else [f"trained_window={arguments.window}"]
+    config = override(recipe(arguments.recipe), [*arguments.overrides, *told])
     from pi_model.training.loop import train
 
     quiet_libraries()

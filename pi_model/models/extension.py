@@ -16,7 +16,9 @@ from pi_model.models.written_folder import check_written
 from pi_theory.scaling import Scaling
 
 
-def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> Extension:
+def extend_checkpoint(
+    source: str | Path, scaling: Scaling, out: str | Path, *, window_tokens: int | None = None
+) -> Extension:
     """Write a folder that holds the same model with its positions scaled, which plain transformers loads.
 
     No weight is loaded: weights and tokenizer are copied byte for byte, and of the other files those that belong to the
@@ -28,6 +30,7 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
         scaling: the method, with its factor over the checkpoint's present window.
         out: the folder to make, outside the source; it must not exist, or be empty. It is written completely or not at
             all.
+        window_tokens: the window that the checkpoint was trained on, where its config does not say so.
 
     Returns:
         How the positions of the new checkpoint are scaled.
@@ -39,10 +42,10 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
     """
     folder = local_folder(source)
     refuse_inside(Path(out), folder)
-    config = check_folder(folder)
+    config = check_folder(folder, window_tokens=window_tokens)
     load_tokenizer(folder, config)
-    extension = compose(read_extension(config), scaling)
     before = read_config(folder)
+    extension = compose(read_extension(before, window_tokens=window_tokens), scaling)
     content = write_extension(before, extension)
     content = consistent(content, extension.context_tokens, weight_dtype(folder, before))
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.

@@ -21,8 +21,8 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.errors import RunError, UsageError
-from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, weight_files
-from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config, weight_files
+from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension
 from pi_theory.scaling import DynamicNTK, LinearPI, Llama3, NoScaling, NTKAware, Yarn
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LLAMA3_PATTERN = (
 )
 
 
-def export_gguf(source: str | Path, out: str | Path) -> None:
+def export_gguf(source: str | Path, out: str | Path, *, window_tokens: int | None = None) -> Extension:
     """Write a model's weights, tokenizer and position scaling as one GGUF file.
 
     Linear and YaRN scaling become metadata that llama.cpp knows, NTK-aware scaling becomes a larger base, and Llama 3's
@@ -45,6 +45,10 @@ def export_gguf(source: str | Path, out: str | Path) -> None:
     Args:
         source: a folder, a hub name, a GGUF file or an embedded name, see `pi_model.models.loading.load_checkpoint`.
         out: the file to make; it must not exist, and is written completely or not at all.
+        window_tokens: the window that the model was trained on, where its config does not say so.
+
+    Returns:
+        How the model's positions are scaled.
 
     Raises:
         UsageError: there is no such source, or it uses dynamic scaling, which llama.cpp does not have.
@@ -58,8 +62,9 @@ def export_gguf(source: str | Path, out: str | Path) -> None:
     if out.exists():
         raise RunError(f"{out}: already exists; choose another file or remove it")
     folder = local_folder(source)
-    config = check_folder(folder)
-    extension = check_frequencies(LlamaRotaryEmbedding(config), config)
+    config = check_folder(folder, window_tokens=window_tokens)
+    check_frequencies(LlamaRotaryEmbedding(config), config)
+    extension = read_extension(read_config(folder), window_tokens=window_tokens)
     if config.hidden_act != "silu":
         raise RunError(f"{folder}: hidden_act is {config.hidden_act!r}; llama.cpp's LLaMA has silu only")
     partial = out.with_name(f".{out.name}.{os.getpid()}")
@@ -84,6 +89,7 @@ def export_gguf(source: str | Path, out: str | Path) -> None:
     finally:
         writer.close()
         partial.unlink(missing_ok=True)
+    return extension
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def _add_scaling(writer: "GGUFWriter", extension: Extension) -> list[_Entry]:
                 raise UsageError("method: llama.cpp rounds YaRN's ramp outward; this checkpoint's has truncate=false")
             writer.add_rope_scaling_type(RopeScalingType.YARN)
             writer.add_rope_scaling_factor(factor)
-            writer.add_rope_scaling_orig_ctx_len(extension.window_tokens)
+            writer.add_rope_scaling_orig_ctx_len(extension.original_tokens)
             writer.add_rope_scaling_yarn_beta_fast(scaling.beta_fast)
             writer.add_rope_scaling_yarn_beta_slow(scaling.beta_slow)
         case DynamicNTK():

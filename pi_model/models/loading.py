@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from transformers.utils import logging as transformers_logging
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
 from pi_model.models.gguf_import import convert_gguf
-from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_model.models.rope_fields import rope_fields
+from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
 from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
 from pi_model.models.weights import weight_files as weight_files
 from pi_model.packages import Package, unpacked
@@ -75,13 +76,16 @@ class Checkpoint:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str = "cpu") -> Checkpoint:
+def load_checkpoint(
+    source: str | Path, *, dtype: str = "float32", device: str = "cpu", window_tokens: int | None = None
+) -> Checkpoint:
     """Load a model for evaluation. It runs by transformers' own code, with scaled dot-product attention.
 
     Args:
         source: a folder, a hub name ("owner/name"), a GGUF file, or an embedded name: "tiny-llama" or "smollm2-135m".
         dtype: "float32", "bfloat16" or "float16".
         device: any torch device.
+        window_tokens: the window that the model was trained on, where its config does not say so; None reads it there.
 
     Raises:
         UsageError: there is no such source, dtype or device.
@@ -92,14 +96,21 @@ def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str =
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("device: no CUDA device is available here; use --device cpu")
     folder = local_folder(source)
-    config = check_folder(folder)
+    config = check_folder(folder, window_tokens=window_tokens)
     tokenizer = load_tokenizer(folder, config)
     transformers_logging.disable_progress_bar()
     model = LlamaForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, local_files_only=True
+        folder,
+        config=config,
+        dtype=getattr(torch, dtype),
+        attn_implementation="sdpa",
+        use_safetensors=True,
+        local_files_only=True,
     )
     model.requires_grad_(False).eval().to(device)
-    return Checkpoint(model, tokenizer, check_frequencies(model.model.rotary_emb, model.config), folder)
+    extension = check_frequencies(model.model.rotary_emb, model.config)
+    source_of_window = read_extension(read_config(folder), window_tokens=window_tokens).source
+    return Checkpoint(model, tokenizer, replace(extension, source=source_of_window), folder)
 
 
 def local_folder(source: str | Path) -> Path:
@@ -150,15 +161,21 @@ def _hub_folder(name: str) -> Path:
         raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
-def check_folder(folder: Path) -> LlamaConfig:
+def check_folder(folder: Path, *, window_tokens: int | None = None, context_tokens: int | None = None) -> LlamaConfig:
     """Read a folder's config and check that its weight files hold what the config asks for, and nothing else.
 
     No weight is loaded.
 
+    Args:
+        folder: the model's folder.
+        window_tokens, context_tokens: as `pi_model.models.rope_parameters.read_extension` takes them.
+
     Raises:
-        RunError: the folder holds no whole model, see `pi_model.models.weights.check_weights`.
+        RunError: the folder holds no whole model, see `pi_model.models.weights.check_weights`, or the config does not
+            say which window the model was trained on.
     """
-    config = LlamaConfig.from_dict(read_config(folder))
+    content = understood(read_config(folder), window_tokens=window_tokens, context_tokens=context_tokens)
+    config = LlamaConfig.from_dict(content)
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -170,7 +187,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The content of a LLaMA folder's config.json.
 
     Raises:
-        RunError: the file is missing or unreadable, or describes another architecture, quantised weights or adapters.
+        RunError: the file is missing or unreadable, or describes another architecture, quantised weights or adapters,
+            or has a malformed RoPE field.
     """
     refuse_adapter(folder)
     path = folder / "config.json"
@@ -183,6 +201,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if content.get("model_type") != "llama":
         raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
     refuse_other_weights(folder, content)
+    rope_fields(content)
     return content
 
 

@@ -1,17 +1,22 @@
-"""Read scaling methods from Hugging Face configs and write them there: the only file that knows the key names.
+"""Read scaling methods from Hugging Face configs and write them there.
 
-Hugging Face models pair component j of a head with j + d/2 (rotate-half). The frequencies do not depend on the pairing.
+`pi_model.models.rope_fields` checks the fields, and `pi_model.models.trained_window` decides what they say about the
+window. Hugging Face models pair component j of a head with j + d/2 (rotate-half). The frequencies do not depend on the
+pairing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from pi_model.errors import RunError, UsageError
+from pi_model.models.rope_fields import CHUNKS_KEY, LENGTH_KEYS, RATIO_KEY, RECORD_KEY, RopeFields, rope_fields
+from pi_model.models.trained_window import TrainedWindow, served, trained_window, window_by_context
 from pi_theory.scaling import (
+    METHODS,
     DynamicNTK,
     LinearPI,
     Llama3,
@@ -23,12 +28,10 @@ from pi_theory.scaling import (
     scaled_frequencies,
 )
 
-# Our own key in config.json, which transformers ignores. Without it two methods could not be read back or composed:
-# to transformers NTK-aware scaling is just a larger base, and linear scaling does not say what the trained window was.
-RECORD_KEY = "position_interpolation"
-
 # transformers computes powers in float32, pi_theory in float64: theta_j differs by a few units in the last place.
 FREQUENCY_RTOL = 1e-5
+
+_METHOD_NAMES = {method: name for name, method in METHODS.items()}
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,46 @@ class Extension:
         window_tokens: L, the trained window.
         base: c, the RoPE base in training.
         head_dim: d, the size of a head.
+        served_tokens: L' where it is not factor x L, as in Llama 3.1, whose factor 8 over 8192 serves 131072.
+        formula_tokens: the length in the method's formula where it is not L, because someone said another window.
+        source: which field the trained window was taken from.
     """
 
     scaling: Scaling
     window_tokens: int
     base: float
     head_dim: int
+    served_tokens: int | None = None
+    formula_tokens: int | None = None
+    source: str = field(default="", compare=False)
+
+    @property
+    def method(self) -> str:
+        """The method's name, a key of `pi_theory.scaling.METHODS`."""
+        return _METHOD_NAMES[type(self.scaling)]
 
     @property
     def factor(self) -> float:
-        """L'/L, extended window over trained window."""
+        """The factor of the scaling method, which is L'/L for all methods but Llama 3's; 1 without scaling."""
         return 1.0 if isinstance(self.scaling, NoScaling) else self.scaling.factor
 
     @property
     def context_tokens(self) -> int:
         """L', the longest context that is not extrapolation."""
-        # Without the tolerance, 3 x (1/3 rounded down) would lose a token. It is far below one token itself.
-        return int(self.factor * self.window_tokens + 1e-6)
+        return self.served_tokens or served(self.window_tokens, self.factor)
+
+    @property
+    def original_tokens(self) -> int:
+        """The length that the method's formula takes for the trained window."""
+        return self.formula_tokens or self.window_tokens
+
+    @property
+    def stated(self) -> str:
+        """One line that says which window was taken from which field."""
+        trained = f"trained on {self.window_tokens} tokens" + (f" ({self.source})" if self.source else "")
+        if isinstance(self.scaling, NoScaling):
+            return trained
+        return f"{trained}, serves {self.context_tokens} by {self.method} x{self.factor:g}"
 
     def frequencies(self, context: int | None = None) -> np.ndarray:
         """The scaled frequencies theta'_j in radians a position, shape (head_dim / 2,), float64.
@@ -65,53 +91,95 @@ class Extension:
             context: length of the input in tokens, which only `DynamicNTK` depends on.
         """
         return scaled_frequencies(
-            self.scaling, head_dim=self.head_dim, base=self.base, window=self.window_tokens, context=context
+            self.scaling, head_dim=self.head_dim, base=self.base, window=self.original_tokens, context=context
         )
 
 
-def read_extension(config: LlamaConfig) -> Extension:
+def read_extension(
+    config: PreTrainedConfig | dict[str, Any],
+    *,
+    window_tokens: int | None = None,
+    context_tokens: int | None = None,
+) -> Extension:
     """How a config says that positions are scaled.
 
+    Args:
+        config: a config of transformers, or the content of a config.json.
+        window_tokens: the trained window, against whatever the config says about it.
+        context_tokens: the window in service, which decides only where the config does not.
+
     Raises:
-        RunError: its RoPE type is none of the methods known here.
+        RunError: a RoPE field is malformed or of an unknown method, or the fields say nothing about the trained window
+            or contradict each other.
+        UsageError: `window_tokens` is not positive.
     """
-    rope: dict[str, Any] = config.rope_parameters  # type: ignore[assignment]
-    kind = rope.get("rope_type", "default")
-    base = float(rope["rope_theta"])
-    head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
-    record = getattr(config, RECORD_KEY, None) or {}
+    fields = rope_fields(config if isinstance(config, dict) else config.to_dict())
+    if window_tokens is None and context_tokens is not None:
+        return _extension(fields, window_by_context(fields, context_tokens))
+    return _extension(fields, trained_window(fields, window_tokens))
+
+
+def _extension(fields: RopeFields, found: TrainedWindow) -> Extension:
+    base = fields.base
     scaling: Scaling
-    window = config.max_position_embeddings
-    match kind:
-        case "default" if record.get("method") == "ntk":
-            scaling, base = NTKAware(record["factor"]), float(record["base"])
-            window = record["window_tokens"]
-        case "default":
-            scaling = NoScaling()
-        case "linear":
-            scaling = LinearPI(rope["factor"])
-            # Checkpoints extended elsewhere have no record of ours; by custom their max_position_embeddings is L'.
-            window = record.get("window_tokens") or round(window / rope["factor"])
-        case "dynamic":
-            scaling = DynamicNTK(rope["factor"])
-        case "yarn":
-            scaling = Yarn(
-                rope["factor"],
-                beta_fast=rope.get("beta_fast") or 32.0,
-                beta_slow=rope.get("beta_slow") or 1.0,
-                truncate=rope.get("truncate", True),
-            )
-            window = rope["original_max_position_embeddings"]
-        case "llama3":
-            scaling = Llama3(
-                rope["factor"], low_freq_factor=rope["low_freq_factor"], high_freq_factor=rope["high_freq_factor"]
-            )
-            window = rope["original_max_position_embeddings"]
-        case _:
-            raise RunError(
-                f"config.json: RoPE type {kind!r} is not supported; use default, linear, dynamic, yarn, llama3"
-            )
-    return Extension(scaling, window, base, head_dim)
+    if fields.kind != "default":
+        scaling = METHODS[fields.kind](**fields.settings)
+    elif fields.record:
+        scaling, base = NTKAware(fields.record["factor"]), fields.record["base"]
+    else:
+        scaling = LinearPI(found.interpolation) if found.interpolation > 1 else NoScaling()
+    extension = Extension(scaling, found.window_tokens, base, fields.head_dim, source=found.source)
+    if extension.context_tokens != found.context_tokens:
+        extension = replace(extension, served_tokens=found.context_tokens)
+    if found.formula_tokens != found.window_tokens:
+        extension = replace(extension, formula_tokens=found.formula_tokens)
+    return extension
+
+
+def understood(
+    content: dict[str, Any], *, window_tokens: int | None = None, context_tokens: int | None = None
+) -> dict[str, Any]:
+    """A config.json's content from which transformers, and every later `read_extension`, get what was understood here.
+
+    It is the same content, unless someone said the window, the file states no max_position_embeddings, or only the
+    folder's own code scales positions, which transformers' own model would ignore.
+
+    Args:
+        content: the content of a config.json.
+        window_tokens, context_tokens: as for `read_extension`.
+
+    Raises:
+        RunError, UsageError: as `read_extension` does.
+    """
+    extension = read_extension(content, window_tokens=window_tokens, context_tokens=context_tokens)
+    fields = rope_fields(content)
+    plain = fields.max_positions is not None and fields.custom_factor == 1 and not fields.by_unknown_code
+    return content if plain and extension == _or_none(content) else write_extension(content, extension)
+
+
+def _or_none(content: dict[str, Any]) -> Extension | None:
+    try:
+        return read_extension(content)
+    except RunError:
+        return None
+
+
+def check_context(extension: Extension, context_tokens: int, model: str) -> None:
+    """Hold the window that a model serves against the one that a run expects.
+
+    Args:
+        extension: how the model's positions are scaled.
+        context_tokens: the window that the run expects, its field window_tokens.
+        model: the model's name, for the message.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if extension.context_tokens != context_tokens:
+        raise UsageError(
+            f"window_tokens: {model} has a context of {extension.context_tokens} tokens, not {context_tokens}; "
+            f"set window_tokens={extension.context_tokens} (the model is {extension.stated})"
+        )
 
 
 def compose(current: Extension, scaling: Scaling) -> Extension:
@@ -127,65 +195,99 @@ def compose(current: Extension, scaling: Scaling) -> Extension:
     """
     if isinstance(scaling, NoScaling):
         raise UsageError("method: 'none' extends nothing; choose linear, ntk, dynamic, yarn or llama3")
+    context = current.context_tokens * scaling.factor
+    source = current.source
     if not isinstance(current.scaling, NoScaling):
         if type(current.scaling) is not type(scaling):
             raise UsageError(
-                f"method: this checkpoint is already extended by {type(current.scaling).__name__} "
-                f"x{current.factor:g}, which does not compose with {type(scaling).__name__}; "
-                "start from the checkpoint that was extended, or use the same method"
+                f"method: this checkpoint is already extended by {current.method} x{current.factor:g}, which does not "
+                f"compose with {_METHOD_NAMES[type(scaling)]}; start from the checkpoint that was extended, or use the "
+                "same method"
             )
-        scaling = type(scaling)(**{**vars(current.scaling), "factor": current.factor * scaling.factor})
-    extended = Extension(scaling, current.window_tokens, current.base, current.head_dim)
-    if abs(extended.factor * extended.window_tokens - extended.context_tokens) > 1e-5:
+        # Where a config has its factor in few digits, the window itself is exact. Llama 3's factor is not L'/L.
+        exact = current.served_tokens is None and abs(context - round(context)) <= 1e-5
+        factor = context / current.window_tokens if exact else current.factor * scaling.factor
+        scaling = replace(current.scaling, factor=factor)
+        source += f"; factor {current.factor:g} becomes {scaling.factor:g}"
+    if abs(context - served(1, context)) > 1e-5:
+        near = served(1, context) / current.context_tokens
         raise UsageError(
-            f"factor: {extended.factor:g} x {extended.window_tokens} is not a whole number of tokens; "
-            f"{extended.context_tokens / extended.window_tokens:.6g} would be"
+            f"factor: {context / current.context_tokens:g} x {current.context_tokens} is not a whole number of tokens; "
+            f"{near:.6g} would be"
         )
+    extended = replace(current, scaling=scaling, served_tokens=None, source=source)
+    if extended.context_tokens != served(1, context):
+        extended = replace(extended, served_tokens=served(1, context))
     return extended
 
 
 def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, Any]:
-    """A copy of a config.json's content in which positions are scaled as `extension` says; nothing else changes."""
+    """A copy of a config.json's content in which positions are scaled as `extension` says.
+
+    Both spellings of the RoPE fields are written, ``rope_scaling`` with ``rope_theta`` for transformers 4 and others,
+    and ``rope_parameters`` for transformers 5. Fields that repeat the window follow it, and the model class of a
+    folder's own code is left out: it would scale positions again.
+    """
     scaling, window = extension.scaling, extension.window_tokens
-    rope: dict[str, Any] = {"rope_theta": extension.base, "rope_type": "default"}
+    original = extension.original_tokens
+    rope: dict[str, Any] = {}
+    base = extension.base
     positions = extension.context_tokens
     match scaling:
         case NoScaling():
             pass
         case LinearPI(factor=factor):
-            rope |= {"rope_type": "linear", "factor": factor}
+            rope = {"rope_type": "linear", "factor": factor}
         case NTKAware():
             # The new base c' follows from theta'_1 = c'^(-2/d), so that its formula stands in pi_theory alone.
             # At d = 2 the only frequency is theta_0 = 1, whatever the base.
             if extension.head_dim > 2:
-                rope["rope_theta"] = float(extension.frequencies()[1] ** (-extension.head_dim / 2))
+                base = float(extension.frequencies()[1] ** (-extension.head_dim / 2))
         case DynamicNTK(factor=factor):
-            rope |= {"rope_type": "dynamic", "factor": factor}
-            positions = window  # where transformers reads the trained window for this method
+            rope = {"rope_type": "dynamic", "factor": factor}
+            positions = original  # where transformers reads the trained window for this method
         case Yarn(factor=factor):
-            rope |= {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": window}
+            rope = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
             rope |= {"beta_fast": scaling.beta_fast, "beta_slow": scaling.beta_slow, "truncate": scaling.truncate}
         case Llama3(factor=factor):
-            rope |= {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": window}
+            rope = {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": original}
             rope |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
-    method = {"LinearPI": "linear", "NTKAware": "ntk", "DynamicNTK": "dynamic", "Yarn": "yarn", "Llama3": "llama3"}
-    # Older versions of transformers use the first two keys, so they are written anew as well.
-    kept = {key: value for key, value in config.items() if key not in ("rope_scaling", "rope_theta", RECORD_KEY)}
-    new = kept | {"rope_parameters": rope, "max_position_embeddings": positions}
-    new["rope_theta"] = rope["rope_theta"]
-    if rope["rope_type"] != "default":
-        new["rope_scaling"] = {key: value for key, value in rope.items() if key != "rope_theta"}
+    new = with_window(config, extension.context_tokens)
+    for key in ("original_max_position_embeddings", RATIO_KEY, CHUNKS_KEY, RECORD_KEY):
+        new.pop(key, None)
+    if isinstance(new.get("auto_map"), dict):
+        new["auto_map"] = {key: where for key, where in new["auto_map"].items() if not key.startswith("AutoModel")}
+        if not new["auto_map"]:
+            del new["auto_map"]
+    new |= {
+        "max_position_embeddings": positions,
+        "rope_theta": base,
+        # The oldest spelling of rope_type is "type".
+        "rope_scaling": {**rope, "type": rope["rope_type"]} if rope else None,
+        "rope_parameters": {"rope_theta": base, "rope_type": "default", **rope},
+    }
     if not isinstance(scaling, NoScaling):
         new[RECORD_KEY] = {
-            "method": method[type(scaling).__name__],
+            "method": extension.method,
             "factor": extension.factor,
             "window_tokens": window,
             "base": extension.base,
         }
+        if extension.formula_tokens is not None:
+            new[RECORD_KEY]["formula_tokens"] = extension.formula_tokens
     return new
 
 
-def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
+def with_window(config: dict[str, Any], context_tokens: int) -> dict[str, Any]:
+    """A copy of a config.json's content that states another window to serve, in every field that states one."""
+    old = {config.get(key) for key in ("max_position_embeddings", *LENGTH_KEYS)}
+    limits = [key for key in LENGTH_KEYS if config.get(key) is not None]
+    # max_length limits generation. Where it repeats the window it must follow, else it means something else.
+    limits += ["max_length"] if config.get("max_length") in old - {None} else []
+    return config | dict.fromkeys(["max_position_embeddings", *limits], context_tokens)
+
+
+def check_frequencies(rotary: Any, config: PreTrainedConfig) -> Extension:
     """Compare the frequencies that transformers' rotary embedding will really use with those of pi_theory.
 
     The frequencies are not among the saved weights. If the config is edited after the model was built, the whole model
@@ -202,13 +304,13 @@ def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
         RunError: the frequencies differ by more than float32 rounding.
     """
     extension = read_extension(config)
-    ours = extension.frequencies(context=extension.window_tokens)
+    ours = extension.frequencies(context=extension.original_tokens)
     on_meta = rotary.inv_freq.is_meta
     theirs = np.full(0, np.nan) if on_meta else rotary.inv_freq.detach().to("cpu", torch.float64).numpy()
     agree = ours.shape == theirs.shape and np.allclose(theirs, ours, rtol=FREQUENCY_RTOL, atol=0)
     if not agree or abs(rotary.attention_scaling - attention_factor(extension.scaling)) > FREQUENCY_RTOL:
         raise RunError(
-            f"RoPE frequencies of the loaded model are not those of its config ({type(extension.scaling).__name__} "
+            f"RoPE frequencies of the loaded model are not those of its config ({extension.method} "
             f"x{extension.factor:g}, base {extension.base:g}); config.json was edited by hand, or the model was "
             "changed after loading: load it again, or extend the original checkpoint again"
         )

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pi_model.errors import UsageError
 from pi_model.models.loading import SHIPPED, read_config
+from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
 
@@ -61,12 +62,13 @@ def architecture(config: Config) -> LlamaConfig:
     """The architecture that a run trains. At most one local config.json is read, and never the network.
 
     Raises:
-        UsageError: The model is neither a known one nor a folder here.
-        RunError: The config.json of the folder is broken.
+        UsageError: The model is neither a known one nor a folder here, or has another window than the run expects.
+        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
     """
     made = config.architecture
     if made is None:
-        return named_architecture(config.model or "")
+        check_context(present_extension(config), config.window_tokens, str(config.model))
+        return named_architecture(str(config.model), **_said(config))
     return LlamaConfig(
         hidden_size=made.hidden,
         intermediate_size=made.intermediate,
@@ -79,15 +81,18 @@ def architecture(config: Config) -> LlamaConfig:
     )
 
 
-def named_architecture(model: str) -> LlamaConfig:
+def named_architecture(
+    model: str, *, window_tokens: int | None = None, context_tokens: int | None = None
+) -> LlamaConfig:
     """The architecture of a model by its name, or of a folder by its config.json.
 
     Args:
         model: The hub name of a LLaMA 1, "smollm2-135m", a key of `SHIPPED`, or a folder.
+        window_tokens, context_tokens: As `pi_model.models.rope_parameters.read_extension` takes them.
 
     Raises:
         UsageError: The model is neither a known one nor a folder here.
-        RunError: The config.json of the folder is broken.
+        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
     """
     if model in _LLAMA_1:
         hidden, intermediate, layers, heads = _LLAMA_1[model]
@@ -110,8 +115,30 @@ def named_architecture(model: str) -> LlamaConfig:
             max_position_embeddings=8192,
             tie_word_embeddings=True,
         )
+    content = understood(_content(model), window_tokens=window_tokens, context_tokens=context_tokens)
+    return LlamaConfig.from_dict(content)
+
+
+def named_extension(model: str, *, window_tokens: int | None = None, context_tokens: int | None = None) -> Extension:
+    """How the positions of a model are scaled; arguments and errors are those of `named_architecture`."""
+    named = model in _LLAMA_1 or model == "smollm2-135m"
+    config = named_architecture(model) if named else _content(model)
+    return read_extension(config, window_tokens=window_tokens, context_tokens=context_tokens)
+
+
+def present_extension(config: Config) -> Extension:
+    """How the positions of the model that a run fine-tunes are scaled before it; errors as of `named_architecture`."""
+    return named_extension(str(config.model), **_said(config))
+
+
+def _said(config: Config) -> dict[str, int | None]:
+    return {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
+
+
+def _content(model: str) -> dict[str, Any]:
+    """The content of a folder's config.json."""
     folder = SHIPPED.get(model, Path(model))
     if not folder.is_dir():
         known = ", ".join(["smollm2-135m", *SHIPPED, *(f"llama-{size}" for size in LLAMA)])
         raise UsageError(f"model: {model} is no folder here; give a folder that has a config.json, or one of {known}")
-    return LlamaConfig.from_dict(read_config(folder))
+    return read_config(folder)

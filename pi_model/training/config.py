@@ -185,7 +185,10 @@ class Config:
         model: the model to fine-tune, as `pi_model.models.loading.load_checkpoint` takes it; None where `architecture`
             describes a new one.
         architecture: the model to make from nothing; None where `model` names one to fine-tune.
-        window_tokens: L, the context length that the model has before the run; checked against its config.json.
+        window_tokens: L, the context length that the model has before the run; checked against its config.json, and
+            taken where that does not say or its fields contradict each other.
+        trained_window: the window in tokens that the model was trained on before any extension, against whatever its
+            config.json says; None reads it there.
         factor: L'/L, at least 1.
         sequence_tokens: length of the training windows, at most L'. None means L', as in the paper.
         method: how positions are scaled, a key of `pi_theory.scaling.METHODS`; "linear" is Position Interpolation.
@@ -218,6 +221,7 @@ class Config:
     model: str | None = None
     architecture: Architecture | None = None
     window_tokens: int
+    trained_window: int | None = None
     factor: float = 1.0
     sequence_tokens: int | None = None
     method: str = "none"  # not a Literal, because a run can use every method that pi_theory registers
@@ -300,6 +304,8 @@ class Config:
     def as_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.trained_window is None:
+            del content["trained_window"]  # so that runs keep the hashes that they had before there was this field
         return content
 
     def identity(self) -> dict[str, Any]:
@@ -328,6 +334,8 @@ def _check_counts(config: Config) -> None:
     for name in counts:
         if getattr(config, name) < 1:
             raise UsageError(f"{name}: must be at least 1, got {getattr(config, name)}")
+    if config.trained_window is not None and config.trained_window < 1:
+        raise UsageError(f"trained_window: must be at least 1, got {config.trained_window}")
 
 
 def _check_model(config: Config) -> None:

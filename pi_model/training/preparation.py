@@ -4,6 +4,7 @@ No weight is read before everything that is cheaper has been checked.
 """
 
 import json
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -23,7 +24,14 @@ from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, refuse_inside
 from pi_model.models.companions import consistent
 from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config
-from pi_model.models.rope_parameters import Extension, compose, read_extension, write_extension
+from pi_model.models.rope_parameters import (
+    Extension,
+    check_context,
+    compose,
+    read_extension,
+    understood,
+    write_extension,
+)
 from pi_model.models.weights import weight_dtype, weight_files
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
@@ -76,10 +84,12 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     else:
         origin = local_folder(config.model or "")
         refuse_inside(out, origin)
-        check_folder(origin)
+        check_folder(origin, window_tokens=config.trained_window, context_tokens=config.window_tokens)
     before = read_config(origin)
     content, extension = extended(before, config)
     content = consistent(content, extension.context_tokens, weight_dtype(origin, before))
+    if progress and config.architecture is None:
+        print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
     tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(deepcopy(content)))
@@ -132,22 +142,23 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
 
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
+        RunError: the config does not say which window the model has, and the run's window does not decide it.
     """
-    current = read_extension(LlamaConfig.from_dict(deepcopy(content)))
-    if current.context_tokens != config.window_tokens:
-        raise UsageError(
-            f"window_tokens: {config.model} has a context of {current.context_tokens} tokens, not "
-            f"{config.window_tokens}; set window_tokens={current.context_tokens}"
-        )
+    said = {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
+    current = read_extension(content, **said)
+    content = understood(content, **said)
+    check_context(current, config.window_tokens, str(config.model))
     if config.method != "none":
         extension = compose(current, scaling_by_name(config.method, config.factor))
         return write_extension(content, extension), extension
     if config.factor > 1 and not isinstance(current.scaling, NoScaling):
         raise UsageError(
-            f"method: {config.model} is already extended by {type(current.scaling).__name__}; direct fine-tuning "
+            f"method: {config.model} is already extended by {current.method}; direct fine-tuning "
             "(method=none) starts from an unextended model"
         )
-    extension = replace(current, window_tokens=config.context_tokens) if config.factor > 1 else current
+    extension = current
+    if config.factor > 1:
+        extension = replace(current, window_tokens=config.context_tokens, source="direct fine-tuning")
     return write_extension(content, extension), extension
 
 

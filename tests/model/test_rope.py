@@ -17,7 +17,7 @@ from pi_model.models.rope_parameters import (
     reset_frequencies,
     write_extension,
 )
-from pi_theory.scaling import METHODS, LinearPI, NoScaling, NTKAware, Yarn, attention_factor, scaling_by_name
+from pi_theory.scaling import METHODS, LinearPI, NoScaling, NTKAware, attention_factor, scaling_by_name
 
 methods = st.sampled_from(sorted(METHODS.keys() - {"none"}))
 factors = st.sampled_from([1.0, 1.5, 2.0, 4.0, 8.0, 32.0])
@@ -72,7 +72,7 @@ def test_extending_twice_is_extending_by_the_product(method, first, second):
 
 
 def test_two_methods_do_not_compose():
-    with pytest.raises(UsageError, match="already extended by LinearPI x2"):
+    with pytest.raises(UsageError, match="already extended by linear x2"):
         extended(base_config(), LinearPI(2.0), NTKAware(2.0))
 
 
@@ -111,10 +111,11 @@ def test_the_old_rope_scaling_key_is_read():
     assert read_extension(config) == Extension(LinearPI(4.0), 2048, 1e4, 64)
 
 
-def test_writing_leaves_no_key_of_older_transformers():
+def test_writing_leaves_no_setting_of_before():
     content = base_config().to_dict() | {"rope_scaling": {"type": "yarn", "factor": 2.0}, "rope_theta": 3.0}
-    written = write_extension(content, Extension(Yarn(2.0), 2048, 1e4, 64))
-    assert not {"rope_scaling", "rope_theta"} & written.keys()
+    written = write_extension(content, Extension(LinearPI(2.0), 2048, 1e4, 64))
+    assert written["rope_scaling"] == {"rope_type": "linear", "type": "linear", "factor": 2.0}
+    assert written["rope_theta"] == 1e4
 
 
 def test_an_unknown_rope_type_is_refused():
