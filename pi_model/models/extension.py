@@ -4,10 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
-
 from pi_model.files import new_folder
+from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
 from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
 from pi_theory.scaling import Scaling
@@ -41,8 +39,9 @@ def extend_checkpoint(source: str | Path, scaling: Scaling, out: str | Path) -> 
     extension = compose(current, scaling)
     content = write_extension(read_config(folder), extension)
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
-    written = LlamaConfig.from_dict(content)
-    check_frequencies(LlamaRotaryEmbedding(written), written)
+    written = model_config(content)
+    refuse_unseen_context(written, extension.context_tokens)
+    check_frequencies(rotary_embedding(written), written)
     with new_folder(Path(out)) as partial:
         copy_companions(folder, partial, weights=True)
         fit_tokenizer(partial, current.context_tokens, extension.context_tokens)

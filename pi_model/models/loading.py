@@ -1,4 +1,4 @@
-"""Load a LLaMA checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
+"""Load a checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
 
 Every source first becomes a folder (config.json, safetensors, tokenizer), and every folder is loaded the same way.
 """
@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
+from pi_model.models.families import FAMILIES, CausalLM, ModelConfig, empty_model, family_of, model_config
 from pi_model.models.gguf_import import convert_gguf
 from pi_model.models.rope_parameters import Extension, check_frequencies
 from pi_model.packages import Package, unpacked
@@ -52,7 +53,7 @@ class Checkpoint:
         folder: where its files are.
     """
 
-    model: LlamaForCausalLM
+    model: CausalLM
     tokenizer: PreTrainedTokenizerBase
     extension: Extension
     folder: Path
@@ -92,7 +93,7 @@ def load_checkpoint(source: str | Path, *, dtype: str = "float32", device: str =
     config = check_folder(folder)
     tokenizer = load_tokenizer(folder, config)
     transformers_logging.disable_progress_bar()
-    model = LlamaForCausalLM.from_pretrained(
+    model = family_of(config).model_class.from_pretrained(
         folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", use_safetensors=True, local_files_only=True
     )
     model.requires_grad_(False).eval().to(device)
@@ -147,7 +148,7 @@ def _hub_folder(name: str) -> Path:
         raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
-def check_folder(folder: Path) -> LlamaConfig:
+def check_folder(folder: Path) -> ModelConfig:
     """Read a folder's config and check that its weight files have the names and shapes that the config asks for.
 
     No weight is loaded.
@@ -155,7 +156,7 @@ def check_folder(folder: Path) -> LlamaConfig:
     Raises:
         RunError: a weight or a file is missing, truncated or of another shape; the message names it.
     """
-    config = LlamaConfig.from_dict(read_config(folder))
+    config = model_config(read_config(folder))
     stored: dict[str, list[int]] = {}
     for path in weight_files(folder):
         try:
@@ -164,7 +165,7 @@ def check_folder(folder: Path) -> LlamaConfig:
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path}: truncated or not safetensors ({error}); fetch it again") from error
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+        model = empty_model(config)
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         stored.pop("lm_head.weight", None)
@@ -178,10 +179,10 @@ def check_folder(folder: Path) -> LlamaConfig:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a LLaMA folder's config.json.
+    """The content of a folder's config.json.
 
     Raises:
-        RunError: the file is missing or unreadable, or describes another architecture.
+        RunError: the file is missing or unreadable, or describes a model of a family that is not supported.
     """
     path = folder / "config.json"
     try:
@@ -190,8 +191,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder}: holds no config.json; give the folder that save_pretrained wrote") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: not readable as JSON: {error}") from error
-    if content.get("model_type") != "llama":
-        raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: not a JSON object; fetch it again")
+    try:
+        family_of(content)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from None
     return content
 
 
@@ -217,7 +222,7 @@ def weight_files(folder: Path) -> list[Path]:
     return paths
 
 
-def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
     """The folder's tokenizer.
 
     Raises:
@@ -242,11 +247,17 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
-    """A small LLaMA with random weights, for tests and for timings that do not depend on the weights' values.
+    """A small LLaMA with random weights, see `random_model`."""
+    return random_model("llama", seed=seed, **config)
+
+
+def random_model(model_type: str, *, seed: int = 0, **config: Any) -> Any:
+    """A small model with random weights, for tests and for timings that do not depend on the weights' values.
 
     Args:
+        model_type: its family, a key of `pi_model.models.families.FAMILIES`.
         seed: determines the weights; torch's global generator is not touched.
-        config: any field of LlamaConfig, in place of the small default.
+        config: any field of the family's config, in place of the small default.
     """
     defaults: dict[str, Any] = {
         "vocab_size": 256,
@@ -260,7 +271,14 @@ def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
         "initializer_range": 0.2,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
+    family = FAMILIES[model_type]
+    if family.sliding != "none":
+        defaults["sliding_window"] = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(LlamaConfig(**(defaults | config)))
+        model = family.model_class(family.config_class(**(defaults | config)))
+        for name, parameter in model.named_parameters():
+            # They begin at zero and one, where nobody would notice that they are left out.
+            if name.endswith((".bias", "q_norm.weight", "k_norm.weight")):
+                parameter.data += 0.2 * torch.randn_like(parameter)
     return model.requires_grad_(False).eval()

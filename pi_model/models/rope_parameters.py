@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import LlamaConfig, PreTrainedModel
 
 from pi_model.errors import RunError, UsageError
+from pi_model.models.families import CausalLM, ModelConfig, head_dim
 from pi_theory.scaling import (
     DynamicNTK,
     LinearPI,
@@ -69,7 +69,7 @@ class Extension:
         )
 
 
-def read_extension(config: LlamaConfig) -> Extension:
+def read_extension(config: ModelConfig) -> Extension:
     """How a config says that positions are scaled.
 
     Raises:
@@ -78,7 +78,6 @@ def read_extension(config: LlamaConfig) -> Extension:
     rope: dict[str, Any] = config.rope_parameters  # type: ignore[assignment]
     kind = rope.get("rope_type", "default")
     base = float(rope["rope_theta"])
-    head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
     record = getattr(config, RECORD_KEY, None) or {}
     scaling: Scaling
     window = config.max_position_embeddings
@@ -111,7 +110,7 @@ def read_extension(config: LlamaConfig) -> Extension:
             raise RunError(
                 f"config.json: RoPE type {kind!r} is not supported; use default, linear, dynamic, yarn, llama3"
             )
-    return Extension(scaling, window, base, head_dim)
+    return Extension(scaling, window, base, head_dim(config))
 
 
 def compose(current: Extension, scaling: Scaling) -> Extension:
@@ -182,7 +181,7 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
     return new
 
 
-def check_frequencies(rotary: Any, config: LlamaConfig) -> Extension:
+def check_frequencies(rotary: Any, config: ModelConfig) -> Extension:
     """Compare the frequencies that transformers' rotary embedding will really use with those of pi_theory.
 
     The frequencies are not among the saved weights. If the config is edited after the model was built, the whole model
@@ -217,7 +216,7 @@ def depends_on_context(extension: Extension) -> bool:
     return isinstance(extension.scaling, DynamicNTK)
 
 
-def reset_frequencies(model: PreTrainedModel) -> None:
+def reset_frequencies(model: CausalLM) -> None:
     """Make a model forget the longest input it has seen; this concerns dynamic scaling only.
 
     transformers keeps the frequencies of a long input until a short one comes, so without this call a result would

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
 from pi_model.errors import UsageError
+from pi_model.models.families import ModelConfig, empty_model, family_of, model_config
 from pi_model.models.loading import SHIPPED, read_config
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
@@ -32,32 +33,36 @@ class Shape:
     heads: Annotated[int, "query heads in a layer"]
     queries: Annotated[int, "size of a token's queries, over all heads"]
     keys: Annotated[int, "size of a token's keys, over all key-value heads; values have the same size"]
+    normed: Annotated[int, "size of a token's queries and keys where they go through a norm of their own, else 0"]
     vocabulary: Annotated[int, "tokens in the vocabulary"]
     layer_parameters: Annotated[int, "weights of one layer"]
     root_parameters: Annotated[int, "weights outside the layers: embedding, last norm and head"]
 
     @classmethod
-    def of(cls, config: LlamaConfig) -> "Shape":
+    def of(cls, config: ModelConfig) -> "Shape":
         """Read the sizes off a config, and count the weights of its model on the meta device."""
-        one_layer = LlamaConfig.from_dict(config.to_dict() | {"num_hidden_layers": 1})
+        # Layers differ in their attention at most, which has no weights of its own.
+        one_layer = model_config(config.to_dict() | {"num_hidden_layers": 1, "layer_types": None})
         with torch.device("meta"):
-            model = LlamaForCausalLM(one_layer)
+            model = empty_model(one_layer)
         layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
         attention = model.model.layers[0].self_attn
+        queries, keys = attention.q_proj.out_features, attention.k_proj.out_features
         return cls(
             hidden=config.hidden_size,
             intermediate=config.intermediate_size,
             layers=config.num_hidden_layers,
             heads=config.num_attention_heads,
-            queries=attention.q_proj.out_features,
-            keys=attention.k_proj.out_features,
+            queries=queries,
+            keys=keys,
+            normed=queries + keys if family_of(config).qk_norm else 0,
             vocabulary=config.vocab_size,
             layer_parameters=layer,
             root_parameters=sum(parameter.numel() for parameter in model.parameters()) - layer,
         )
 
 
-def architecture(config: Config) -> LlamaConfig:
+def architecture(config: Config) -> ModelConfig:
     """The architecture that a run trains. At most one local config.json is read, and never the network.
 
     Raises:
@@ -79,7 +84,7 @@ def architecture(config: Config) -> LlamaConfig:
     )
 
 
-def named_architecture(model: str) -> LlamaConfig:
+def named_architecture(model: str) -> ModelConfig:
     """The architecture of a model by its name, or of a folder by its config.json.
 
     Args:
@@ -114,4 +119,4 @@ def named_architecture(model: str) -> LlamaConfig:
     if not folder.is_dir():
         known = ", ".join(["smollm2-135m", *SHIPPED, *(f"llama-{size}" for size in LLAMA)])
         raise UsageError(f"model: {model} is no folder here; give a folder that has a config.json, or one of {known}")
-    return LlamaConfig.from_dict(read_config(folder))
+    return model_config(read_config(folder))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from pi_model.data.documents import Source, load_documents
 from pi_model.data.packing import Batches, PairStream, Stream
@@ -20,6 +20,7 @@ from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config, weight_files
 from pi_model.models.rope_parameters import Extension, compose, read_extension, write_extension
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
@@ -49,9 +50,9 @@ class Preparation:
     data_sha256: list[str]
     bos_id: int | None
 
-    def hf_config(self) -> LlamaConfig:
+    def hf_config(self) -> ModelConfig:
         """The trained model's config, as transformers has it."""
-        return LlamaConfig.from_dict(self.content)
+        return model_config(self.content)
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
@@ -75,9 +76,14 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         check_folder(origin)
     content = read_config(origin)
     content, extension = extended(content, config)
+    hf_config = model_config(content)
+    if config.factor > 1:
+        refuse_unseen_context(hf_config, config.context_tokens)
+    if config.context_parallel > 1 and (hidden := sliding_window(hf_config, config.training_tokens)):
+        raise UsageError(f"context_parallel: {hidden}, which ranks that share windows do not know of; use 1")
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
-    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(content))
+    tokenizer = load_tokenizer(origin, hf_config)
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
@@ -128,7 +134,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
     """
-    current = read_extension(LlamaConfig.from_dict(content))
+    current = read_extension(model_config(content))
     if current.context_tokens != config.window_tokens:
         raise UsageError(
             f"window_tokens: {config.model} has a context of {current.context_tokens} tokens, not "
@@ -190,7 +196,7 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
     if config.architecture is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            made = LlamaForCausalLM(preparation.hf_config()).state_dict()
+            made = empty_model(preparation.hf_config()).state_dict()
         return made.__getitem__
     where: dict[str, Any] = {}
     for path in weight_files(preparation.origin):
