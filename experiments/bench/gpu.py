@@ -339,7 +339,7 @@ def _evaluated(settings: Settings, model: str, tokens: int) -> CausalLM:
     hf_config = _task(settings, Case(model, tokens)).architecture
     weights = _random_weights(hf_config, settings.device)
     llama = filled(hf_config, weights, settings.device, getattr(torch, settings.dtype))
-    return llama.requires_grad_(False).eval()
+    return llama.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # for all families, not for one
 
 
 def _planned_gib(config: Config) -> float:

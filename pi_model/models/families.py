@@ -145,18 +145,19 @@ def model_config(content: Mapping[str, Any]) -> ModelConfig:
         # What comes before says in which of their functions it was found.
         reason = " ".join(str(error).split()).rpartition("Error: ")[2]
         raise RunError(f"config.json: {reason}") from error
-    _check_heads(config)
+    _check_heads(content, config)
     _check_layer_types(family, content, config)
     return config
 
 
-def _check_heads(config: ModelConfig) -> None:
+def _check_heads(content: Mapping[str, Any], config: ModelConfig) -> None:
     """Raise RunError unless heads have a whole, even size and share keys evenly."""
     heads, groups = config.num_attention_heads, config.num_key_value_heads or config.num_attention_heads
     if heads < 1 or groups < 1 or heads % groups:
         raise RunError(f"config.json: {heads} attention heads cannot share {groups} key-value heads evenly")
-    size = getattr(config, "head_dim", None)
-    if size is None and config.hidden_size % heads:
+    # Where no size of a head is given, some families take the whole part of the quotient for it.
+    whole, rest = divmod(config.hidden_size, heads)
+    if content.get("head_dim") is None and head_dim(config) == whole and rest:
         raise RunError(f"config.json: hidden_size {config.hidden_size} does not divide into {heads} heads")
     if head_dim(config) < 2 or head_dim(config) % 2:
         raise RunError(f"config.json: a head has {head_dim(config)} components; RoPE turns pairs, so it must be even")
@@ -232,7 +233,7 @@ def sliding_window(config: ModelConfig, context_tokens: float) -> SlidingWindow 
     if tokens is None or tokens >= context_tokens:
         return None
     layers = config.num_hidden_layers
-    slides = layers if family.sliding == "all" else list(config.layer_types).count("sliding_attention")
+    slides = layers if family.sliding == "all" else list(config.layer_types or ()).count("sliding_attention")
     return SlidingWindow(tokens, slides, layers) if slides else None
 
 

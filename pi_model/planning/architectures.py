@@ -8,7 +8,14 @@ import torch
 from transformers import LlamaConfig
 
 from pi_model.errors import UsageError
-from pi_model.models.families import ModelConfig, empty_model, family_of, model_config
+from pi_model.models.families import (
+    ModelConfig,
+    empty_model,
+    family_of,
+    model_config,
+    refuse_unseen_context,
+    sliding_window,
+)
 from pi_model.models.loading import SHIPPED, read_config
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
@@ -66,12 +73,16 @@ def architecture(config: Config) -> ModelConfig:
     """The architecture that a run trains. At most one local config.json is read, and never the network.
 
     Raises:
-        UsageError: The model is neither a known one nor a folder here.
+        UsageError: The model is neither a known one nor a folder here, or does not see the whole context.
         RunError: The config.json of the folder is broken.
     """
     made = config.architecture
     if made is None:
-        return named_architecture(config.model or "")
+        found = named_architecture(config.model or "")
+        refuse_unseen_context(found, config.context_tokens)
+        if hidden := sliding_window(found, config.training_tokens):
+            raise UsageError(f"model: {hidden}; there are no formulas for shorter attention than the training windows")
+        return found
     return LlamaConfig(
         hidden_size=made.hidden,
         intermediate_size=made.intermediate,

@@ -9,15 +9,15 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, plan
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
 from pi_model.training.sharding import sharded_model
-from tests.model.plans import A100, run_config, small_llama
+from tests.model.plans import A100, run_config, small_llama, small_model
 
 
 def peak_allocated(work: Callable[[], object]) -> int:
@@ -32,7 +32,7 @@ def peak_allocated(work: Callable[[], object]) -> int:
     return peak
 
 
-def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
+def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
     """The peak memory in bytes of rank 0 in its second optimiser step.
 
     With more than one rank, torch's fake collectives stand for the others, which allocate but do not communicate.
@@ -43,7 +43,7 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
         dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
     try:
         with torch.device("meta"):
-            whole = LlamaForCausalLM(llama)
+            whole = empty_model(llama)
             if config.lora:
                 add_adapters(whole, config.lora)
             shapes = {name: tensor.shape for name, tensor in whole.state_dict().items()}
@@ -121,12 +121,37 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters,
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
 
 
+OF_FAMILIES = {
+    "llama, biased": small_llama(attention_bias=True, mlp_bias=True),
+    "mistral": small_model("mistral", num_key_value_heads=2, head_dim=64),
+    "qwen2": small_model("qwen2", num_key_value_heads=2, tie_word_embeddings=True),
+    "qwen3": small_model("qwen3", num_key_value_heads=2, head_dim=64),
+    "qwen3, few words": small_model("qwen3", num_key_value_heads=4, head_dim=64, vocab_size=100),
+}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "adapters", "dtype", "checkpointing"),
+    [(4, "", "float32", "none"), (1, "", "bfloat16", "selective"), (4, "all", "bfloat16", "none")],
+)
+@pytest.mark.parametrize("name", OF_FAMILIES)
+def test_planned_memory_of_every_family_is_within_a_tenth(name, ranks, adapters, dtype, checkpointing):
+    lora, family = ADAPTERS[adapters], OF_FAMILIES[name]
+    run = {"dtype": dtype, "activation_checkpointing": checkpointing, "lora": lora}
+    config = run_config(window_tokens=512, global_batch=ranks, **run)
+    planned = plan(config, Shape.of(family), A100, ranks)
+    assert planned.sheet.peak == pytest.approx(measured_peak(config, family, ranks), rel=0.1)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_what_a_layer_saves_is_what_autograd_saves(dtype):
-    """The two agree exactly except for the cosines and sines of the rotary embedding, which all layers share."""
+def test_what_a_layer_saves_is_what_autograd_saves(dtype, model_type):
+    """The two agree but for one number a token and norm, and the cosines and sines, which all layers share."""
+    head = {} if model_type == "qwen2" else {"head_dim": 64}
     sizes = []
     for layers in (1, 2):
-        llama = LlamaForCausalLM(small_llama(num_hidden_layers=layers, num_key_value_heads=2)).to(getattr(torch, dtype))
+        config = small_model(model_type, num_hidden_layers=layers, num_key_value_heads=2, **head)
+        llama = empty_model(config, dtype=getattr(torch, dtype))
         llama.train()
         weights = {parameter.untyped_storage().data_ptr() for parameter in llama.parameters()}
         saved: dict[int, torch.Tensor] = {}  # kept, so that no storage is freed and its address used again
@@ -139,5 +164,5 @@ def test_what_a_layer_saves_is_what_autograd_saves(dtype):
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             CausalLoss(llama)(torch.zeros(1, 301, dtype=torch.long))
         sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
-    planned = plan(run_config(window_tokens=300, dtype=dtype), Shape.of(small_llama(num_key_value_heads=2)), A100, 1)
-    assert sizes[1] - sizes[0] == pytest.approx(planned.sheet.layer_activations, rel=0.002)
+    planned = plan(run_config(window_tokens=300, dtype=dtype), Shape.of(config), A100, 1)
+    assert sizes[1] - sizes[0] == pytest.approx(planned.sheet.layer_activations, rel=0.004)
