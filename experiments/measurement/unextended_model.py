@@ -12,7 +12,7 @@ from pi_model.data.documents import Selection, Source, load_documents, tokenizer
 from pi_model.errors import UsageError
 from pi_model.files import sha256_file
 from pi_model.models.families import sliding_window
-from pi_model.models.loading import Checkpoint, load_checkpoint
+from pi_model.models.loading import Checkpoint, load_checkpoint, weight_files
 from pi_theory.scaling import NoScaling
 
 
@@ -65,7 +65,7 @@ def held_out_documents(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[
     tokens = config["tokens"] - len(bos)
     cut: list[np.ndarray] = []
     read: dict[str, Any] = {
-        "checkpoint": sha256_file(checkpoint.folder / "model.safetensors"),
+        "checkpoint": " ".join(sha256_file(path) for path in weight_files(checkpoint.folder)),
         "tokenizer": tokenizer_sha256(checkpoint.tokenizer),
     }
     for corpus, samples in config["corpora"].items():

@@ -251,7 +251,7 @@ def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
     return random_model("llama", seed=seed, **config)
 
 
-def random_model(model_type: str, *, seed: int = 0, **config: Any) -> Any:
+def random_model(model_type: str, /, *, seed: int = 0, **config: Any) -> Any:
     """A small model with random weights, for tests and for timings that do not depend on the weights' values.
 
     Args:
