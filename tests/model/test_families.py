@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,12 +190,15 @@ def test_training_is_a_plain_loop_and_exports_the_model_that_it_measured(folder,
 @pytest.mark.parametrize(
     ("model_type", "lora"), [("mistral", None), ("qwen2", Lora(rank=4, targets=("q_proj", "v_proj"))), ("qwen3", None)]
 )
-def test_two_processes_that_share_layers_are_one(model_type, data, tmp_path, lora):
+def test_two_processes_that_share_layers_or_windows_are_one(model_type, data, tmp_path, lora):
     folder = saved(random_model(model_type, vocab_size=260, **MODELS[model_type][1]), tmp_path / "model")
     config = small_config(folder, data, steps=2, global_batch=2, lora=lora)
     train(config, tmp_path / "one")
-    two = trained(config, tmp_path / "two", processes=2)
-    np.testing.assert_allclose(two, losses(tmp_path / "one"), rtol=2e-5)
+    one = losses(tmp_path / "one")
+    np.testing.assert_allclose(trained(config, tmp_path / "two", processes=2), one, rtol=2e-5)
+    if lora is None:
+        shared = replace(config, context_parallel=2)
+        np.testing.assert_allclose(trained(shared, tmp_path / "shared", processes=2), one, rtol=2e-5)
 
 
 @pytest.mark.parametrize("name", MODELS)
