@@ -49,9 +49,10 @@ class Shape:
     def of(cls, config: ModelConfig) -> "Shape":
         """Read the sizes off a config, and count the weights of its model on the meta device."""
         # Layers differ in their attention at most, which has no weights of its own.
-        one_layer = model_config(config.to_dict() | {"num_hidden_layers": 1, "layer_types": None})
+        content = config.to_dict() | {"num_hidden_layers": 1}
+        content.pop("layer_types", None)
         with torch.device("meta"):
-            model = empty_model(one_layer)
+            model = empty_model(model_config(content))
         layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
         attention = model.model.layers[0].self_attn
         queries, keys = attention.q_proj.out_features, attention.k_proj.out_features

@@ -209,6 +209,32 @@ def test_a_plan_counts_the_weights_that_a_model_has(name):
     assert shape.layers * shape.layer_parameters + shape.root_parameters == model.num_parameters()
 
 
+# What their hub pages count, and the sizes in their configs: hidden, intermediate, layers, heads, key-value heads, words.
+RELEASED = {
+    "Qwen2.5-0.5B": (494_032_768, "qwen2", (896, 4864, 24, 14, 2, 151936), {"tie_word_embeddings": True}),
+    "Qwen2.5-7B": (7_615_616_512, "qwen2", (3584, 18944, 28, 28, 4, 152064), {}),
+    "Qwen3-0.6B": (
+        596_049_920,
+        "qwen3",
+        (1024, 3072, 28, 16, 8, 151936),
+        {"tie_word_embeddings": True, "head_dim": 128},
+    ),
+    "Qwen3-8B": (8_190_735_360, "qwen3", (4096, 12288, 36, 32, 8, 151936), {"head_dim": 128}),
+    "Mistral-7B-v0.1": (7_241_732_096, "mistral", (4096, 14336, 32, 32, 8, 32000), {}),
+    "Mistral-Nemo-Base-2407": (12_247_782_400, "mistral", (5120, 14336, 40, 32, 8, 131072), {"head_dim": 128}),
+}
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_plan_counts_the_weights_of_released_models(name):
+    weights, model_type, sizes, changes = RELEASED[name]
+    fields = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    fields += ("num_key_value_heads", "vocab_size")
+    content = {"model_type": model_type, **dict(zip(fields, sizes, strict=True)), **changes}
+    shape = Shape.of(model_config(content))
+    assert shape.layers * shape.layer_parameters + shape.root_parameters == weights
+
+
 def test_arithmetic_is_counted_from_the_size_of_the_heads(model):
     products = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]
     weights = sum(p.numel() for p in products) + model.config.tie_word_embeddings * 260 * 32
