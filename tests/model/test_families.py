@@ -209,7 +209,7 @@ def test_a_plan_counts_the_weights_that_a_model_has(name):
     assert shape.layers * shape.layer_parameters + shape.root_parameters == model.num_parameters()
 
 
-# What their hub pages count, and the sizes in their configs: hidden, intermediate, layers, heads, key-value heads, words.
+# What their hub pages count; hidden and inner size, layers, heads, key-value heads and words; what else configs say.
 RELEASED = {
     "Qwen2.5-0.5B": (494_032_768, "qwen2", (896, 4864, 24, 14, 2, 151936), {"tie_word_embeddings": True}),
     "Qwen2.5-7B": (7_615_616_512, "qwen2", (3584, 18944, 28, 28, 4, 152064), {}),
