@@ -17,6 +17,7 @@ Models, configs and rotary embeddings are transformers' own classes. Each is imp
 
 import importlib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,14 +132,15 @@ def family_of(content: Mapping[str, Any] | ModelConfig) -> Family:
 
 
 def model_config(content: Mapping[str, Any]) -> ModelConfig:
-    """The content of a config.json as transformers' config of its family.
+    """The content of a config.json, which stays as it is, as transformers' config of its family.
 
     Raises:
         RunError: the family is not supported, or a field has a value that no model of the family can have.
     """
     family = family_of(content)
     try:
-        config = family.config_class.from_dict(dict(content))
+        # A copy, because from_dict writes into the settings of RoPE.
+        config = family.config_class.from_dict(deepcopy(dict(content)))
     except ZeroDivisionError as error:
         raise RunError("config.json: num_attention_heads is 0") from error
     except (StrictDataclassError, TypeError, ValueError, KeyError) as error:

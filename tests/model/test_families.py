@@ -386,6 +386,14 @@ def test_ranks_do_not_share_windows_of_which_layers_see_a_part(data, tmp_path):
         prepare(config, tmp_path / "out")
 
 
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_reading_a_config_does_not_change_its_content(model_type):
+    content = {"model_type": model_type, "rope_theta": 1e6, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
+    before = json.dumps(content)
+    model_config(content)
+    assert json.dumps(content) == before
+
+
 @pytest.mark.parametrize("kind", ["gemma2", "mixtral", "phi3", "qwen2_moe", "qwen2_vl", "ministral", None, 3])
 def test_another_architecture_is_refused_by_name_with_those_that_are_supported(kind, tmp_path, tiny_folder):
     content = read_config(tiny_folder) | {"model_type": kind}
