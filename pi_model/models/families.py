@@ -84,11 +84,6 @@ class Family:
         """transformers' rotary embedding, which is made from a config."""
         return self._class("modeling", "RotaryEmbedding")
 
-    def biases(self, config: ModelConfig) -> frozenset[str]:
-        """The names of the linear layers, such as "q_proj", that have a bias in a model with this config."""
-        asked = (names for field, names in self.optional_biases if getattr(config, field, False))
-        return frozenset(self.biased).union(*asked)
-
     def _class(self, module: str, name: str) -> Any:
         where = importlib.import_module(f"transformers.models.{self.model_type}.{module}_{self.model_type}")
         return getattr(where, self.prefix + name)

@@ -86,7 +86,8 @@ def test_the_table_says_what_transformers_models_have(model):
     attention, mlp = model.model.layers[0].self_attn, model.model.layers[0].mlp
     layers = {name: getattr(attention if name in ADAPTABLE[:4] else mlp, name) for name in ADAPTABLE}
     family = family_of(model.config)
-    assert {name for name, layer in layers.items() if layer.bias is not None} == family.biases(model.config)
+    asked = {name for field, names in family.optional_biases if getattr(model.config, field) for name in names}
+    assert {name for name, layer in layers.items() if layer.bias is not None} == asked.union(family.biased)
     assert hasattr(attention, "q_norm") == hasattr(attention, "k_norm") == family.qk_norm
 
 
