@@ -42,7 +42,7 @@ def carry(name: str, since: str, before: str = "") -> str:
     """Puts today's hashes into a committed record, once toy runs by the code of ``since`` and by today's are alike.
 
     Args:
-        name: of the study.
+        name: of the record: that of its study, with ``@`` and a profile's name after it for that profile's.
         since: a commit whose code made the record, or is known to compute the same.
         before: the name that the study had then, if it had another.
 
@@ -55,9 +55,7 @@ def carry(name: str, since: str, before: str = "") -> str:
         RunError: the two runs differ, or one of them failed.
         RecordError: the record is missing, or was changed after it was written.
     """
-    if name not in STUDIES:
-        raise UsageError(f"no study of that name; choose from {', '.join(STUDIES)}")
-    study, path = load(name), record.path_of(name, live=False)
+    study, path = _study(name), record.path_of(name, live=False)
     found = {key: value for key, value in record.read_file(path).items() if key != "kept"}
     record.refuse_uncommitted()
     now = study.fingerprint()
@@ -65,24 +63,36 @@ def carry(name: str, since: str, before: str = "") -> str:
         raise UsageError(f"{name}: its config or inputs changed since it was measured; measure it again")
     note: Record = {"from": _git("rev-parse", since), "to": _git("rev-parse", "HEAD")}
     with _checkout(since) as then:
-        place = _place(then, before or name)
+        place = _place(then, before or study.name)
         if source_hashes.sources(place, then) == now["code"]:
             note["how"] = "every definition that the study reaches is the same in both commits"
         else:
             toy = _toy(study)
-            more = _compare("metrics", _run(then, place, toy), _run(ROOT, f"experiments.studies.{name}", toy))
+            more = _compare("metrics", _run(then, place, toy), _run(ROOT, f"experiments.studies.{study.name}", toy))
             note |= {"how": "run at toy size by both commits, every number is the same to the last bit", "toy": toy}
             if more:  # the study measures more today, which this record goes without
                 note["measured since"] = more
-    said = {"study": name, "command": study.command, "says": study.says}
+    said = {"study": study.name, "command": study.command, "says": study.says}
     record.write({**found, **said, **now, "carried": [*found.get("carried", []), note]}, path)
     return str(note["how"])
 
 
+def _study(name: str) -> Study:
+    """The study of a record, in the profile of its label. Raises UsageError: there is none."""
+    name, _, label = name.partition("@")
+    if name not in STUDIES:
+        raise UsageError(f"no study of that name; choose from {', '.join(STUDIES)}")
+    study = load(name)
+    if label and label not in study.profiles:
+        raise UsageError(f"{name} has no profile named {label}; choose from {', '.join(study.profiles)}")
+    return study.variant(profile=label)
+
+
 def _toy(study: Study) -> dict[str, Any]:
+    """The settings to compare by: the profile toy, in the precision of the record."""
     if "toy" not in study.profiles:
         raise UsageError(f"{study.name}: it has no profile named toy to be compared by; measure it again")
-    return study.profiles["toy"]
+    return study.profiles["toy"] | {key: study.config[key] for key in ("dtype",) if key in study.config}
 
 
 @contextmanager
@@ -154,7 +164,7 @@ def _git(*arguments: str) -> str:
 
 def main() -> int:
     parser = script_parser("experiments.records.carry", __doc__, "tiny_sweep --since HEAD~1")
-    parser.add_argument("names", nargs="+", metavar="NAME", help="The studies whose committed records are carried.")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="The committed records that are carried.")
     parser.add_argument(
         "--since", required=True, metavar="COMMIT", help="A commit whose code computes what the record holds."
     )

@@ -43,7 +43,8 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         type=number(above=0, at_most=1),
         default=0.4,
         metavar="X",
-        help="Share of a GPU's peak arithmetic that the run is assumed to reach, from 0 to 1.",
+        help="Share of a GPU's peak arithmetic that the run is assumed to reach, from 0 to 1. One H100 reached 0.31 to "
+        "0.44 with 1B parameters and 0.07 to 0.30 with 135M.",
     )
     parser.add_argument(
         "--usable",
@@ -86,9 +87,10 @@ def _plan(arguments: argparse.Namespace) -> None:
         config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
     )
     fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
+    compiled = planning.advise_compile(planned, shape, fixed)
     text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
     paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
-    answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper), "script": text}
+    answer = {"recipe": name, "overrides": changes, **planning.report(planned, fewest, paper, compiled), "script": text}
     show(arguments, answer, text or planning.table(answer, explain=arguments.explain))
     if not (planned.fits or arguments.json):
         warn("pi-model", planning.shortfall(planned, fewest))

@@ -4,7 +4,7 @@
 chooses settings, `paper_runs` compares with the paper, and `reports` and `launch_scripts` write what comes of it.
 """
 
-from pi_model.planning.advice import advise, fewest_gpus, leanest, usable_counts
+from pi_model.planning.advice import advise, advise_compile, fewest_gpus, leanest, usable_counts
 from pi_model.planning.architectures import Shape, architecture
 from pi_model.planning.launch_scripts import script
 from pi_model.planning.paper_runs import beside_paper, paper_gpus, settings
@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "Shape",
     "advise",
+    "advise_compile",
     "architecture",
     "beside_paper",
     "fewest_gpus",

@@ -113,6 +113,39 @@ def advise(
     return min(fitting, key=rank)
 
 
+def advise_compile(planned: Plan, shape: Shape, fixed: Collection[str] = ()) -> Plan | None:
+    """The plan of the same run with compiled layers that keep all they need, where that is better than the plan.
+
+    A sheet's times do not know compilation. That it is faster was measured on one H100 at 16384 tokens, in bfloat16,
+    without adapters and without checkpointing, and it is advised for no other kind of run: at 135M and at 1B parameters
+    a step was 1.27 and 1.21 times as fast as Hugging Face Trainer's, and 1.01 and 1.02 times without.
+
+    Args:
+        planned: The plan.
+        shape: The architecture of its model.
+        fixed: Names of fields to leave as they are.
+
+    Returns:
+        The plan; None where layers are compiled already or the run is of another kind, and where it would not fit or
+        would have to make so many more forward passes that its traffic makes it slower.
+    """
+    config = planned.config
+    measured = config.device == "cuda" and config.dtype == "bfloat16" and config.lora is None
+    checkpointed = "activation_checkpointing" in fixed and config.activation_checkpointing != "none"
+    if config.compile or "compile" in fixed or checkpointed or not measured:
+        return None
+    compiled = advise(
+        replace(config, compile=True, activation_checkpointing="none"),
+        shape,
+        planned.gpu,
+        planned.gpus,
+        fixed={*fixed, "activation_checkpointing"},
+        utilisation=planned.sheet.utilisation,
+        usable=planned.sheet.usable,
+    )
+    return compiled if compiled.fits and compiled.sheet.step_time <= planned.sheet.step_time else None
+
+
 def _enough(config: Config, shape: Shape, gpu: Gpu, usable: float) -> int:
     """The fewest GPUs that fit and can share the batch, or the most that can share it where it never fits."""
     counts = usable_counts(config)

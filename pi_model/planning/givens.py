@@ -33,12 +33,13 @@ class Givens(Adapters, Shape):
     steps: Annotated[int, "optimiser steps in the run"]
     width: Annotated[int, "bytes of a number in the forward pass"]
     checkpointing: Annotated[Checkpointing, "activation checkpointing: what is computed again in the backward pass"]
+    compile: Annotated[bool, "whether each layer is compiled"]
     cuda: Annotated[bool, "whether the run is on a GPU"]
     block: Annotated[int, "tokens whose logits are in memory at a time"]
     memory: Annotated[float, "bytes of memory in the GPU, from its data sheet"]
     usable: Annotated[float, "share of that memory that tensors may take; an assumption"]
     peak_flops: Annotated[float, "FLOP/s of the GPU at its peak, from its data sheet"]
-    utilisation: Annotated[float, "share of that peak that the run reaches; an assumption"]
+    utilisation: Annotated[float, "share of that peak that the run reaches, recomputation included; an assumption"]
     link: Annotated[float, "bytes/s that a GPU receives from the others, from the data sheet of its machine"]
 
 

@@ -9,8 +9,9 @@ from pi_model.planning.memory import Memory
 class Peaks(Memory):
     """The memory in use on one GPU at six moments of a step.
 
-    One GPU alone has nothing to gather. With several, what arrives is in memory beside what it is unpacked into, and in
-    the forward pass the next layer arrives while one computes.
+    One GPU alone gathers and reduces nothing: each gradient is float32 as soon as it is there. With several, what
+    arrives is in memory beside what it is unpacked into, and in the forward pass the next layer arrives while one
+    computes.
     """
 
     @cached_property
@@ -21,17 +22,12 @@ class Peaks(Memory):
     @cached_property
     def peak_at_start(self) -> Bytes:
         """In use where the first layer is gathered."""
-        return self.held + (2 if self.gpus > 1 else 1) * (self.gathered_root + self.gathered_layer)
+        return self.held + 2 * (self.gathered_root + self.gathered_layer)
 
     @cached_property
     def peak_in_forward(self) -> Bytes:
         """In use where the last layer is gathered."""
-        return (
-            self.held
-            + self.gathered_root
-            + (3 if self.gpus > 1 else 1) * self.gathered_layer
-            + (self.layers - 1) * self.layer_kept
-        )
+        return self.held + self.gathered_root + 3 * self.gathered_layer + (self.layers - 1) * self.layer_kept
 
     @cached_property
     def head_gradient(self) -> Bytes:
@@ -59,12 +55,8 @@ class Peaks(Memory):
     @cached_property
     def backward_buffers(self) -> Bytes:
         """In the backward pass: a layer and its gradients, the layer before it, and the head with its gradient."""
-        return (
-            self.gathered_root
-            + (0 if self.adapted else self.width * self.vocabulary * self.hidden)
-            + self.width * self.trained_layer
-            + (1 if self.adapted and self.gpus == 1 else 2) * self.gathered_layer
-        )
+        head_gradient = self.head_gradient if self.gpus == 1 else self.head_gradient * self.width / 4
+        return self.gathered_root + head_gradient + self.width * self.trained_layer + 2 * self.gathered_layer
 
     @cached_property
     def backward_values(self) -> Bytes:
@@ -98,7 +90,7 @@ class Peaks(Memory):
             + (0 if self.accumulation > 1 else self.gradients_behind)
             + self.backward_values
             + self.backward_buffers
-            + (4 * self.trained_layer if self.layers > 2 else 0)
+            + (4 * self.trained_layer if self.gpus > 1 and self.layers > 2 else 0)
             + 2 * self.layer_kept
             + self.layer_recomputed
         )

@@ -9,7 +9,6 @@ import torch.distributed as dist
 from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.tensor import DTensor
 
 from pi_model.files import new_folder
 from pi_model.models.extension import copy_companions, fit_tokenizer
@@ -37,9 +36,8 @@ def whole_weights(model: CausalLoss) -> dict[str, Tensor]:
 
 
 def live_weights(model: CausalLoss) -> dict[str, Tensor]:
-    """The same weights without copying them, for a single process, whose shards are the whole weights."""
-    parameters = model.named_parameters()
-    return {name.removeprefix(_PREFIX): cast(DTensor, one.detach()).to_local() for name, one in parameters}
+    """The same weights without copying them, for a single process, which has them whole."""
+    return {name.removeprefix(_PREFIX): one.detach() for name, one in model.named_parameters()}
 
 
 def export(model: CausalLoss, preparation: Preparation, config: Config, out: Path) -> None:

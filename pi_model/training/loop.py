@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
@@ -29,7 +28,7 @@ from pi_model.training.meter import Meter, flops_per_token
 from pi_model.training.midrun_evaluation import MidrunEvaluation
 from pi_model.training.preparation import prepare, weight_reader
 from pi_model.training.run_log import Display, Log, Scalars
-from pi_model.training.sharding import sharded_model
+from pi_model.training.sharding import local, sharded_model
 from pi_model.training.stop_requests import stop_requests
 
 
@@ -222,15 +221,14 @@ def optimizer_step(
         loss.backward()
         total += loss.detach()
     # Work on the local shards: going through DTensor costs more than the arithmetic itself.
-    gradients = [cast(DTensor, one.grad).to_local() for one in model.parameters() if one.grad is not None]
+    gradients = [local(one.grad) for one in model.parameters() if one.grad is not None]
     squared = torch.nn.utils.get_total_norm(gradients) ** 2
     dist.all_reduce(squared)
     norm = squared.sqrt()
     mean = mean_over_ranks(total)
     if math.isfinite(mean) and bool(norm.isfinite()):
         if clip_norm is not None and norm > clip_norm:
-            for gradient in gradients:
-                gradient.mul_(clip_norm / norm)
+            torch._foreach_mul_(gradients, clip_norm / norm)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()

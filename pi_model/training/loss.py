@@ -12,6 +12,7 @@ Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a wind
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -122,7 +123,9 @@ class CausalLoss(nn.Module):
             inputs_BT, targets_BT, share_BT = (of[:, own] for of in (inputs_BT, targets_BT, share_BT))
             share_BT = share_BT * self.sharing.degree
             where = {"position_ids": own[None], "sharing": self.sharing}
-        hidden = self.llama.model(input_ids=inputs_BT, use_cache=False, **where).last_hidden_state
-        return linear_cross_entropy(
-            hidden.flatten(0, 1), self.llama.lm_head.weight, targets_BT.flatten(), share_N=share_BT.flatten()
-        )
+        # A tied weight is read once: its two gradients add up before they are cast, as they do under FSDP.
+        head, embedding = self.llama.lm_head.weight, self.llama.model.embed_tokens
+        weight = head if self.llama.config.tie_word_embeddings else embedding.weight
+        inputs_BTD = F.embedding(inputs_BT, weight, embedding.padding_idx)
+        hidden = self.llama.model(inputs_embeds=inputs_BTD, use_cache=False, **where).last_hidden_state
+        return linear_cross_entropy(hidden.flatten(0, 1), head, targets_BT.flatten(), share_N=share_BT.flatten())

@@ -1,6 +1,7 @@
 """A model for training, sharded over all ranks by FSDP2 (``fully_shard``).
 
-A single process takes the same path; its shards are the whole weights.
+A single process has nothing to share and takes the model as it is. FSDP would copy every weight and gradient of every
+layer all the same, and a GPU's host would take longer to launch those copies than a small model takes to compute.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from pi_model.distributed.context_parallel import sharing
@@ -21,6 +23,7 @@ from pi_model.models.rope_parameters import check_frequencies
 from pi_model.training.config import Lora
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
+from pi_model.training.mixed_precision import compute_in
 
 
 def sharded_model(
@@ -44,7 +47,7 @@ def sharded_model(
         device: this rank's device.
         lora: adapters to add and to train alone; all other weights are frozen and kept in `dtype`.
         context_parallel: number of ranks that share each window.
-        dtype: of the forward and backward passes; gradients are reduced in float32.
+        dtype: of the forward and backward passes; gradients are reduced and added up in float32.
         activation_checkpointing: what layers keep for the backward pass, see `pi_model.training.config.Config`.
         compile_layers: compile each layer with torch.compile.
 
@@ -69,13 +72,12 @@ def sharded_model(
         # Newer versions of transformers have renamed this method.
         enable = getattr(llama, "activation_checkpointing_enable", None) or llama.gradient_checkpointing_enable
         enable(how)
-    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    policy = MixedPrecisionPolicy(param_dtype=getattr(torch, dtype), reduce_dtype=torch.float32)
+    shard = _sharding(device, getattr(torch, dtype))
     for number, layer in enumerate(llama.model.layers):
         _fill(layer, f"model.layers.{number}.", read, device)
         if compile_layers:
             layer.compile()
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
+        shard(layer)
     _fill(llama.model.embed_tokens, "model.embed_tokens.", read, device)
     _fill(llama.model.norm, "model.norm.", read, device)
     if config.tie_word_embeddings:
@@ -83,8 +85,22 @@ def sharded_model(
     else:
         _fill(llama.lm_head, "lm_head.", read, device)
     loss = CausalLoss(llama, sharing(context_parallel, device))
-    fully_shard(loss, mesh=mesh, mp_policy=policy)
+    shard(loss)
     return loss
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's shard of a weight or gradient; a single process has the whole."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _sharding(device: torch.device, dtype: torch.dtype) -> Callable[[nn.Module], object]:
+    """What shards a module, once those inside it are sharded, and lets it compute in `dtype`."""
+    if dist.get_world_size() == 1:
+        return partial(compute_in, dtype=dtype)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    return partial(fully_shard, mesh=mesh, mp_policy=policy)
 
 
 def _keep_products(_: Any, operation: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:

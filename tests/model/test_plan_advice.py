@@ -11,6 +11,7 @@ from pi_model.planning import (
     UTILISATION,
     Shape,
     advise,
+    advise_compile,
     architecture,
     beside_paper,
     fewest_gpus,
@@ -18,7 +19,7 @@ from pi_model.planning import (
     plan,
     usable_counts,
 )
-from pi_model.training.config import CHECKPOINTING
+from pi_model.training.config import CHECKPOINTING, Lora
 from pi_model.training.recipes import LLAMA, RECIPES, recipe
 from tests.model.plans import A100
 
@@ -95,6 +96,39 @@ def test_advice_fits_shares_the_batch_and_no_other_setting_that_fits_is_faster(s
     assert advised.fits == bool(fitting)
     for other in fitting:
         assert advised.sheet.step_time <= other.sheet.step_time
+
+
+@given(
+    size=st.sampled_from(list(LLAMA)),
+    context=st.sampled_from([8192, 16384, 32768]),
+    gpu=st.sampled_from(list(GPUS.values())),
+    gpus=st.sampled_from([1, 8, 32]),
+    fixed=st.sets(st.sampled_from(["micro_batch", "activation_checkpointing", "compile"])),
+    checkpointing=st.sampled_from(CHECKPOINTING),
+)
+@settings(max_examples=30)
+def test_compiled_layers_are_advised_where_they_fit_and_cost_no_traffic(size, context, gpu, gpus, fixed, checkpointing):
+    config = replace(recipe(f"llama_{size}_{context}_pi"), device="cuda", activation_checkpointing=checkpointing)
+    shape = Shape.of(architecture(config))
+    planned = advise(config, shape, gpu, gpus, fixed=fixed)
+    compiled = advise_compile(planned, shape, fixed)
+    if compiled is not None:
+        assert (compiled.config.compile, compiled.config.activation_checkpointing) == (True, "none")
+        assert (compiled.fits, compiled.gpus) == (True, planned.gpus)
+        assert compiled.sheet.step_time <= planned.sheet.step_time
+        for name in fixed:
+            assert getattr(compiled.config, name) == getattr(config, name)
+        assert compiled.config.identity() == config.identity()
+    elif planned.fits and planned.config.activation_checkpointing == "none":
+        assert "compile" in fixed
+
+
+def test_compiled_layers_are_advised_for_no_kind_of_run_in_which_they_were_not_measured():
+    measured = replace(PAPER, device="cuda")
+    for changes in ({"device": "cpu"}, {"dtype": "float32"}, {"lora": Lora()}, {"compile": True}):
+        config = replace(measured, **changes)
+        assert advise_compile(advise(config, SEVEN, A100, 64), SEVEN) is None
+    assert advise_compile(advise(measured, SEVEN, A100, 64), SEVEN) is not None
 
 
 def test_a_compiled_run_is_not_advised_to_keep_products_which_it_cannot():

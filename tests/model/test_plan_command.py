@@ -40,6 +40,41 @@ def test_the_command_assumes_what_the_sheet_assumes():
     assert (asked.utilisation, asked.usable) == (planning.UTILISATION, planning.USABLE)
 
 
+def told_in_one_line(capsys: pytest.CaptureFixture, *words: str) -> str:
+    assert cli.main(["plan", *words]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_first_advice_on_a_gpu_is_to_compile_and_what_that_spares(capsys):
+    words = ("llama_7b_8192_pi", "--gpus", "8")
+    plain = told(capsys, *words)
+    [advice] = plain["advice"]
+    compiled = told(capsys, *words, *advice["settings"])
+    assert compiled["advice"] == compiled["notes"] == []
+    assert compiled["quantities"]["peak"]["value"] == advice["peak"]
+    assert advice["spared"] == plain["quantities"]["peak"]["value"] - advice["peak"]
+    told_so = told_in_one_line(capsys, *words)
+    assert f"advice: {' '.join(advice['settings'])}; each GPU would need 47.2 GiB, 13.4 GiB less; measured" in told_so
+    assert "compile=true" in told_in_one_line(capsys, *words, "compile=true").partition("advice")[0]
+    assert told(capsys, *words, "compile=false")["advice"] == []
+
+
+@pytest.mark.parametrize("with_what", ["activation_checkpointing=full", "lora.rank=8"])
+def test_a_plan_says_where_compiling_was_not_measured(with_what, capsys):
+    words = ("llama_7b_8192_pi", "--gpus", "32", with_what)
+    plain, compiled = (told(capsys, *words, *more) for more in ([], ["compile=true"]))
+    assert compiled["quantities"] == plain["quantities"]
+    assert (plain["notes"], len(compiled["notes"])) == ([], 1)
+    text = told_in_one_line(capsys, *words, "compile=true")
+    assert "note: memory is planned as if layers were not compiled" in text
+
+
+def test_a_plan_says_that_a_small_model_may_be_slower_than_assumed(capsys):
+    words = ("--model", "smollm2-135m", "--gpu", "h100")
+    assert "note: time assumes 0.4 of the GPU's peak" in told_in_one_line(capsys, *words)
+    assert told(capsys, *words, "--utilisation", "0.2")["notes"] == []
+
+
 def test_the_table_explains_itself_when_asked(capsys):
     assert cli.main(["plan", "llama_7b_8192_pi", "--gpus", "32"]) == 0
     plain = capsys.readouterr().out

@@ -53,14 +53,17 @@ def evaluated(node: ast.expr, values: dict[str, Any]) -> Any:
     targets=st.sets(st.sampled_from(ADAPTABLE)),
     dropout=st.sampled_from([0.0, 0.1]),
     everyone=st.booleans(),
+    compiled=st.booleans(),
 )
 def test_each_printed_formula_gives_the_printed_value(
-    name, gpu, dtype, device, checkpointing, targets, dropout, everyone
+    name, gpu, dtype, device, checkpointing, targets, dropout, everyone, compiled
 ):
     config = replace(PLANNABLE[name], dtype=dtype, device=device, activation_checkpointing=checkpointing, micro_batch=1)
+    if checkpointing != "selective":
+        config = replace(config, compile=compiled)
     if targets and not config.architecture:
         config = replace(config, lora=Lora(targets=tuple(targets), dropout=dropout))
-    content = report(plan(config, SHAPES[name], gpu, config.global_batch if everyone else 1), None, [])
+    content = report(plan(config, SHAPES[name], gpu, config.global_batch if everyone else 1), None, [], None)
     values = content["givens"] | {name: one["value"] for name, one in content["quantities"].items()}
     for quantity, one in content["quantities"].items():
         assert evaluated(ast.parse(one["formula"], mode="eval").body, values) == one["value"], quantity
@@ -89,7 +92,7 @@ def test_a_quantity_that_is_more_than_one_expression_is_refused():
 def test_the_table_begins_with_the_answer_and_has_formulas_when_asked():
     config, shape = PLANNABLE["llama_7b_8192_pi"], SHAPES["llama_7b_8192_pi"]
     for gpus, answer in ((32, "fits: yes, on 32 x a100-80"), (1, "fits: no, not on 1 x a100-80")):
-        content = report(plan(config, shape, GPUS["a100-80"], gpus), 2, [])
+        content = report(plan(config, shape, GPUS["a100-80"], gpus), 2, [], None)
         plain, explained = (table(content, explain=explain).splitlines() for explain in (False, True))
         assert plain[0].startswith(answer)
         assert explained[0] == plain[0]

@@ -7,13 +7,13 @@ import torch
 from torch.utils import flop_counter
 from transformers import LlamaForCausalLM
 
-from pi_model.planning import Shape, architecture, plan
+from pi_model.planning import UTILISATION, Shape, architecture, plan
 from pi_model.training.config import ADAPTABLE, Lora
 from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
 from pi_model.training.meter import flops_per_token
 from pi_model.training.recipes import LLAMA, recipe
-from tests.model.plans import A100, run_config, small_llama
+from tests.model.plans import A100, H100, STEPS_ON_AN_H100, benched_config, run_config, small_llama
 
 
 @pytest.mark.parametrize("lora", [None, Lora(targets=ADAPTABLE)])
@@ -83,3 +83,15 @@ def test_the_assumed_utilisation_is_below_what_llama_reports():
     planned = plan(config, shape, A100, 128)
     rate = planned.sheet.tokens / planned.sheet.compute_time / 128
     assert 0.7 * 380 < rate < 380
+
+
+def test_the_assumed_utilisation_is_in_the_range_that_an_h100_reached_at_1b_and_above_it_at_135m():
+    reached: dict[str, list[float]] = {"135M": [], "1B": []}
+    for case, (_, share) in STEPS_ON_AN_H100.items():
+        config = benched_config(*case)
+        sheet = plan(config, Shape.of(architecture(config)), H100, 1).sheet
+        reached[case[0]].append(share * sheet.executed_flops / sheet.model_flops)
+    # the ranges that `pi-model plan` and its options tell
+    assert [round(of(reached["135M"]), 2) for of in (min, max)] == [0.07, 0.30]
+    assert [round(of(reached["1B"]), 2) for of in (min, max)] == [0.31, 0.44]
+    assert max(reached["135M"]) < min(reached["1B"]) < UTILISATION < max(reached["1B"])

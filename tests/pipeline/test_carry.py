@@ -19,7 +19,7 @@ def run(config):
 
 
 STUDY = Study(
-    name="demo", says="", config={"n": 1000}, run=run, live=False, profiles={"toy": {"n": 10}}
+    name="demo", says="", config={"n": 1000}, run=run, live=False, profiles={"toy": {"n": 10}, "gpu": {"n": 2000}}
 )
 """
 
@@ -66,8 +66,8 @@ def rewritten(root, changes):
     (root / "experiments/studies/demo.py").write_text(text)
 
 
-def carried(root):
-    return python(root, "-m", "experiments.records.carry", "demo", "--since", "HEAD~1")
+def carried(root, name="demo"):
+    return python(root, "-m", "experiments.records.carry", name, "--since", "HEAD~1")
 
 
 def the_record(root):
@@ -100,7 +100,7 @@ def test_a_rewrite_that_changes_no_number_carries_the_record_with_a_note(checkou
     [
         ({"n / 3": "n * (1 / 3)"}, "the record cannot be carried"),
         ({'"n": 1000': '"n": 2000'}, "measure it again"),
-        ({'profiles={"toy": {"n": 10}}': "", "numbers": "halves"}, "no profile named toy"),
+        ({'"toy": {"n": 10}, ': "", "numbers": "halves"}, "no profile named toy"),
         ({'"sum": sum(numbers), ': ""}, "the record cannot be carried"),
     ],
     ids=str,
@@ -115,6 +115,22 @@ def test_a_change_that_could_change_the_result_does_not(checkout, changes, said)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert the_record(checkout)["metrics"] == before["metrics"]
+
+
+def test_the_record_of_a_profile_is_carried_by_its_own_settings(checkout):
+    git(checkout, "checkout", "--quiet", ":/a step", "--", ".")
+    said = "from experiments.records.study import load; load('demo').variant(profile='gpu').measure()"
+    assert python(checkout, "-c", said).returncode == 0
+    commit(checkout)
+    results = checkout / "experiments/results"
+    assert python(checkout, "-m", "experiments.records.adopt", results / "live/demo@gpu.json").returncode == 0
+    rewritten(checkout, {"numbers": "other_words"})
+    commit(checkout)
+    done = carried(checkout, "demo@gpu")
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((results / "recorded/demo@gpu.json").read_text())
+    assert (kept["label"], kept["config"]["n"], len(kept["carried"])) == ("gpu", 2000, 1)
+    assert "no profile named cpu" in carried(checkout, "demo@cpu").stderr
 
 
 def test_neither_a_record_nor_a_carried_one_is_made_from_code_that_is_not_committed(checkout):
