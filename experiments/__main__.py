@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument(
         "--profile", default="", help="Use the settings of this name, such as gpu or toy, where a study has them."
     )
-    parser.add_argument("--model", default="", help="Use this LLaMA: a folder, a GGUF file or a name on the hub.")
+    parser.add_argument("--model", default="", help="Use this model: a folder, a GGUF file or a name on the hub.")
     parser.add_argument(
         "--set",
         action="append",

@@ -1,4 +1,4 @@
-"""Extend the context window of LLaMA models, fine-tune them at the new length, and measure what was gained and lost.
+"""Extend the context window of RoPE models, fine-tune them at the new length, and measure what was gained and lost.
 
 A first session extends the tiny checkpoint that comes with the package from 256 tokens to 512 by Position
 Interpolation, and measures its perplexity on books:

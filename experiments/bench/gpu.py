@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from experiments.bench import harness
 from experiments.bench import passkey as bench_passkey
@@ -42,6 +41,7 @@ from pi_model.errors import UsageError
 from pi_model.evaluation.passkey import PromptMaker
 from pi_model.files import cache_dir
 from pi_model.gpus import GPUS
+from pi_model.models.families import CausalLM, ModelConfig, empty_model
 from pi_model.models.loading import SHIPPED, first_token, load_tokenizer
 from pi_model.planning.architectures import Shape, architecture
 from pi_model.planning.sheet import plan
@@ -319,10 +319,10 @@ def _task(settings: Settings, case: Case) -> Task:
     return Task(config, hf_config, _random_weights(hf_config, settings.device), windows)
 
 
-def _random_weights(hf_config: LlamaConfig, device: str) -> Callable[[str], Tensor]:
+def _random_weights(hf_config: ModelConfig, device: str) -> Callable[[str], Tensor]:
     """A reader of weights that are made on the device when they are asked for, always the same by the same name."""
     with torch.device("meta"):
-        shapes = {name: weight.shape for name, weight in LlamaForCausalLM(hf_config).named_parameters()}
+        shapes = {name: weight.shape for name, weight in empty_model(hf_config).named_parameters()}
 
     def read(name: str) -> Tensor:
         if len(shapes[name]) == 1:  # a norm's
@@ -333,13 +333,13 @@ def _random_weights(hf_config: LlamaConfig, device: str) -> Callable[[str], Tens
     return read
 
 
-def _evaluated(settings: Settings, model: str, tokens: int) -> LlamaForCausalLM:
+def _evaluated(settings: Settings, model: str, tokens: int) -> CausalLM:
     """A model of random weights on the device, ready to evaluate on so many tokens."""
     _free(settings.device)
     hf_config = _task(settings, Case(model, tokens)).architecture
     weights = _random_weights(hf_config, settings.device)
     llama = filled(hf_config, weights, settings.device, getattr(torch, settings.dtype))
-    return llama.requires_grad_(False).eval()
+    return llama.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # for all families, not for one
 
 
 def _planned_gib(config: Config) -> float:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
-from transformers import LlamaForCausalLM
 
 from experiments.bench.timing import Row, faster, race
 from pi_model.evaluation.passkey import Judge, Prompt, PromptMaker, distances
+from pi_model.models.families import CausalLM
 from pi_model.models.loading import load_checkpoint
 
 MODEL = "smollm2-135m"
@@ -27,15 +27,13 @@ def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Pro
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 
 
-def ours(model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
+def ours(model: CausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]]) -> list[float]:
     """Whether each key is found, 1.0 or 0.0, by teacher forcing."""
     judge = Judge(model, maker.prefix)
     return [float(right) for row in prompts for right in judge.answers(row)]
 
 
-def theirs(
-    model: LlamaForCausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool
-) -> list[float]:
+def theirs(model: CausalLM, maker: PromptMaker, prompts: Sequence[Sequence[Prompt]], use_cache: bool) -> list[float]:
     """Whether each key is found, 1.0 or 0.0, by greedy generation of as many tokens, one trial at a time."""
     found = []
     for prompt in (prompt for row in prompts for prompt in row):

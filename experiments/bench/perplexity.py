@@ -8,11 +8,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from transformers import LlamaForCausalLM
 
 from experiments.bench.timing import Row, faster, leaner, peak_gib, race
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.models.families import CausalLM
 from pi_model.models.loading import load_checkpoint
 
 LOOP = "the strided loop of transformers' documentation"
@@ -31,19 +31,19 @@ TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (
 LEANER_AIM = 0.5
 
 
-def model_and_document(name: str, tokens: int) -> tuple[LlamaForCausalLM, np.ndarray]:
+def model_and_document(name: str, tokens: int) -> tuple[CausalLM, np.ndarray]:
     """The model of a checkpoint, and the first tokens of a book."""
     checkpoint = load_checkpoint(name)
     documents = load_documents(Source("books"), checkpoint.tokenizer, Selection(tokens, tokens, samples=1))
     return checkpoint.model, documents.tokens[0]
 
 
-def ours(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
+def ours(model: CausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
     """The mean loss in nats with a sliding window, by this project."""
     return [sliding_perplexity(model, [ids], windows=[window], stride=stride)[0].loss_nats]
 
 
-def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
+def theirs(model: CausalLM, ids: np.ndarray, window: int, stride: int) -> list[float]:
     """The mean loss in nats with a sliding window, by the loop on the perplexity page of transformers.
 
     It takes one window at a time, computes the logits of all its tokens, and masks in the model's own loss the tokens
@@ -65,12 +65,12 @@ def theirs(model: LlamaForCausalLM, ids: np.ndarray, window: int, stride: int) -
     return [total / count]
 
 
-def sweep(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+def sweep(model: CausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
     """The mean loss in nats of a document cut to each length, by this project."""
     return [result.loss_nats for result in truncated_perplexity(model, [ids], windows=windows)]
 
 
-def cuts(model: LlamaForCausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
+def cuts(model: CausalLM, ids: np.ndarray, windows: Sequence[int]) -> list[float]:
     """The mean loss in nats of a document cut to each length, each cut as one window of their loop."""
     return [loss for window in windows for loss in theirs(model, ids[:window], window, window)]
 

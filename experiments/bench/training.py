@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.bench.timing import Row, alone, faster, leaner, same
 from pi_model.distributed.process_group import process_group
+from pi_model.models.families import CausalLM, ModelConfig, empty_model
 from pi_model.training.config import Checkpointing, Config, MixturePart
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.preparation import prepare, weight_reader
@@ -48,7 +49,7 @@ class Task:
     """What is to be trained: ``config`` has optimiser, precision, device and checkpointing, the rest is given."""
 
     config: Config
-    architecture: LlamaConfig
+    architecture: ModelConfig
     read: Callable[[str], Tensor]  # a weight by its name
     windows: Sequence[Tensor]  # (1, tokens + 1) each, a step's
 
@@ -104,11 +105,11 @@ class _Clock(TrainerCallback):
 
 
 def filled(
-    architecture: LlamaConfig, read: Callable[[str], Tensor], device: str, dtype: torch.dtype = torch.float32
-) -> LlamaForCausalLM:
+    architecture: ModelConfig, read: Callable[[str], Tensor], device: str, dtype: torch.dtype = torch.float32
+) -> CausalLM:
     """A model by transformers' own code with the given weights, made on the device that it stays on."""
     with torch.device(device):
-        model = LlamaForCausalLM._from_config(architecture, attn_implementation="sdpa", dtype=dtype)
+        model = empty_model(architecture, attn_implementation="sdpa", dtype=dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(read(name))

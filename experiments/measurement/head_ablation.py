@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from scipy.stats import spearmanr
-from transformers import LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaAttention, repeat_kv
+from transformers.models.llama.modeling_llama import repeat_kv
+
+from pi_model.models.families import CausalLM
 
 Head = tuple[int, int]  # layer, query head
 TREATMENTS = ("none", "linear", "clamp", "local")
@@ -23,7 +24,7 @@ _BLOCK = 512  # queries at once
 
 
 class PerHeadAttention(torch.nn.Module):
-    """A LlamaAttention whose heads are treated one by one.
+    """The attention of a layer whose heads are treated one by one.
 
     "none" leaves a head's positions as they are. "linear" divides them by ``factor`` (Position Interpolation). "clamp"
     takes every distance of ``window`` or more for window - 1, the last trained one: no unseen distance is computed,
@@ -48,7 +49,7 @@ class PerHeadAttention(torch.nn.Module):
 
     def __init__(
         self,
-        attention: LlamaAttention,
+        attention: Any,
         theta_J: np.ndarray,
         treatments: Sequence[str],
         *,
@@ -58,7 +59,8 @@ class PerHeadAttention(torch.nn.Module):
         observe: int = 0,
     ) -> None:
         super().__init__()
-        self.attention, self.window, self.past, self.observe = attention, window, past, observe
+        self.attention: Any = attention
+        self.window, self.past, self.observe = window, past, observe
         self.theta_J = torch.from_numpy(theta_J)
         chosen = {name: [n for n, given in enumerate(treatments) if given == name] for name in TREATMENTS}
         self.clamped, self.local = chosen["clamp"], chosen["local"]
@@ -70,10 +72,12 @@ class PerHeadAttention(torch.nn.Module):
     def forward(self, hidden_states: Float[torch.Tensor, "B T width"], **_: Any) -> tuple[torch.Tensor, None]:
         own = self.attention
 
-        def heads(projection: torch.nn.Module) -> torch.Tensor:
-            return projection(hidden_states).unflatten(-1, (-1, own.head_dim)).transpose(1, 2)
+        def heads(projection: torch.nn.Module, norm: torch.nn.Module | None = None) -> torch.Tensor:
+            each_BTHD = projection(hidden_states).unflatten(-1, (-1, own.head_dim))
+            return (norm(each_BTHD) if norm else each_BTHD).transpose(1, 2)
 
-        q_BHTD, k, v = heads(own.q_proj), heads(own.k_proj), heads(own.v_proj)
+        q_BHTD = heads(own.q_proj, getattr(own, "q_norm", None))
+        k, v = heads(own.k_proj, getattr(own, "k_norm", None)), heads(own.v_proj)
         if self.past is not None:
             k, v = (torch.cat([before, new], dim=2) for before, new in zip(self.past, (k, v), strict=True))
         self.read = k, v
@@ -121,7 +125,7 @@ def _rotate(x_BHTD: torch.Tensor, phase: Float[torch.Tensor, "*shape J"]) -> tor
 
 @contextmanager
 def treated(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     treatments: Mapping[Head, str],
     *,
     theta_J: np.ndarray,
@@ -173,7 +177,7 @@ class Jump:
 
     def __init__(
         self,
-        model: LlamaForCausalLM,
+        model: CausalLM,
         documents: Sequence[Integer[np.ndarray, " T"]],
         *,
         theta_J: np.ndarray,

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Complex, Float, Integer
-from transformers import LlamaForCausalLM
 
+from pi_model.models.families import CausalLM, family_of
 from pi_theory.amplification import FiniteWindow, stability_constant
 from pi_theory.extrapolation import B
 from pi_theory.interpolation import published_bound, sharp_bound, taylor_bound
@@ -32,10 +32,11 @@ _BLOCK = 1 << 22  # scores held at once
 
 @torch.inference_mode()
 def queries_and_keys(
-    model: LlamaForCausalLM, ids_T: Integer[np.ndarray, " T"]
+    model: CausalLM, ids_T: Integer[np.ndarray, " T"]
 ) -> tuple[Complex[np.ndarray, "N H T J"], Complex[np.ndarray, "N H T J"]]:
     """Every head's unrotated queries, and the keys it reads, of one document in one forward pass."""
-    taken: dict[str, list[np.ndarray]] = {"q_proj": [], "k_proj": []}
+    q, k = ("q_norm", "k_norm") if family_of(model.config).qk_norm else ("q_proj", "k_proj")
+    taken: dict[str, list[np.ndarray]] = {q: [], k: []}
     hooks = [
         getattr(layer.self_attn, name).register_forward_hook(
             lambda module, inputs, output, kept=kept: kept.append(output[0].float().cpu().numpy())
@@ -54,7 +55,7 @@ def queries_and_keys(
         each_NTGD = np.stack(flat_NTX).reshape(len(flat_NTX), len(ids_T), -1, d)
         return as_complex(each_NTGD, "half").swapaxes(1, 2)
 
-    q_NHTJ, k_NGTJ = split(taken["q_proj"]), split(taken["k_proj"])
+    q_NHTJ, k_NGTJ = split(taken[q]), split(taken[k])
     return q_NHTJ, np.repeat(k_NGTJ, q_NHTJ.shape[1] // k_NGTJ.shape[1], axis=1)
 
 
@@ -89,7 +90,7 @@ def draw_coefficients(
 
 
 def draw_from(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     theta_J: Float[np.ndarray, " J"],
     *,
@@ -271,7 +272,7 @@ class Bounds:
 
 
 def measure_heads(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     bounds: Bounds,
     *,
@@ -343,7 +344,7 @@ def _rounded(value: float) -> float:
 
 
 def medians(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     bounds: Bounds,
     *,

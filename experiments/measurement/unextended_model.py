@@ -1,4 +1,4 @@
-"""A LLaMA that is not extended, with the bounds of its scores and held-out documents: what studies of heads start from.
+"""A model that is not extended, with the bounds of its scores and held-out documents: what studies of heads start from.
 
 Each function takes the study's config, of which it reads the keys that it names.
 """
@@ -11,7 +11,8 @@ from experiments.measurement.head_scores import Bounds
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.errors import UsageError
 from pi_model.files import sha256_file
-from pi_model.models.loading import Checkpoint, load_checkpoint
+from pi_model.models.families import sliding_window
+from pi_model.models.loading import Checkpoint, load_checkpoint, weight_files
 from pi_theory.scaling import NoScaling
 
 
@@ -21,12 +22,14 @@ def unextended_model(config: dict[str, Any]) -> tuple[Checkpoint, Bounds]:
     The bounds are for config["factor"] and the multiples config["beyond"] of the window.
 
     Raises:
-        UsageError: the checkpoint is extended.
+        UsageError: the checkpoint is extended, or layers of it do not see the whole window.
     """
     checkpoint = load_checkpoint(config["model"], dtype="float32")
     extension = checkpoint.extension
     if not isinstance(extension.scaling, NoScaling):
         raise UsageError(f"model: {config['model']} is extended; give the checkpoint that it was extended from")
+    if hidden := sliding_window(checkpoint.model.config, extension.window_tokens):
+        raise UsageError(f"model: {config['model']}: {hidden}; its heads do not see all distances of the window")
     return checkpoint, Bounds(
         head_dim=extension.head_dim,
         base=extension.base,
@@ -62,7 +65,7 @@ def held_out_documents(checkpoint: Checkpoint, config: dict[str, Any]) -> tuple[
     tokens = config["tokens"] - len(bos)
     cut: list[np.ndarray] = []
     read: dict[str, Any] = {
-        "checkpoint": sha256_file(checkpoint.folder / "model.safetensors"),
+        "checkpoint": " ".join(sha256_file(path) for path in weight_files(checkpoint.folder)),
         "tokenizer": tokenizer_sha256(checkpoint.tokenizer),
     }
     for corpus, samples in config["corpora"].items():

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 import transformers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import logging as transformers_logging
 
@@ -358,7 +358,7 @@ def training(
     """Training steps of one window by our own code, and what one step spends its time on."""
     tokens = lab.settings.attention[0]
     config = lab.config(lora=lora)
-    llama = LlamaConfig.from_dict(read_config(lab.extended))
+    llama = model_config(read_config(lab.extended))
     weights = lab.llama.state_dict().__getitem__
     read = weights if lora is None else with_first_adapters(weights, lora, 0)
     window = lab.tokens(tokens + 1)

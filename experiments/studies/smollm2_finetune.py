@@ -21,8 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import LlamaForCausalLM
-
 from experiments.measurement.budget import UNLIMITED, Budget
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.fine_tuning import about, mixture, row
@@ -33,6 +31,7 @@ from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import truncated_perplexity
+from pi_model.models.families import CausalLM
 from pi_model.models.loading import Checkpoint, check_folder, load_checkpoint, load_tokenizer, local_folder
 from pi_model.models.rope_parameters import read_extension
 from pi_model.training.config import Config
@@ -141,7 +140,7 @@ def _train(config: dict[str, Any], turns: list[Turn], folder: Path, found: dict[
     tokenizer = load_tokenizer(origin, check_folder(origin))
     since = time.perf_counter()
 
-    def look(turn: Turn, model: LlamaForCausalLM) -> None:
+    def look(turn: Turn, model: CausalLM) -> None:
         nonlocal since
         checkpoint = Checkpoint(model, tokenizer, read_extension(model.config), origin)
         measure = partial(_measured, config, turn, checkpoint, folder, since=since)

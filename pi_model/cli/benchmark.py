@@ -5,7 +5,15 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from pi_model.cli.model_options import MODEL, add_hardware, add_window, load, progress_folder, quiet_libraries
+from pi_model.cli.model_options import (
+    MODEL,
+    add_hardware,
+    add_window,
+    load,
+    progress_folder,
+    quiet_libraries,
+    warn_of_sliding,
+)
 from pi_theory.console import Command, path, show, whole, word
 
 if TYPE_CHECKING:
@@ -61,6 +69,7 @@ def _run(arguments: argparse.Namespace) -> None:
     folders = []
     for name in models:
         checkpoint = load(arguments, name)
+        warn_of_sliding(checkpoint.model.config, checkpoint.extension.context_tokens)
         folders.append(progress_folder(checkpoint, "benchmark"))
         scores[name] = benchmark(
             checkpoint.model,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
+from pi_model.cli.model_options import MODEL, add_window, quiet_libraries, warn_of_sliding
 from pi_theory.console import Command, number, path, show, word, wrap
 
 # The keys of pi_theory.scaling.METHODS but "none"; that module would have to import numpy.
@@ -29,11 +29,14 @@ def _add_extend(parser: argparse.ArgumentParser) -> None:
 
 def _extend(arguments: argparse.Namespace) -> None:
     from pi_model.models.extension import extend_checkpoint
+    from pi_model.models.families import model_config
+    from pi_model.models.loading import read_config
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()
     scaling = scaling_by_name(arguments.method, arguments.factor)
     extension = extend_checkpoint(arguments.source, scaling, arguments.out, window_tokens=arguments.window)
+    warn_of_sliding(model_config(read_config(arguments.out)), extension.context_tokens)
     answer = {
         "model": arguments.source,
         "out": str(arguments.out),

@@ -19,8 +19,8 @@ from pi_theory import console
 COMMANDS = (EXTEND, PERPLEXITY, PASSKEY, PLAN, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
 
 DESCRIPTION = """
-Extends the context window of a LLaMA model by Position Interpolation or another method, trains the model, and measures
-what it gained and what it lost.
+Extends the context window of a LLaMA, Mistral, Qwen2 or Qwen3 model by Position Interpolation or another method, trains
+the model, and measures what it gained and what it lost.
 
 The commands are listed in the order in which one uses them: extend a checkpoint; measure it with perplexity and
 passkey; plan the training and finetune it; measure the trained model with benchmark and summarize; and write it with

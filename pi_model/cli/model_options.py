@@ -11,6 +11,7 @@ from pi_model.errors import UsageError
 from pi_theory.console import warn, whole, word
 
 if TYPE_CHECKING:
+    from pi_model.models.families import ModelConfig
     from pi_model.models.loading import Checkpoint
     from pi_model.models.rope_parameters import Extension
 
@@ -111,6 +112,7 @@ def warn_of_lengths(checkpoint: "Checkpoint", windows: Sequence[int], documents:
         windows: Lengths in tokens.
         documents: The length of each document in tokens.
     """
+    warn_of_sliding(checkpoint.model.config, max(windows))
     context = checkpoint.extension.context_tokens
     if beyond := [window for window in windows if window > context]:
         many = ", ".join(map(str, beyond))
@@ -122,6 +124,14 @@ def warn_of_lengths(checkpoint: "Checkpoint", windows: Sequence[int], documents:
                 f"{short} of {len(documents)} documents are shorter than window {window} and are scored with what "
                 f"context they have; --min-tokens {window} leaves them out",
             )
+
+
+def warn_of_sliding(config: "ModelConfig", context_tokens: int) -> None:
+    """Warns of layers that do not see a whole context, because their attention slides."""
+    from pi_model.models.families import sliding_window
+
+    if hidden := sliding_window(config, context_tokens):
+        warn("pi-model", f"{hidden}; a context of {context_tokens} tokens is longer")
 
 
 def progress_folder(checkpoint: "Checkpoint", data: str) -> Path:

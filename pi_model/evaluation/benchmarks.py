@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
 from pi_model.files import cache_dir, sha256_file
+from pi_model.models.families import CausalLM
 
 TASK_FILES = Path(__file__).parent / "tasks"
 
@@ -161,7 +162,7 @@ def _check_file(task: str, path: Path) -> None:
 
 
 def benchmark(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     tokenizer: PreTrainedTokenizerBase,
     tasks: Sequence[str],
     *,
@@ -176,7 +177,7 @@ def benchmark(
     """Measure a model's zero-shot accuracy on each task.
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         tokenizer: the model's own.
         tasks: keys of `TASKS`.
         context_tokens: the model's window; prompts that are longer lose their beginning.
@@ -210,7 +211,7 @@ def benchmark(
 
 
 def _harness_model(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos: bool, batch_size: int
+    model: CausalLM, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos: bool, batch_size: int
 ) -> Any:
     from lm_eval.models.huggingface import HFLM
 

@@ -9,6 +9,7 @@ of the input, so there every trial is a whole pass.
 Shape suffixes: B trials in a batch, T tokens, A answer tokens.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from tqdm import tqdm
-from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
+from pi_model.models.families import CausalLM, sliding_window
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 SUCCESS = 0.2  # share of successful trials from which on a distance counts as reached, Section 3.3
@@ -152,7 +154,7 @@ def largest_reached(accuracy: dict[int, float]) -> int:
 
 
 def passkey(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     tokenizer: PreTrainedTokenizerBase,
     *,
     context_tokens: int,
@@ -166,7 +168,7 @@ def passkey(
     """Measure how far back a model finds a passkey: its accuracy at each distance, and k_max.
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         tokenizer: the model's own.
         context_tokens: length of every prompt together with its answer.
         positions: number of distances, spread uniformly over the window.
@@ -225,15 +227,18 @@ class Judge:
     """Decides whether trials succeed, for one model and one shared beginning, whose keys and values it keeps on a CPU.
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         prefix: token ids from which every prompt takes its shared beginning.
     """
 
-    def __init__(self, model: LlamaForCausalLM, prefix: Sequence[int]) -> None:
+    def __init__(self, model: CausalLM, prefix: Sequence[int]) -> None:
         self.model = model
         self.prefix_T = torch.tensor(prefix, device=model.device)
         # A pass after kept keys needs a mask of queries x keys, which takes the fast attention kernels of a GPU away.
-        self.reuse = model.device.type == "cpu" and not depends_on_context(read_extension(model.config))
+        extension = read_extension(model.config)
+        # A layer with a sliding window forgets keys, so that a beginning cannot be cut out of what it keeps.
+        forgets = sliding_window(model.config, math.inf) is not None
+        self.reuse = model.device.type == "cpu" and not forgets and not depends_on_context(extension)
         self.cache: Any = DynamicCache(config=model.config)
 
     @torch.inference_mode()

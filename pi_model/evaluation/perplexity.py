@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from tqdm import tqdm
-from transformers import LlamaForCausalLM
 
 from pi_model.distributed import ranks
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import UNDONE, Journal
 from pi_model.evaluation.windows import Window, check_window_and_stride, sliding_windows
+from pi_model.models.families import CausalLM
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 Averaging = Literal["token", "window"]
@@ -70,7 +70,7 @@ class _Batch:
 
 
 def sliding_perplexity(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     *,
     windows: Sequence[int],
@@ -85,7 +85,7 @@ def sliding_perplexity(
     """Sliding-window perplexity of documents at each window size (Press et al. 2021, arXiv:2108.12409).
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         documents: token ids without special tokens, one array for each document. Documents are never joined.
         windows: input lengths in tokens, each greater than the stride.
         stride: S, the number of tokens between the starts of two windows; every window after a document's first scores
@@ -135,7 +135,7 @@ def sliding_perplexity(
 
 
 def truncated_perplexity(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     *,
     windows: Sequence[int],
@@ -184,7 +184,7 @@ def truncated_perplexity(
 
 
 def _losses_of_tokens(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     pieces: list[Window],
     bos_id: int | None,
@@ -209,7 +209,7 @@ def _losses_of_tokens(
 
 
 def _score(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     documents: Sequence[np.ndarray],
     pieces: list[Window],
     bos_id: int | None,
@@ -297,7 +297,7 @@ def _inputs(documents: Sequence[np.ndarray], windows: Sequence[Window], bos_id: 
 
 @torch.inference_mode()
 def _token_losses(
-    model: LlamaForCausalLM, ids_BT: Int[torch.Tensor, "B T"], windows: Sequence[Window], bos: bool
+    model: CausalLM, ids_BT: Int[torch.Tensor, "B T"], windows: Sequence[Window], bos: bool
 ) -> list[Float[torch.Tensor, " S"]]:
     """The loss in nats of every scored token of every window, float32, on the model's device."""
     reset_frequencies(model)

@@ -18,11 +18,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
-from transformers import DynamicCache, LlamaForCausalLM
+from transformers import DynamicCache
 
 from pi_model.data.summaries import SUMMARY_TOKENS, SummaryPrompts
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
+from pi_model.models.families import CausalLM
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 CHUNK_TOKENS = 1024  # number of query tokens in a pass while reading the prompts, which keeps the mask small
@@ -81,7 +82,7 @@ class Summary:
 
 
 def summarize(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     maker: SummaryPrompts,
     pairs: Sequence[tuple[str, str, str]],
     sampling: Sampling,
@@ -93,7 +94,7 @@ def summarize(
     """Let a model write a summary of every document, and score it against the document's reference summary.
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         maker: makes the prompts; its tokenizer must be the model's own.
         pairs: (name, document, reference summary) for each document; all names must differ.
         sampling: how tokens are drawn.
@@ -132,16 +133,14 @@ def summarize(
     ]
 
 
-def _end_ids(model: LlamaForCausalLM, maker: SummaryPrompts) -> set[int]:
+def _end_ids(model: CausalLM, maker: SummaryPrompts) -> set[int]:
     """The tokens that end a summary: the tokenizer's, which our training uses, and those of the model's own config."""
     of_model = model.generation_config.eos_token_id if model.generation_config else None
     ids = of_model if isinstance(of_model, list) else [of_model]
     return {int(one) for one in [*ids, maker.tokenizer.eos_token_id] if one is not None}
 
 
-def _batches(
-    model: LlamaForCausalLM, prompts: dict[str, list[int]], max_tokens: int, batch_tokens: int
-) -> list[list[str]]:
+def _batches(model: CausalLM, prompts: dict[str, list[int]], max_tokens: int, batch_tokens: int) -> list[list[str]]:
     """Names in batches of similar prompt length. The longest come first, so that what is too large fails at once."""
     # Under dynamic scaling a longer prompt in the batch would change the frequencies of all.
     alone = depends_on_context(read_extension(model.config))
@@ -157,7 +156,7 @@ def _batches(
 
 @torch.inference_mode()
 def generate(
-    model: LlamaForCausalLM,
+    model: CausalLM,
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     seeds: Sequence[Sequence[int]],
@@ -166,7 +165,7 @@ def generate(
     """Let a model write after each prompt.
 
     Args:
-        model: a LLaMA in evaluation mode.
+        model: in evaluation mode.
         prompts: token ids of the prompts. Shorter ones are padded on the left, where the model does not look.
         sampling: how tokens are drawn.
         seeds: for each prompt a seed of its random stream, any sequence of numbers that numpy takes.

@@ -1,14 +1,11 @@
 """Extend a checkpoint's context window. Only its config changes; the weights stay as they are."""
 
 import json
-from copy import deepcopy
 from pathlib import Path
-
-from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.files import new_folder, refuse_inside
 from pi_model.models.companions import consistent, copy_companions, fit_companions
+from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
 from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
 from pi_model.models.weights import copy_weights, weight_dtype
@@ -49,8 +46,9 @@ def extend_checkpoint(
     content = write_extension(before, extension)
     content = consistent(content, extension.context_tokens, weight_dtype(folder, before))
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
-    written = LlamaConfig.from_dict(deepcopy(content))  # which it would change
-    check_frequencies(LlamaRotaryEmbedding(written), written)
+    written = model_config(content)
+    refuse_unseen_context(written, extension.context_tokens)
+    check_frequencies(rotary_embedding(written), written)
     with new_folder(Path(out)) as partial:
         copy_weights(folder, partial)
         copy_companions(folder, partial)

@@ -1,4 +1,4 @@
-"""Load a LLaMA checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
+"""Load a checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
 
 Every source first becomes a folder (config.json, safetensors, tokenizer), and every folder is loaded the same way.
 """
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
+from pi_model.models.families import FAMILIES, CausalLM, ModelConfig, empty_model, family_of, model_config
 from pi_model.models.gguf_import import convert_gguf
 from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
@@ -56,7 +57,7 @@ class Checkpoint:
         folder: where its files are.
     """
 
-    model: LlamaForCausalLM
+    model: CausalLM
     tokenizer: PreTrainedTokenizerBase
     extension: Extension
     folder: Path
@@ -99,7 +100,7 @@ def load_checkpoint(
     config = check_folder(folder, window_tokens=window_tokens)
     tokenizer = load_tokenizer(folder, config)
     transformers_logging.disable_progress_bar()
-    model = LlamaForCausalLM.from_pretrained(
+    model = family_of(config).model_class.from_pretrained(
         folder,
         config=config,
         dtype=getattr(torch, dtype),
@@ -161,7 +162,7 @@ def _hub_folder(name: str) -> Path:
         raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
-def check_folder(folder: Path, *, window_tokens: int | None = None, context_tokens: int | None = None) -> LlamaConfig:
+def check_folder(folder: Path, *, window_tokens: int | None = None, context_tokens: int | None = None) -> ModelConfig:
     """Read a folder's config and check that its weight files hold what the config asks for, and nothing else.
 
     No weight is loaded.
@@ -175,20 +176,20 @@ def check_folder(folder: Path, *, window_tokens: int | None = None, context_toke
             say which window the model was trained on.
     """
     content = understood(read_config(folder), window_tokens=window_tokens, context_tokens=context_tokens)
-    config = LlamaConfig.from_dict(content)
+    config = model_config(content)
     with torch.device("meta"):
-        model = LlamaForCausalLM(config)
+        model = empty_model(config)
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     check_weights(folder, expected, tied=config.tie_word_embeddings)
     return config
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a LLaMA folder's config.json.
+    """The content of a folder's config.json.
 
     Raises:
-        RunError: the file is missing or unreadable, or describes another architecture, quantised weights or adapters,
-            or has a malformed RoPE field.
+        RunError: the file is missing or unreadable, or describes a model of a family that is not supported, quantised
+            weights or adapters, or has a malformed RoPE field.
     """
     refuse_adapter(folder)
     path = folder / "config.json"
@@ -198,14 +199,18 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder}: holds no config.json; give the folder that save_pretrained wrote") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: not readable as JSON: {error}") from error
-    if content.get("model_type") != "llama":
-        raise RunError(f"{path}: model_type is {content.get('model_type')!r}; only 'llama' is supported")
+    if not isinstance(content, dict):
+        raise RunError(f"{path}: not a JSON object; fetch it again")
+    try:
+        family_of(content)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from None
     refuse_other_weights(folder, content)
     rope_fields(content)
     return content
 
 
-def load_tokenizer(folder: Path, config: LlamaConfig) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
     """The folder's tokenizer.
 
     Raises:
@@ -233,11 +238,17 @@ def first_token(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 
 def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
-    """A small LLaMA with random weights, for tests and for timings that do not depend on the weights' values.
+    """A small LLaMA with random weights, see `random_model`."""
+    return random_model("llama", seed=seed, **config)
+
+
+def random_model(model_type: str, /, *, seed: int = 0, **config: Any) -> Any:
+    """A small model with random weights, for tests and for timings that do not depend on the weights' values.
 
     Args:
+        model_type: its family, a key of `pi_model.models.families.FAMILIES`.
         seed: determines the weights; torch's global generator is not touched.
-        config: any field of LlamaConfig, in place of the small default.
+        config: any field of the family's config, in place of the small default.
     """
     defaults: dict[str, Any] = {
         "vocab_size": 256,
@@ -251,7 +262,14 @@ def random_llama(*, seed: int = 0, **config: Any) -> LlamaForCausalLM:
         "initializer_range": 0.2,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
     }
+    family = FAMILIES[model_type]
+    if family.sliding != "none":
+        defaults["sliding_window"] = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(LlamaConfig(**(defaults | config)))
+        model = family.model_class(family.config_class(**(defaults | config)))
+        for name, parameter in model.named_parameters():
+            # They begin at zero and one, where nobody would notice that they are left out.
+            if name.endswith((".bias", "q_norm.weight", "k_norm.weight")):
+                parameter.data += 0.2 * torch.randn_like(parameter)
     return model.requires_grad_(False).eval()

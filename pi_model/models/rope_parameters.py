@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from pi_model.errors import RunError, UsageError
+from pi_model.models.families import CausalLM
 from pi_model.models.rope_fields import CHUNKS_KEY, LENGTH_KEYS, RATIO_KEY, RECORD_KEY, RopeFields, rope_fields
 from pi_model.models.trained_window import TrainedWindow, served, trained_window, window_by_context
 from pi_theory.scaling import (
@@ -322,7 +323,7 @@ def depends_on_context(extension: Extension) -> bool:
     return isinstance(extension.scaling, DynamicNTK)
 
 
-def reset_frequencies(model: PreTrainedModel) -> None:
+def reset_frequencies(model: CausalLM) -> None:
     """Make a model forget the longest input it has seen; this concerns dynamic scaling only.
 
     transformers keeps the frequencies of a long input until a short one comes, so without this call a result would

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, GenerationConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.errors import RunError
 from pi_model.models.companions import CONFIG_KEYS, read_json, states_length
+from pi_model.models.families import rotary_embedding
 from pi_model.models.rope_parameters import Extension, check_frequencies
 from pi_theory.scaling import DynamicNTK
 
@@ -41,8 +41,8 @@ def check_written(folder: Path, extension: Extension) -> None:
         others = {key for spelling in _SPELLINGS[:number] + _SPELLINGS[number + 1 :] for key in spelling}
         # A copy each time, because from_dict writes the base into the dict of the scaling.
         alone = type(config).from_dict(deepcopy({key: value for key, value in content.items() if key not in others}))
-        positions[" and ".join(keys)] = _facts(check_frequencies(LlamaRotaryEmbedding(alone), alone))
-    positions["config.json as loaded"] = _facts(check_frequencies(LlamaRotaryEmbedding(config), config))
+        positions[" and ".join(keys)] = _facts(check_frequencies(rotary_embedding(alone), alone))
+    positions["config.json as loaded"] = _facts(check_frequencies(rotary_embedding(config), config))
     _agree("scaling of positions", positions)
 
     lengths: dict[str, Any] = {"what was asked for": extension.context_tokens}

@@ -5,9 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
 from pi_model.errors import UsageError
+from pi_model.models.families import (
+    ModelConfig,
+    empty_model,
+    family_of,
+    model_config,
+    refuse_unseen_context,
+    sliding_window,
+)
 from pi_model.models.loading import SHIPPED, read_config
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.training.config import Config
@@ -33,42 +41,52 @@ class Shape:
     heads: Annotated[int, "query heads in a layer"]
     queries: Annotated[int, "size of a token's queries, over all heads"]
     keys: Annotated[int, "size of a token's keys, over all key-value heads; values have the same size"]
+    normed: Annotated[int, "size of a token's queries and keys where they go through a norm of their own, else 0"]
     vocabulary: Annotated[int, "tokens in the vocabulary"]
     layer_parameters: Annotated[int, "weights of one layer"]
     root_parameters: Annotated[int, "weights outside the layers: embedding, last norm and head"]
 
     @classmethod
-    def of(cls, config: LlamaConfig) -> "Shape":
+    def of(cls, config: ModelConfig) -> "Shape":
         """Read the sizes off a config, and count the weights of its model on the meta device."""
-        one_layer = LlamaConfig.from_dict(config.to_dict() | {"num_hidden_layers": 1})
+        # Layers differ in their attention at most, which has no weights of its own.
+        content = config.to_dict() | {"num_hidden_layers": 1}
+        content.pop("layer_types", None)
         with torch.device("meta"):
-            model = LlamaForCausalLM(one_layer)
+            model = empty_model(model_config(content))
         layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
         attention = model.model.layers[0].self_attn
+        queries, keys = attention.q_proj.out_features, attention.k_proj.out_features
         return cls(
             hidden=config.hidden_size,
             intermediate=config.intermediate_size,
             layers=config.num_hidden_layers,
             heads=config.num_attention_heads,
-            queries=attention.q_proj.out_features,
-            keys=attention.k_proj.out_features,
+            queries=queries,
+            keys=keys,
+            normed=queries + keys if family_of(config).qk_norm else 0,
             vocabulary=config.vocab_size,
             layer_parameters=layer,
             root_parameters=sum(parameter.numel() for parameter in model.parameters()) - layer,
         )
 
 
-def architecture(config: Config) -> LlamaConfig:
+def architecture(config: Config) -> ModelConfig:
     """The architecture that a run trains. At most one local config.json is read, and never the network.
 
     Raises:
-        UsageError: The model is neither a known one nor a folder here, or has another window than the run expects.
+        UsageError: The model is neither a known one nor a folder here, has another window than the run expects, or does
+            not see the whole context.
         RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
     """
     made = config.architecture
     if made is None:
         check_context(present_extension(config), config.window_tokens, str(config.model))
-        return named_architecture(str(config.model), **_said(config))
+        found = named_architecture(str(config.model), **_said(config))
+        refuse_unseen_context(found, config.context_tokens)
+        if hidden := sliding_window(found, config.training_tokens):
+            raise UsageError(f"model: {hidden}; there are no formulas for shorter attention than the training windows")
+        return found
     return LlamaConfig(
         hidden_size=made.hidden,
         intermediate_size=made.intermediate,
@@ -83,7 +101,7 @@ def architecture(config: Config) -> LlamaConfig:
 
 def named_architecture(
     model: str, *, window_tokens: int | None = None, context_tokens: int | None = None
-) -> LlamaConfig:
+) -> ModelConfig:
     """The architecture of a model by its name, or of a folder by its config.json.
 
     Args:
@@ -116,7 +134,7 @@ def named_architecture(
             tie_word_embeddings=True,
         )
     content = understood(_content(model), window_tokens=window_tokens, context_tokens=context_tokens)
-    return LlamaConfig.from_dict(content)
+    return model_config(content)
 
 
 def named_extension(model: str, *, window_tokens: int | None = None, context_tokens: int | None = None) -> Extension:

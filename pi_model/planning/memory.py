@@ -89,19 +89,25 @@ class Memory(Givens):
         """Numbers a token that a layer saves for the gradients of its weights alone.
 
         A weight's gradient needs what the weight was multiplied by. Without adapters these are the normalised form and
-        the output of two norms, and the product inside the MLP. An adapter needs its input and what its A gives.
+        the output of two norms, the normalised form of the norms of queries and keys if there are such, and the product
+        inside the MLP. An adapter needs its input and what its A gives.
         """
-        return self.rank * self.adapters + self.adapter_saves if self.adapted else 4 * self.hidden + self.intermediate
+        return (
+            self.rank * self.adapters + self.adapter_saves
+            if self.adapted
+            else 4 * self.hidden + self.normed + self.intermediate
+        )
 
     @cached_property
     def layer_activations(self) -> Bytes:
         """All that one layer saves for its backward pass if it is not compiled.
 
-        Besides `weight_inputs`: the float32 inputs of two norms; queries, keys, values and the output of attention; the
+        Besides `weight_inputs`: the float32 inputs of all norms; queries, keys, values and the output of attention; the
         log-sum-exp of each head in float32; and the MLP's gate, its SiLU, and up.
         """
         return self.micro_tokens * (
             8 * self.hidden
+            + 4 * self.normed
             + 4 * self.heads
             + self.width * (2 * self.queries + 2 * self.keys + 3 * self.intermediate + self.weight_inputs)
         )

@@ -55,8 +55,12 @@ class Peaks(Memory):
     @cached_property
     def backward_buffers(self) -> Bytes:
         """In the backward pass: a layer and its gradients, the layer before it, and the head with its gradient."""
-        head_gradient = self.head_gradient if self.gpus == 1 else self.head_gradient * self.width / 4
-        return self.gathered_root + head_gradient + self.width * self.trained_layer + 2 * self.gathered_layer
+        return (
+            self.gathered_root
+            + self.head_gradient * (1 if self.gpus == 1 else self.width / 4)
+            + self.width * self.trained_layer
+            + 2 * self.gathered_layer
+        )
 
     @cached_property
     def backward_values(self) -> Bytes:

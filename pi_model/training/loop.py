@@ -13,12 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
-from transformers import LlamaForCausalLM
 
 from pi_model.distributed import ranks
 from pi_model.distributed.process_group import mean_over_ranks, process_group
 from pi_model.errors import RunError, UsageError
 from pi_model.files import sha256_file, write_text
+from pi_model.models.families import CausalLM, sliding_window
 from pi_model.models.weights import weight_files
 from pi_model.training.checkpoints import Checkpoints, first_difference
 from pi_model.training.config import Config
@@ -55,7 +55,7 @@ def train(
     *,
     fall_back: bool = False,
     progress: bool = False,
-    measure: Mapping[int, Callable[[LlamaForCausalLM], None]] | None = None,
+    measure: Mapping[int, Callable[[CausalLM], None]] | None = None,
 ) -> Outcome:
     """Train to the end of a config, going on from the newest checkpoint in `out`.
 
@@ -117,6 +117,8 @@ def train(
         evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
         display.say(f"processes: {world_size}, attention: {model.attention}")
+        if hidden := sliding_window(start.hf_config(), config.training_tokens):
+            display.say(f"{hidden}; windows have {config.training_tokens}")
         if not Scalars.installed:
             display.say("no scalars for TensorBoard: pip install tensorboard")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)

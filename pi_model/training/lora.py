@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import LlamaForCausalLM
 
 from pi_model.errors import RunError
+from pi_model.models.families import CausalLM
 from pi_model.training.config import Lora
 
-_A, _B, _BASE = ".lora_A.default.weight", ".lora_B.default.weight", ".base_layer.weight"
+_A, _B, _BASE = ".lora_A.default.weight", ".lora_B.default.weight", ".base_layer."
 
 
 def peft_config(lora: Lora, base: str | None = None) -> Any:
@@ -45,7 +45,7 @@ def peft_config(lora: Lora, base: str | None = None) -> Any:
     )
 
 
-def add_adapters(llama: LlamaForCausalLM, lora: Lora) -> None:
+def add_adapters(llama: CausalLM, lora: Lora) -> None:
     """Put adapters, which have no values yet, beside the target layers, and freeze all other weights."""
     config = peft_config(lora)
     from peft import inject_adapter_in_model
@@ -68,7 +68,7 @@ def with_first_adapters(read: Callable[[str], Tensor], lora: Lora, seed: int) ->
     def first(name: str) -> Tensor:
         layer = name.removesuffix(_A).removesuffix(_B)
         if name == layer:
-            return read(name.replace(_BASE, ".weight"))
+            return read(name.replace(_BASE, "."))
         rows, columns = read(f"{layer}.weight").shape
         if name.endswith(_B):
             return torch.zeros(rows, lora.rank)
@@ -86,7 +86,7 @@ def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
         weights: by peft's names, adapters included.
         lora: the adapters.
     """
-    plain = {name.replace(_BASE, ".weight"): weight for name, weight in weights.items() if not name.endswith((_A, _B))}
+    plain = {name.replace(_BASE, "."): weight for name, weight in weights.items() if not name.endswith((_A, _B))}
     for name, weight in weights.items():
         if name.endswith(_A):
             layer = name.removesuffix(_A)

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM
 
 from pi_model.distributed.context_parallel import Sharing
+from pi_model.models.families import CausalLM
 
 # Number of tokens in a block. On a CPU such blocks are no slower than all tokens at once (V = 49152, D = 576); on a GPU
 # larger ones keep the number of kernel launches small.
@@ -85,7 +85,7 @@ def linear_cross_entropy(
 
 
 class CausalLoss(nn.Module):
-    """A LLaMA together with its loss: the module that training shards, calls and differentiates.
+    """A model together with its loss: the module that training shards, calls and differentiates.
 
     The loss uses the LM head's weight without calling the head. So it has to be inside the module for which FSDP
     gathers that weight.
@@ -95,7 +95,7 @@ class CausalLoss(nn.Module):
         sharing: the ranks that share the tokens of each window with this one; None if this rank has whole windows.
     """
 
-    def __init__(self, llama: LlamaForCausalLM, sharing: Sharing | None = None) -> None:
+    def __init__(self, llama: CausalLM, sharing: Sharing | None = None) -> None:
         super().__init__()
         self.llama, self.sharing = llama, sharing
 

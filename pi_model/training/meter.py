@@ -5,9 +5,9 @@ import sys
 import time
 
 import torch
-from transformers import LlamaConfig
 
 from pi_model.gpus import GPUS
+from pi_model.models.families import ModelConfig, head_dim
 
 
 class Meter:
@@ -58,7 +58,7 @@ def peak_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-def flops_per_token(config: LlamaConfig, context_tokens: int, *, frozen: bool = False) -> float:
+def flops_per_token(config: ModelConfig, context_tokens: int, *, frozen: bool = False) -> float:
     """Floating-point operations of a training step for each token; recomputation does not count.
 
     Every weight that multiplies takes six, two forward and four backward; a frozen weight takes four, because it has no
@@ -71,9 +71,9 @@ def flops_per_token(config: LlamaConfig, context_tokens: int, *, frozen: bool = 
         context_tokens: L', the length of a window.
         frozen: the model's own weights are not trained.
     """
-    head_dim = config.head_dim or config.hidden_size // config.num_attention_heads
+    size = head_dim(config)
     kv_heads = config.num_key_value_heads or config.num_attention_heads
-    queries, keys = config.num_attention_heads * head_dim, kv_heads * head_dim
+    queries, keys = config.num_attention_heads * size, kv_heads * size
     layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
     return (4.0 if frozen else 6.0) * weights + 6.0 * config.num_hidden_layers * queries * context_tokens

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
@@ -17,6 +15,7 @@ from pi_model.evaluation.passkey import PromptMaker, passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.windows import check_window_and_stride
 from pi_model.models.attention import attention_implementation
+from pi_model.models.families import CausalLM, empty_model, rotary_embedding
 from pi_model.training.config import Config
 from pi_model.training.export import live_weights, whole_weights
 from pi_model.training.lora import merged
@@ -97,7 +96,7 @@ class MidrunEvaluation:
             result |= {"k_max": found.k_max, "accuracy": {str(k): share for k, share in found.accuracy.items()}}
         return result
 
-    def plain(self, model: CausalLoss) -> LlamaForCausalLM:
+    def plain(self, model: CausalLoss) -> CausalLM:
         """The model as an ordinary one, ready to evaluate. To be called on every rank.
 
         In a single process it shares the live weights if they have the right dtype.
@@ -110,15 +109,15 @@ class MidrunEvaluation:
         hf_config = self.start.hf_config()
         with torch.device("meta"):
             attention = attention_implementation(device.type, self.config.dtype)
-            plain = LlamaForCausalLM._from_config(hf_config, attn_implementation=attention, dtype=dtype)
+            plain = empty_model(hf_config, attn_implementation=attention, dtype=dtype)
         if alone:
             whole = {name: weight.to(device, dtype) for name, weight in weights.items()}
             plain.load_state_dict(whole, assign=True, strict=False)  # a tied head is not among them
         else:
             plain.to_empty(device=device)
         plain.tie_weights()
-        plain.model.rotary_emb = LlamaRotaryEmbedding(hf_config).to(device)
-        plain.requires_grad_(False).eval()
+        plain.model.rotary_emb = rotary_embedding(hf_config).to(device)
+        plain.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # for all families, not for one
         for name, parameter in plain.named_parameters() if not alone else ():
             if dist.get_rank() == 0:
                 parameter.copy_(weights[name])

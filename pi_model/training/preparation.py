@@ -6,7 +6,6 @@ No weight is read before everything that is cheaper has been checked.
 import json
 import sys
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from pi_model.data.documents import Source, load_documents
 from pi_model.data.packing import Batches, PairStream, Stream
@@ -23,6 +22,7 @@ from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, refuse_inside
 from pi_model.models.companions import consistent
+from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import (
     Extension,
@@ -60,9 +60,9 @@ class Preparation:
     data_sha256: list[str]
     bos_id: int | None
 
-    def hf_config(self) -> LlamaConfig:
+    def hf_config(self) -> ModelConfig:
         """The trained model's config, as transformers has it."""
-        return LlamaConfig.from_dict(deepcopy(self.content))
+        return model_config(self.content)
 
 
 def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation:
@@ -90,9 +90,14 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     content = consistent(content, extension.context_tokens, weight_dtype(origin, before))
     if progress and config.architecture is None:
         print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
+    hf_config = model_config(content)
+    if config.factor > 1:
+        refuse_unseen_context(hf_config, config.context_tokens)
+    if config.context_parallel > 1 and (hidden := sliding_window(hf_config, config.training_tokens)):
+        raise UsageError(f"context_parallel: {hidden}, which ranks that share windows do not know of; use 1")
     if config.context_parallel > 1 and isinstance(extension.scaling, DynamicNTK):
         raise UsageError("context_parallel: dynamic frequencies need the whole window on one rank; use 1")
-    tokenizer = load_tokenizer(origin, LlamaConfig.from_dict(deepcopy(content)))
+    tokenizer = load_tokenizer(origin, hf_config)
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
@@ -207,7 +212,7 @@ def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], T
     if config.architecture is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            made = LlamaForCausalLM(preparation.hf_config()).state_dict()
+            made = empty_model(preparation.hf_config()).state_dict()
         return made.__getitem__
     where: dict[str, Any] = {}
     for path in weight_files(preparation.origin):

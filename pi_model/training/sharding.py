@@ -1,4 +1,4 @@
-"""A LLaMA for training, sharded over all ranks by FSDP2 (``fully_shard``).
+"""A model for training, sharded over all ranks by FSDP2 (``fully_shard``).
 
 A single process has nothing to share and takes the model as it is. FSDP would copy every weight and gradient of every
 layer all the same, and a GPU's host would take longer to launch those copies than a small model takes to compute.
@@ -15,11 +15,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
-from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from pi_model.distributed.context_parallel import sharing
 from pi_model.models.attention import attention_implementation
+from pi_model.models.families import ModelConfig, empty_model, rotary_embedding
 from pi_model.models.rope_parameters import check_frequencies
 from pi_model.training.config import Lora
 from pi_model.training.lora import add_adapters
@@ -28,7 +27,7 @@ from pi_model.training.mixed_precision import compute_in
 
 
 def sharded_model(
-    config: LlamaConfig,
+    config: ModelConfig,
     read: Callable[[str], Tensor],
     device: torch.device,
     *,
@@ -38,7 +37,7 @@ def sharded_model(
     activation_checkpointing: str = "none",
     compile_layers: bool = False,
 ) -> CausalLoss:
-    """A LLaMA in training mode, sharded over all ranks, with float32 master weights.
+    """A model in training mode, sharded over all ranks, with float32 master weights.
 
     One layer after the other is filled and sharded, so no rank ever holds more than one whole layer beside its shards.
 
@@ -57,13 +56,13 @@ def sharded_model(
     """
     with torch.device("meta"):
         attention = attention_implementation(device.type, dtype, context_parallel)
-        llama = LlamaForCausalLM._from_config(config, attn_implementation=attention, dtype=torch.float32)
+        llama = empty_model(config, attn_implementation=attention, dtype=torch.float32)
         if lora is not None:
             add_adapters(llama, lora)
             for parameter in llama.parameters():
                 if not parameter.requires_grad:
                     parameter.data = parameter.data.to(getattr(torch, dtype))
-    llama.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)
+    llama.model.rotary_emb = rotary_embedding(config).to(device)
     check_frequencies(llama.model.rotary_emb, config)
     llama.train()
     if activation_checkpointing != "none":

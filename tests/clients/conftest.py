@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from pi_model.data.documents import Source
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import random_llama
+from pi_model.models.loading import random_llama, random_model
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
 
@@ -56,3 +56,19 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         trained(config, root / "run")
     folders["finetuned"] = root / "run" / "model"
     return folders
+
+
+# Families beside LLaMA, and what their configs say.
+FAMILIES = {"mistral": {"head_dim": 32}, "qwen2": {}, "qwen3": {"head_dim": 32}}
+
+
+@pytest.fixture(scope="session")
+def family_folders(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders by the names in `FAMILIES`, each with four times the window that its model was made with."""
+    root = tmp_path_factory.mktemp("families")
+    for family, changes in FAMILIES.items():
+        model = random_model(family, vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW, **changes)
+        model.save_pretrained(root / "before" / family)
+        PreTrainedTokenizerFast.from_pretrained(folders["none"]).save_pretrained(root / "before" / family)
+        extend_checkpoint(root / "before" / family, scaling_by_name("linear", 4.0), root / family)
+    return {family: root / family for family in FAMILIES}

@@ -48,11 +48,13 @@ def log_likelihood(folder, question: str, choice: str) -> float:
 
 
 @pytest.mark.slow
-def test_lm_evaluation_harness_scores_a_folder_as_we_do(folders, tmp_path):
+@pytest.mark.parametrize("name", ["finetuned", "qwen3"])
+def test_lm_evaluation_harness_scores_a_folder_as_we_do(name, folders, family_folders, tmp_path):
+    folder = (folders | family_folders)[name]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
     (tmp_path / "grass.yaml").write_text(TASK.format(data=tmp_path / "items.jsonl"))
     command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--device", "cpu", "--batch_size", "1"]
-    command += ["--model_args", f"pretrained={folders['finetuned']},dtype=float32"]
+    command += ["--model_args", f"pretrained={folder},dtype=float32"]
     command += ["--tasks", "grass", "--include_path", str(tmp_path)]
     command += ["--output_path", str(tmp_path / "out"), "--log_samples"]
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
@@ -64,6 +66,6 @@ def test_lm_evaluation_harness_scores_a_folder_as_we_do(folders, tmp_path):
     for line in lines:
         item = line["doc"]
         theirs = [float(response[0][0]) for response in line["resps"]]
-        ours = [log_likelihood(folders["finetuned"], item["question"], choice) for choice in item["choices"]]
+        ours = [log_likelihood(folder, item["question"], choice) for choice in item["choices"]]
         assert theirs == pytest.approx(ours, abs=1e-3)
         assert line["acc"] == (max(range(2), key=ours.__getitem__) == item["answer"])

@@ -1,10 +1,9 @@
-"""What tests of planning share: a small LLaMA, a config of a run, GPUs, and the steps that were measured on one."""
+"""What tests of planning share: small models, a config of a run, GPUs, and the steps that were measured on one."""
 
 from typing import Any
 
-from transformers import LlamaConfig
-
 from pi_model.gpus import GPUS
+from pi_model.models.families import ModelConfig, model_config
 from pi_model.training.config import Architecture, Config, MixturePart
 
 A100, H100 = GPUS["a100-80"], GPUS["h100"]
@@ -32,13 +31,19 @@ STEPS_ON_AN_H100 = {
 }
 
 
-def small_llama(**changes: Any) -> LlamaConfig:
+def small_llama(**changes: Any) -> ModelConfig:
+    """A small LLaMA, see `small_model`."""
+    return small_model("llama", **changes)
+
+
+def small_model(model_type: str, **changes: Any) -> ModelConfig:
     """Four layers of 128 numbers, with any field of the config changed."""
     defaults: dict[str, Any] = {
+        "model_type": model_type, "sliding_window": None,
         "vocab_size": 2000, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 4,
         "num_attention_heads": 4, "max_position_embeddings": 4096,
     }  # fmt: skip
-    return LlamaConfig(**(defaults | changes))
+    return model_config(defaults | changes)
 
 
 def run_config(**changes: Any) -> Config:

@@ -141,7 +141,7 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tiny_folder, tm
 
 def test_another_architecture_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(RunError, match="only 'llama' is supported"):
+    with pytest.raises(RunError, match="supported are llama, mistral, qwen2, qwen3"):
         load_checkpoint(tmp_path)
 
 

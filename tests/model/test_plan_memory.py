@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch._C._distributed_c10d import HashStore
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, architecture, plan
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
@@ -21,7 +21,7 @@ from pi_model.training.lora import add_adapters
 from pi_model.training.loss import CausalLoss
 from pi_model.training.mixed_precision import compute_in
 from pi_model.training.sharding import local, sharded_model
-from tests.model.plans import A100, H100, STEPS_ON_AN_H100, benched_config, run_config, small_llama
+from tests.model.plans import A100, H100, STEPS_ON_AN_H100, benched_config, run_config, small_llama, small_model
 
 
 def peak_allocated(work: Callable[[], object]) -> int:
@@ -36,7 +36,7 @@ def peak_allocated(work: Callable[[], object]) -> int:
     return peak
 
 
-def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
+def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
     """The peak memory in bytes of rank 0 in its second optimiser step.
 
     With more than one rank, torch's fake collectives stand for the others, which allocate but do not communicate.
@@ -47,7 +47,7 @@ def measured_peak(config: Config, llama: LlamaConfig, ranks: int) -> int:
         dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
     try:
         with torch.device("meta"):
-            whole = LlamaForCausalLM(llama)
+            whole = empty_model(llama)
             if config.lora:
                 add_adapters(whole, config.lora)
             shapes = {name: tensor.shape for name, tensor in whole.state_dict().items()}
@@ -125,6 +125,28 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters,
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
 
 
+OF_FAMILIES = {
+    "llama, biased": small_llama(attention_bias=True, mlp_bias=True),
+    "mistral": small_model("mistral", num_key_value_heads=2, head_dim=64),
+    "qwen2": small_model("qwen2", num_key_value_heads=2, tie_word_embeddings=True),
+    "qwen3": small_model("qwen3", num_key_value_heads=2, head_dim=64),
+    "qwen3, few words": small_model("qwen3", num_key_value_heads=4, head_dim=64, vocab_size=100),
+}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "adapters", "dtype", "checkpointing"),
+    [(4, "", "float32", "none"), (1, "", "bfloat16", "selective"), (4, "all", "bfloat16", "none")],
+)
+@pytest.mark.parametrize("name", OF_FAMILIES)
+def test_planned_memory_of_every_family_is_within_a_tenth(name, ranks, adapters, dtype, checkpointing):
+    lora, family = ADAPTERS[adapters], OF_FAMILIES[name]
+    run = {"dtype": dtype, "activation_checkpointing": checkpointing, "lora": lora}
+    config = run_config(window_tokens=512, global_batch=ranks, **run)
+    planned = plan(config, Shape.of(family), A100, ranks)
+    assert planned.sheet.peak == pytest.approx(measured_peak(config, family, ranks), rel=0.1)
+
+
 @pytest.mark.parametrize(("model", "tokens", "checkpointing", "compiled"), STEPS_ON_AN_H100)
 def test_planned_memory_is_within_a_tenth_of_what_an_h100_needed(model, tokens, checkpointing, compiled):
     """Measured when FSDP gathered each layer anew on a single GPU; now its cast weights are kept with activations."""
@@ -141,6 +163,7 @@ SHAPES = st.builds(
         heads=heads * group,
         queries=heads * group * size,
         keys=heads * size,
+        normed=0,
         vocabulary=vocabulary,
         layer_parameters=heads * size * group * (2 * heads * size * (group + 1) + 3 * intermediate + 2),
         root_parameters=(vocabulary + 1) * heads * group * size,
@@ -185,17 +208,19 @@ def test_compiled_layers_keep_less_where_that_was_measured(shape, tokens, micro_
 
 
 @pytest.mark.filterwarnings("ignore")  # torch warns of its own code while it compiles
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("model_type", "compiled"), [(name, False) for name in FAMILIES] + [("llama", True)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_what_a_layer_saves_is_what_autograd_saves(dtype, compiled):
+def test_what_a_layer_saves_is_what_autograd_saves(dtype, model_type, compiled):
     """The two agree exactly except for a number a token of each norm, which the plan leaves out.
 
     What a compiled layer saves is decided before code is generated, so the backend here generates none.
     """
     torch.compiler.reset()  # layers that were compiled before count towards a limit
+    head = {} if model_type == "qwen2" else {"head_dim": 64}
     sizes = []
     for layers in (1, 2):
-        llama = LlamaForCausalLM(small_llama(num_hidden_layers=layers, num_key_value_heads=2))
+        family = small_model(model_type, num_hidden_layers=layers, num_key_value_heads=2, **head)
+        llama = empty_model(family)
         compute_in(llama, getattr(torch, dtype))
         llama.train()
         for layer in llama.model.layers if compiled else ():
@@ -212,5 +237,5 @@ def test_what_a_layer_saves_is_what_autograd_saves(dtype, compiled):
             CausalLoss(llama)(torch.zeros(1, 301, dtype=torch.long))
         sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
     config = run_config(window_tokens=300, dtype=dtype, compile=compiled)
-    planned = plan(config, Shape.of(small_llama(num_key_value_heads=2)), A100, 1)
-    assert sizes[1] - sizes[0] == pytest.approx(planned.sheet.layer_kept, rel=0.003)
+    planned = plan(config, Shape.of(family), A100, 1)
+    assert sizes[1] - sizes[0] == pytest.approx(planned.sheet.layer_kept, rel=0.004)

@@ -15,7 +15,7 @@ from experiments.studies.tiny_heads_tuned import compare
 from figures.drawing import save
 from pi_model.errors import UsageError
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import random_llama
+from pi_model.models.loading import random_llama, random_model
 from pi_model.models.rope_parameters import compose, read_extension, write_extension
 from pi_theory.extrapolation import eq8_difference_witness
 from pi_theory.interpolation import interpolation_error, published_bound, published_margin, sharp_witness
@@ -32,6 +32,14 @@ WINDOW = 32
 @pytest.fixture(scope="module")
 def model():
     return random_llama(max_position_embeddings=WINDOW)
+
+
+@pytest.fixture(scope="module", params=["llama", "llama, biased", "mistral", "qwen2", "qwen3"])
+def of_any_family(request):
+    """A model whose heads have 8 components."""
+    changes = {"attention_bias": True} if "biased" in request.param else {}
+    size = {} if request.param == "qwen2" else {"head_dim": 8}
+    return random_model(request.param.split(",")[0], max_position_embeddings=WINDOW, **changes, **size)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,8 @@ def test_h_from_query_and_key_gives_the_logit_of_transformers_at_any_positions(m
     assert ours == pytest.approx(theirs, abs=1e-3 * float(np.abs(query) @ np.abs(key) + 1))
 
 
-def test_scores_of_all_heads_give_the_attention_of_transformers(model):
+def test_scores_of_all_heads_give_the_attention_of_transformers(of_any_family):
+    model = of_any_family
     tokens = ids(24)
     model.set_attn_implementation("eager")
     theirs = model(torch.from_numpy(tokens.astype(np.int64))[None], output_attentions=True).attentions
@@ -152,7 +161,8 @@ def everywhere(model, treatment):
     return {(layer, head): treatment for layer in range(layers) for head in range(heads)}
 
 
-def test_untreated_it_is_the_attention_of_transformers_and_the_model_is_left_as_it_was(model):
+def test_untreated_it_is_the_attention_of_transformers_and_the_model_is_left_as_it_was(of_any_family):
+    model = of_any_family
     before = logits(model, ids(80))
     ours, _ = logits(model, ids(80), {})
     torch.testing.assert_close(ours, before, rtol=1e-4, atol=1e-4)
@@ -308,3 +318,10 @@ def test_an_extended_model_is_refused(tmp_path):
     extend_checkpoint(tmp_path / "plain", LinearPI(2.0), tmp_path / "extended")
     with pytest.raises(UsageError, match="give the checkpoint that it was extended from"):
         load("tiny_heads").run({**load("tiny_heads").config, "model": str(tmp_path / "extended")})
+
+
+def test_a_model_that_sees_a_part_of_its_window_is_refused(tmp_path):
+    random_model("mistral", vocab_size=260, sliding_window=16).save_pretrained(tmp_path / "sliding")
+    byte_tokenizer().save_pretrained(tmp_path / "sliding")
+    with pytest.raises(UsageError, match="its heads do not see all distances of the window"):
+        load("tiny_heads").run({**load("tiny_heads").config, "model": str(tmp_path / "sliding")})
