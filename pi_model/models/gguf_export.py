@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pi_model.errors import RunError
 from pi_model.models.families import ModelConfig, family_of, head_dim, rotary_embedding, sliding_window
-from pi_model.models.gguf_import import tensor_names
+from pi_model.models.gguf_import import DIVISORS, tensor_names
 from pi_model.models.gguf_positions import write_positions
 from pi_model.models.gguf_tokenizer import write_tokenizer
 from pi_model.models.loading import check_folder, load_tokenizer, local_folder, weight_files
@@ -65,7 +65,7 @@ def export_gguf(source: str | Path, out: str | Path) -> None:
         divisors = write_positions(writer, extension, getattr(config, RECORD_KEY, None))
         if divisors is not None:
             values = torch.from_numpy(divisors)
-            entries.insert(0, _Entry("rope_freqs.weight", list(values.shape), "F32", lambda: values))
+            entries.insert(0, _Entry(DIVISORS, list(values.shape), "F32", lambda: values))
         write_tokenizer(writer, folder, tokenizer, config.vocab_size)
         for entry in entries:
             kind = gguf.GGMLQuantizationType[entry.kind]

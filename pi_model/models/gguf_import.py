@@ -29,7 +29,7 @@ CONVERSION = 2
 
 # Metadata that change nothing in what is computed here, or that are checked by what they imply.
 _NO_MATTER = ("vocab_size", "expert_used_count", "tensor_data_layout", "pooling_type")
-_DIVISORS = "rope_freqs.weight"
+DIVISORS = "rope_freqs.weight"
 
 
 def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
@@ -130,14 +130,13 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
     }
     if content["rms_norm_eps"] is None:
         raise RunError("attention.layer_norm_rms_epsilon is missing")
-    if family.model_type == "qwen2":
-        # Its config has no such field.
-        if hidden != content.pop("head_dim") * heads:
-            raise RunError(f"{heads} heads of size {head_dim} do not fill {hidden} components, as Qwen2's must")
+    # Qwen2's config has no such field.
+    if family.model_type == "qwen2" and hidden != content.pop("head_dim") * heads:
+        raise RunError(f"{heads} heads of size {head_dim} do not fill {hidden} components, as Qwen2's must")
     for field, layers in family.optional_biases:
         names = [_GGUF_LAYERS[layer] for layer in layers]
         content[field] = any(name.endswith(".bias") and name.split(".")[-2] in names for name in tensors)
-    divisors = tensors[_DIVISORS].data.astype(np.float64) if _DIVISORS in tensors else None
+    divisors = tensors[DIVISORS].data.astype(np.float64) if DIVISORS in tensors else None
     content |= read_positions(own, said.get(RECORD_KEY), divisors, head_dim)
     window = own.pop("attention.sliding_window", 0)
     if window and window < content["max_position_embeddings"]:
@@ -154,8 +153,13 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
 
 
 _GGUF_LAYERS = {
-    **{"q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v", "o_proj": "attn_output"},
-    **{"gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"},
+    "q_proj": "attn_q",
+    "k_proj": "attn_k",
+    "v_proj": "attn_v",
+    "o_proj": "attn_output",
+    "gate_proj": "ffn_gate",
+    "up_proj": "ffn_up",
+    "down_proj": "ffn_down",
 }
 
 
@@ -196,22 +200,20 @@ def _weights(family: Family, config: ModelConfig, tensors: dict[str, Any]) -> di
         expected = {name: tuple(weight.shape) for name, weight in empty_model(config).state_dict().items()}
     if config.tie_word_embeddings:
         del expected["lm_head.weight"]
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads or config.num_attention_heads}
     kinds = {name.split(".", 2)[-1] for name in tensors}
-    weights, missing, unread = {}, [], dict(tensors)
-    # llama.cpp computes them itself.
-    unread = {name: tensor for name, tensor in tensors.items() if ".attn_rot_embd" not in name and name != _DIVISORS}
+    # llama.cpp computes rotary frequencies itself, too.
+    unread = {name: tensor for name, tensor in tensors.items() if ".attn_rot_embd" not in name and name != DIVISORS}
+    weights: dict[str, _Weight] = {}
+    missing = []
     for ours, shape in expected.items():
-        theirs = names.get_name(ours, try_suffixes=(".weight", ".bias"))
-        tensor = unread.pop(theirs, None)
-        if tensor is not None and tuple(tensor.shape.tolist()[::-1]) != shape:
-            raise RunError(f"{theirs} has shape {tensor.shape.tolist()[::-1]}, but its metadata ask for {list(shape)}")
-        if tensor is not None:
-            groups = heads.get(ours.split(".")[-2], 0) if family.gguf_interleaved else 0
-            weights[ours] = _Weight(shape, _reader(tensor, groups))
-        elif _is_optional(family, ours) and theirs.split(".", 2)[-1] not in kinds:
-            # A bias that no layer has, in a model where transformers has all biases or none.
-            weights[ours] = _Weight(shape, lambda shape=shape: np.zeros(shape, np.float32))
+        theirs = str(names.get_name(ours, try_suffixes=(".weight", ".bias")))
+        layer, suffix = ours.split(".")[-2:]
+        if theirs in unread:
+            weights[ours] = _stored(unread.pop(theirs), shape, heads.get(layer, 0) if family.gguf_interleaved else 0)
+        elif suffix == "bias" and layer not in family.biased and theirs.split(".", 2)[-1] not in kinds:
+            # No layer has this bias, but has another one, and transformers has all of them or none.
+            weights[ours] = _zeros(shape)
         else:
             missing.append(theirs)
     if missing:
@@ -229,23 +231,30 @@ def tensor_names(family: Family, layers: int) -> "TensorNameMap":
     return get_tensor_name_map(architecture, layers)
 
 
-def _is_optional(family: Family, name: str) -> bool:
-    layer, suffix = name.split(".")[-2:]
-    return suffix == "bias" and layer not in family.biased
+def _zeros(shape: tuple[int, ...]) -> _Weight:
+    return _Weight(shape, lambda: np.zeros(shape, np.float32))
 
 
-def _reader(tensor: Any, heads: int) -> Callable[[], np.ndarray]:
+def _stored(tensor: Any, shape: tuple[int, ...], heads: int) -> _Weight:
+    """A tensor of the file, with the rows of so many heads reordered.
+
+    Raises:
+        RunError: it has another shape.
+    """
+    stored = tuple(tensor.shape.tolist()[::-1])
+    if stored != shape:
+        raise RunError(f"{tensor.name} has shape {list(stored)}, but the file's metadata ask for {list(shape)}")
+
     def read() -> np.ndarray:
         from gguf import dequantize
 
         try:
-            values = np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
+            values = np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32).reshape(shape)
         except NotImplementedError as error:
             raise RunError(f"{tensor.name} is stored as {tensor.tensor_type.name}, which is not read here") from error
-        values = values.reshape(tuple(tensor.shape.tolist()[::-1]))
         return halves(values, heads) if heads else values
 
-    return read
+    return _Weight(shape, read)
 
 
 def halves(weight: np.ndarray, heads: int) -> np.ndarray:

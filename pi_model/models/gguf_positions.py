@@ -100,6 +100,7 @@ def read_positions(
     _check_yarn(said, kind, factor)
     kind = "default" if kind == "none" or factor == 1 else kind
     rope: dict[str, Any] = {"rope_theta": base, "rope_type": kind}
+    factor = _unrounded(factor, context / window if window else 0.0)
     if divisors is not None and (divisors != 1).any():
         if kind != "default":
             raise RunError(f"positions are scaled twice, by rope.scaling.type {kind} and by rope_freqs.weight")
@@ -128,6 +129,11 @@ def _check_yarn(said: dict[str, Any], kind: str, factor: float) -> None:
         if not any(math.isclose(value, one, rel_tol=1e-5) for one in plain):
             raise RunError(f"rope.scaling.{name} is {value:g}, which is not supported; it must be {plain[-1]:g}")
     said.pop("rope.scaling.finetuned", None)
+
+
+def _unrounded(factor: float, expected: float) -> float:
+    """The factor that was rounded to float32: the one expected if it can be, or the one with the fewest digits."""
+    return expected if np.float32(expected) == np.float32(factor) else float(str(np.float32(factor)))
 
 
 def _llama3(
@@ -160,7 +166,7 @@ def _llama3(
         if np.allclose(divisors, ours, rtol=_DIVISOR_RTOL, atol=0):
             return {
                 "rope_type": "llama3",
-                "factor": round(factor, 6),
+                "factor": _unrounded(factor, context / tokens),
                 "low_freq_factor": scaling.low_freq_factor,
                 "high_freq_factor": scaling.high_freq_factor,
                 "original_max_position_embeddings": tokens,
