@@ -62,7 +62,9 @@ def export_gguf(source: str | Path, out: str | Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         _add_shape(writer, config, folder.name)
         entries = _weights(folder, config)
-        divisors = write_positions(writer, extension, getattr(config, RECORD_KEY, None))
+        divisors = write_positions(
+            writer, extension, getattr(config, RECORD_KEY, None), llama3=family_of(config).gguf == "llama"
+        )
         if divisors is not None:
             values = torch.from_numpy(divisors)
             entries.insert(0, _Entry(DIVISORS, list(values.shape), "F32", lambda: values))

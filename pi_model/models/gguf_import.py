@@ -3,6 +3,7 @@
 Every tensor of the model is found in the file or the file is refused, and nothing in the file is left unread.
 """
 
+import copy
 import json
 import math
 import struct
@@ -59,7 +60,7 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
         family = _family(said)
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         content = _config(family, said, tensors)
-        config = model_config(content)
+        config = model_config(copy.deepcopy(content))  # transformers adds to what it is given
         weights = _weights(family, config, tensors)
         with new_folder(folder, shared=True) as partial:
             tokens = read_tokenizer(said, partial, split=split)

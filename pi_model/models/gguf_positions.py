@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 # Those of every released Llama 3, the window in tokens.
 _LLAMA3_FACTORS, _LLAMA3_WINDOW = (8.0, 32.0), 8192
 
+_YARN = {"beta_fast": 32.0, "beta_slow": 1.0}
+
 # Other programs compute divisors in float32, and round them to it.
 _DIVISOR_RTOL = 1e-4
 
 
-def write_positions(writer: "GGUFWriter", extension: Extension, record: dict[str, Any] | None) -> np.ndarray | None:
+def write_positions(
+    writer: "GGUFWriter", extension: Extension, record: dict[str, Any] | None, *, llama3: bool = True
+) -> np.ndarray | None:
     """Write the metadata that describe positions.
 
     Args:
@@ -33,6 +37,7 @@ def write_positions(writer: "GGUFWriter", extension: Extension, record: dict[str
         extension: how positions are scaled.
         record: our own record of it in config.json. llama.cpp ignores it; without it, nothing in a GGUF file would
             tell NTK-aware scaling from a larger base in training.
+        llama3: whether llama.cpp reads divisors of frequencies for this family.
 
     Returns:
         The divisor of each frequency, shape (head_dim / 2,), if the scaling needs a tensor of them.
@@ -52,10 +57,18 @@ def write_positions(writer: "GGUFWriter", extension: Extension, record: dict[str
         case Yarn(factor=factor):
             if not scaling.truncate:
                 raise UsageError("method: llama.cpp rounds YaRN's ramp outward; this checkpoint's has truncate=false")
+            # Their fields in GGUF are not read for the families that are supported here.
+            if (scaling.beta_fast, scaling.beta_slow) != (_YARN["beta_fast"], _YARN["beta_slow"]):
+                raise UsageError(
+                    "method: llama.cpp's YaRN has beta_fast 32 and beta_slow 1; this checkpoint's are "
+                    f"{scaling.beta_fast:g} and {scaling.beta_slow:g}"
+                )
             writer.add_rope_scaling_type(RopeScalingType.YARN)
             writer.add_rope_scaling_factor(factor)
-            writer.add_rope_scaling_yarn_beta_fast(scaling.beta_fast)
-            writer.add_rope_scaling_yarn_beta_slow(scaling.beta_slow)
+        case Llama3() if not llama3:
+            raise UsageError(
+                "method: llama.cpp has Llama 3's scaling for LLaMA and Mistral only; extend by linear or yarn"
+            )
         case DynamicNTK():
             raise UsageError("method: llama.cpp has no dynamic NTK scaling; extend by linear, ntk, yarn or llama3")
     writer.add_context_length(extension.context_tokens)
@@ -91,8 +104,7 @@ def read_positions(
     legacy, factor = said.pop("rope.scale_linear", 0.0), said.pop("rope.scaling.factor", None)
     factor = _number("rope.scaling.factor", legacy if factor is None else factor) or 1.0
     window = int(_positive(said, "rope.scaling.original_context_length", 0) or 0)
-    betas = {"beta_fast": 32.0, "beta_slow": 1.0}
-    betas = {name: _positive(said, f"rope.scaling.yarn_{name}", value) for name, value in betas.items()}
+    betas = {name: _positive(said, f"rope.scaling.yarn_{name}", value) for name, value in _YARN.items()}
     if kind not in ("none", "linear", "yarn"):
         raise RunError(f"rope.scaling.type is {kind!r}; supported are none, linear and yarn")
     if not 1 <= factor < math.inf:
@@ -106,12 +118,14 @@ def read_positions(
             raise RunError(f"positions are scaled twice, by rope.scaling.type {kind} and by rope_freqs.weight")
         rope |= _llama3(divisors, head_dim, base, int(context), window, json.loads(record or "{}"))
     elif kind == "linear":
-        rope |= {"factor": factor} | ({"original_max_position_embeddings": window} if window else {})
+        rope |= {"factor": factor}
     elif kind == "yarn":
         # Where the window is missing, llama.cpp takes the whole context for it.
         rope |= {"factor": factor, "original_max_position_embeddings": window or int(context)} | betas
-    # Versions of transformers before 5 read the last two.
-    fields = {"max_position_embeddings": int(context), "rope_parameters": rope, "rope_theta": base}
+    # Versions of transformers before 5 read rope_theta, and rope_scaling below.
+    fields: dict[str, Any] = {"max_position_embeddings": int(context), "rope_parameters": rope, "rope_theta": base}
+    if kind == "linear" and window:
+        fields["original_max_position_embeddings"] = window
     if rope["rope_type"] != "default":
         fields["rope_scaling"] = {name: value for name, value in rope.items() if name != "rope_theta"}
     return fields | ({RECORD_KEY: json.loads(record)} if record else {})

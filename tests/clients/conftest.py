@@ -37,7 +37,15 @@ def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    """A tokenizer of 300 tokens, as in the shipped model."""
+    text = tmp_path_factory.mktemp("text") / "text.txt"
+    text.write_text(TEXT * 40)
+    return train_tokenizer([Source(str(text))], 300)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> dict[str, Path]:
     """Folders by the names in `FOLDERS`, each with four times the window of "none", the model they were made from.
 
     Those of `METHODS` are as `pi-model extend` writes them, and "finetuned" is what `pi-model finetune` exports.
@@ -46,7 +54,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (root / "text.txt").write_text(TEXT * 40)
     folders = {"none": root / "none"}
     random_llama(vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW).save_pretrained(folders["none"])
-    train_tokenizer([Source(str(root / "text.txt"))], 300).save_pretrained(folders["none"])
+    tokenizer.save_pretrained(folders["none"])
     for method in METHODS:
         folders[method] = root / method
         extend_checkpoint(folders["none"], scaling_by_name(method, 4.0), folders[method])

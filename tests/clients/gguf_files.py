@@ -49,7 +49,7 @@ def rewrite(file: Path, out: Path, says: dict[str, Any], tensors: dict[str, Any]
     fields = {name: (field.contents(), field.types) for name, field in reader.fields.items() if "GGUF." not in name}
     for name, value in says.items():
         # An int in Python is the type that lengths have in GGUF.
-        kind = GGUFValueType.UINT32 if type(value) is int else GGUFValueType.get_type(value)
+        kind = GGUFValueType.UINT32 if type(value) is int else GGUFValueType.get_type("" if value is None else value)
         fields[name] = (value, fields[name][1] if name in fields else [kind])
     writer = GGUFWriter(out, fields.pop("general.architecture")[0])
     for name, (value, kinds) in fields.items():
@@ -75,3 +75,12 @@ def rewrite(file: Path, out: Path, says: dict[str, Any], tensors: dict[str, Any]
 def config_of(file: Path) -> dict[str, Any]:
     """The content of the config.json that a file becomes."""
     return load_checkpoint(file).model.config.to_dict()
+
+
+def llama3_divisors(
+    factor: float, low: float, high: float, window: int, base: float = 500000.0, head_dim: int = 24
+) -> np.ndarray:
+    """By what Llama 3's scaling divides frequencies, from its published form."""
+    theta = base ** -(np.arange(0, head_dim, 2) / head_dim)
+    kept = np.clip((window * theta / (2 * np.pi) - low) / (high - low), 0, 1)
+    return (1 / (kept + (1 - kept) / factor)).astype(np.float32)
