@@ -18,7 +18,7 @@ import torch
 from pi_model.errors import RunError
 from pi_model.files import new_folder
 from pi_model.models.families import FAMILIES, Family, ModelConfig, empty_model, model_config
-from pi_model.models.gguf_positions import read_positions
+from pi_model.models.gguf_positions import read_positions, take_number
 from pi_model.models.gguf_tokenizer import read_tokenizer
 from pi_model.models.rope_parameters import RECORD_KEY
 
@@ -54,9 +54,6 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
     try:
         reader = GGUFReader(file)
         said = {name: field.contents() for name, field in reader.fields.items()}
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError, OSError) as error:
-        raise RunError(f"{file}: not a readable GGUF file: {(str(error) or 'cut short').splitlines()[0]}") from error
-    try:
         family = _family(said)
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         content = _config(family, said, tensors)
@@ -71,6 +68,8 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
                 (partial / name).write_text(json.dumps(what, indent=2) + "\n", encoding="utf-8")
     except RunError as error:
         raise RunError(f"{file}: {error}") from error
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise RunError(f"{file}: not a readable GGUF file: {(str(error) or 'cut short').splitlines()[0]}") from error
 
 
 def _family(said: dict[str, Any]) -> Family:
@@ -79,7 +78,7 @@ def _family(said: dict[str, Any]) -> Family:
     Raises:
         RunError: the file holds something other than a whole model, or a model of another architecture.
     """
-    if said.get("split.count", 1) > 1:
+    if said.get("split.count", 1) not in (0, 1):
         raise RunError(
             f"one of {said['split.count']} parts of a model; join them with llama.cpp's llama-gguf-split --merge"
         )
@@ -113,7 +112,7 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
             raise RunError(f"{name} is {size}; with heads of size {head_dim} only that is supported")
     if "token_embd.weight" not in tensors:
         raise RunError("token_embd.weight is missing; the file holds no whole model")
-    content = {
+    content: dict[str, Any] = {
         "architectures": [family.prefix + "ForCausalLM"],
         "model_type": family.model_type,
         "vocab_size": int(tensors["token_embd.weight"].shape[-1]),
@@ -124,13 +123,11 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
         "num_key_value_heads": _count(own, "attention.head_count_kv", heads),
         "head_dim": head_dim,
         "hidden_act": "silu",
-        "rms_norm_eps": own.pop("attention.layer_norm_rms_epsilon", None),
+        "rms_norm_eps": take_number(own, "attention.layer_norm_rms_epsilon", None),
         "tie_word_embeddings": "output.weight" not in tensors,
         "dtype": "float32",
         "torch_dtype": "float32",
     }
-    if content["rms_norm_eps"] is None:
-        raise RunError("attention.layer_norm_rms_epsilon is missing")
     # Qwen2's config has no such field.
     if family.model_type == "qwen2" and hidden != content.pop("head_dim") * heads:
         raise RunError(f"{heads} heads of size {head_dim} do not fill {hidden} components, as Qwen2's must")
@@ -139,10 +136,10 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
         content[field] = any(name.endswith(".bias") and name.split(".")[-2] in names for name in tensors)
     divisors = tensors[DIVISORS].data.astype(np.float64) if DIVISORS in tensors else None
     content |= read_positions(own, said.get(RECORD_KEY), divisors, head_dim)
-    window = own.pop("attention.sliding_window", 0)
-    if window and window < content["max_position_embeddings"]:
-        raise RunError(f"attention.sliding_window is {window}; only attention to the whole context is supported")
-    scale = own.pop("attention.scale", 0.0)
+    window = take_number(own, "attention.sliding_window", 0)
+    if 0 < window < content["max_position_embeddings"]:
+        raise RunError(f"attention.sliding_window is {window:g}; only attention to the whole context is supported")
+    scale = take_number(own, "attention.scale", 0.0)
     if scale and not math.isclose(scale, head_dim**-0.5, rel_tol=1e-5):
         raise RunError(f"attention.scale is {scale:g}; only {head_dim**-0.5:g} is supported")
     if not own.pop("attention.causal", True):

@@ -97,14 +97,14 @@ def read_positions(
     Raises:
         RunError: positions are scaled in a way that is not known here, or a value makes no sense.
     """
-    context = _positive(said, "context_length", None)
-    base = _positive(said, "rope.freq_base", 10000.0)
+    context = take_number(said, "context_length", None)
+    base = take_number(said, "rope.freq_base", 10000.0)
     # A type that is missing means linear to llama.cpp, and a factor of 0 that there is none.
     kind = said.pop("rope.scaling.type", "linear")
     legacy, factor = said.pop("rope.scale_linear", 0.0), said.pop("rope.scaling.factor", None)
     factor = _number("rope.scaling.factor", legacy if factor is None else factor) or 1.0
-    window = int(_positive(said, "rope.scaling.original_context_length", 0) or 0)
-    betas = {name: _positive(said, f"rope.scaling.yarn_{name}", value) for name, value in _YARN.items()}
+    window = int(take_number(said, "rope.scaling.original_context_length", 0) or 0)
+    betas = {name: take_number(said, f"rope.scaling.yarn_{name}", value) for name, value in _YARN.items()}
     if kind not in ("none", "linear", "yarn"):
         raise RunError(f"rope.scaling.type is {kind!r}; supported are none, linear and yarn")
     if not 1 <= factor < math.inf:
@@ -188,8 +188,17 @@ def _llama3(
     raise RunError("rope_freqs.weight divides frequencies in a way that is not Llama 3's; only that is supported")
 
 
-def _positive(said: dict[str, Any], name: str, default: float | None) -> float:
-    """Take out a number above 0; the default may be 0."""
+def take_number(said: dict[str, Any], name: str, default: float | None) -> float:
+    """Take a number above 0 out of a file's metadata, or the default where there is none.
+
+    Args:
+        said: the metadata.
+        name: of the number.
+        default: any number, or None if there has to be one.
+
+    Raises:
+        RunError: it is missing, no number, or not above 0.
+    """
     value = said.pop(name, default)
     if value is None:
         raise RunError(f"{name} is missing")

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from pi_model.data.documents import Source
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.models.extension import extend_checkpoint
+from pi_model.models.gguf_tokenizer import SPLITS
 from pi_model.models.loading import random_llama
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
@@ -34,6 +36,33 @@ def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer.from_str(json.dumps(content))
     tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def byte_level_like(split: str, vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer that merges bytes, as in Llama 3: BOS comes first, and text is split in a way that GGUF names."""
+    parts: list[Any] = [
+        pre_tokenizers.Digits(individual_digits=True)
+        if pattern == "digits"
+        else pre_tokenizers.Split(Regex(pattern), "isolated")
+        for pattern in SPLITS[split]
+        if pattern != "words"
+    ]
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex="words" in SPLITS[split])
+    tokenizer = Tokenizer(models.BPE(ignore_merges=split in ("llama-bpe", "tekken")))
+    tokenizer.normalizer = normalizers.NFC() if split == "qwen2" else None
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*parts, level]) if parts else level
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary - 2, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([TEXT], trainer)
+    tokenizer.add_special_tokens(["<|begin|>", "<|eot|>"])  # after the others, as in Llama 3
+    first = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", tokenizer.token_to_id("<|begin|>"))]
+    )
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), first])
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|begin|>", eos_token="<|eot|>")
+    made.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return made
 
 
 @pytest.fixture(scope="session")

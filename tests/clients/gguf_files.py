@@ -42,7 +42,7 @@ def rewrite(file: Path, out: Path, says: dict[str, Any], tensors: dict[str, Any]
     Args:
         file: the original.
         out: the new file.
-        says: metadata. A value keeps the type it had; what is new is of the type that it has in Python.
+        says: metadata. A value keeps the type it had in the file, unless it is of another in Python.
         tensors: arrays, or functions of what was there; those that were not float32 stay as they are otherwise.
     """
     reader = GGUFReader(file)
@@ -50,7 +50,8 @@ def rewrite(file: Path, out: Path, says: dict[str, Any], tensors: dict[str, Any]
     for name, value in says.items():
         # An int in Python is the type that lengths have in GGUF.
         kind = GGUFValueType.UINT32 if type(value) is int else GGUFValueType.get_type("" if value is None else value)
-        fields[name] = (value, fields[name][1] if name in fields else [kind])
+        old, kinds = fields.get(name, (None, [kind]))
+        fields[name] = (value, kinds if type(value) is type(old) else [kind])
     writer = GGUFWriter(out, fields.pop("general.architecture")[0])
     for name, (value, kinds) in fields.items():
         if value is not None:

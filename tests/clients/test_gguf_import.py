@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tokenizers import normalizers
 
 pytest.importorskip("gguf", reason="GGUF: gguf is not installed")
 
@@ -20,10 +21,11 @@ from pi_model.errors import RunError, UsageError
 from pi_model.models.gguf_export import interleaved
 from pi_model.models.gguf_import import halves
 from pi_model.models.gguf_positions import read_positions, write_positions
+from pi_model.models.gguf_tokenizer import SPLITS
 from pi_model.models.loading import load_checkpoint, local_folder, random_model
 from pi_model.models.rope_parameters import Extension, read_extension, write_extension
 from pi_theory.scaling import LinearPI, Llama3, NoScaling, NTKAware, Yarn
-from tests.clients.conftest import TEXT, sentencepiece_like
+from tests.clients.conftest import TEXT, byte_level_like, sentencepiece_like
 from tests.clients.gguf_files import FAMILIES, VOCABULARY, WINDOW, llama3_divisors, make_file, make_folder, rewrite
 
 METHODS = ("none", "linear", "ntk", "yarn", "llama3")
@@ -220,6 +222,9 @@ def test_quantised_tensors_keep_the_values_that_they_stand_for(tokenizer, tmp_pa
 
 
 REFUSED = {
+    "a length in words": ({"llama.block_count": "two"}, {}, "whole number"),
+    "a base in words": ({"llama.rope.freq_base": "high"}, {}, "must be a number"),
+    "a negative base": ({"llama.rope.freq_base": -1.0}, {}, "above 0"),
     "a shard": ({"split.count": 3}, {}, "llama-gguf-split"),
     "experts": ({"llama.expert_count": 8}, {}, "experts"),
     "another architecture": ({"general.architecture": "gemma3"}, {}, "supported are llama, qwen2, qwen3"),
@@ -302,14 +307,30 @@ def test_a_file_that_is_cut_short_is_refused(share, plain, tmp_path_factory):
         load_checkpoint(file)
 
 
+@pytest.mark.parametrize("prefix", [True, False])
 @pytest.mark.parametrize("text", [TEXT, "naïve ☃ grass  two spaces\nline", " leading", "a</s>b"])
-def test_a_sentencepiece_tokenizer_survives_the_way_through_gguf(text, tmp_path):
+def test_a_sentencepiece_tokenizer_survives_the_way_through_gguf(text, prefix, tmp_path):
     before = sentencepiece_like(340)
+    if not prefix:
+        before.backend_tokenizer.normalizer = normalizers.Replace(" ", "▁")
     make_file(tmp_path / "model.gguf", before, vocab_size=len(before))
     after = load_checkpoint(tmp_path / "model.gguf").tokenizer
     assert after(text)["input_ids"] == before(text)["input_ids"]
     assert after.decode(after(TEXT)["input_ids"], skip_special_tokens=True) == TEXT
     assert (after.bos_token, after.eos_token, after.unk_token) == ("<s>", "</s>", "<unk>")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("text", [TEXT, "It's 12345 o'clock,<|eot|>  naïve ☃ HTTPServer\r\n\n x²"])
+def test_a_byte_level_tokenizer_survives_the_way_through_gguf(text, split, tmp_path):
+    """As those of Llama 3, Qwen 2, Mistral Nemo and others split text; BOS, a template and added tokens go along."""
+    before = byte_level_like(split, 320)
+    make_file(tmp_path / "model.gguf", before, vocab_size=330)  # there are more embeddings than tokens
+    after = load_checkpoint(tmp_path / "model.gguf").tokenizer
+    assert after(text)["input_ids"] == before(text)["input_ids"]
+    assert after.decode(after(text)["input_ids"], skip_special_tokens=True) == text.replace("<|eot|>", "")
+    assert (after.bos_token, after.eos_token, after.pad_token) == ("<|begin|>", "<|eot|>", None)
+    assert after.chat_template == before.chat_template
 
 
 @pytest.mark.parametrize("stored", ["inv_freq", "tied head"])
