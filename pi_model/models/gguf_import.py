@@ -53,6 +53,8 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
         raise RunError(f"{file}: reading GGUF needs a package: pip install gguf") from error
     try:
         reader = GGUFReader(file)
+        if reader.byte_order != "I":
+            raise RunError("of the other byte order (big-endian); convert the model to GGUF again")
         said = {name: field.contents() for name, field in reader.fields.items()}
         family = _family(said)
         tensors = {tensor.name: tensor for tensor in reader.tensors}

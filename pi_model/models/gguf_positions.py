@@ -113,10 +113,12 @@ def read_positions(
     kind = "default" if kind == "none" or factor == 1 else kind
     rope: dict[str, Any] = {"rope_theta": base, "rope_type": kind}
     factor = _unrounded(factor, context / window if window else 0.0)
-    if divisors is not None and (divisors != 1).any():
+    recorded = json.loads(record or "{}")
+    # Over a long window all of them may be 1.
+    if divisors is not None and ((divisors != 1).any() or recorded.get("method") == "llama3"):
         if kind != "default":
             raise RunError(f"positions are scaled twice, by rope.scaling.type {kind} and by rope_freqs.weight")
-        rope |= _llama3(divisors, head_dim, base, int(context), window, json.loads(record or "{}"))
+        rope |= _llama3(divisors, head_dim, base, int(context), window, recorded)
     elif kind == "linear":
         rope |= {"factor": factor}
     elif kind == "yarn":
@@ -128,7 +130,7 @@ def read_positions(
         fields["original_max_position_embeddings"] = window
     if rope["rope_type"] != "default":
         fields["rope_scaling"] = {name: value for name, value in rope.items() if name != "rope_theta"}
-    return fields | ({RECORD_KEY: json.loads(record)} if record else {})
+    return fields | ({RECORD_KEY: recorded} if recorded else {})
 
 
 def _check_yarn(said: dict[str, Any], kind: str, factor: float) -> None:
@@ -162,8 +164,7 @@ def _llama3(
         raise RunError(f"rope_freqs.weight has {divisors.size} divisors for {head_dim // 2} frequencies")
     unscaled = scaled_frequencies(NoScaling(), head_dim=head_dim, base=base, window=1)
     greatest = float(np.float32(divisors.max()))
-    recorded = record.get("formula_tokens") or record.get("window_tokens", 0)
-    candidates = [(float(record.get("factor", 0)), int(recorded))]
+    candidates = [(record.get("factor", 0.0), record.get("formula_tokens") or record.get("window_tokens", 0))]
     candidates += [(greatest, window), (context / window if window else 0.0, window)]
     # A frequency that is neither kept nor fully divided tells the window by how much of it is kept.
     blended = np.flatnonzero((divisors > 1) & (divisors < greatest * (1 - _DIVISOR_RTOL)))

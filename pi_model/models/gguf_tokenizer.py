@@ -214,7 +214,7 @@ def read_tokenizer(said: dict[str, Any], folder: Path, *, split: str | None = No
 def _byte_level(said: dict[str, Any], tokens: list[str], split: str) -> dict[str, Any]:
     """The content of tokenizer.json for a tokenizer that merges bytes."""
     if split not in SPLITS:
-        raise RunError(f"its tokenizer splits text by {split!r}; supported are {', '.join([*SPLITS, *_SAME_SPLIT])}")
+        raise RunError(f"its tokenizer splits text by {split!r}; supported are {', '.join(SPLITS)}")
     merges = [pair.split(" ") for pair in said.get("merges", [])]
     if not merges or any(len(pair) != 2 for pair in merges):
         raise RunError("its tokenizer has no merges that can be read (tokenizer.ggml.merges)")

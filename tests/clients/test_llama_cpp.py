@@ -1,4 +1,4 @@
-"""llama.cpp, through node-llama-cpp's prebuilt binaries, gives exported GGUF files the losses that we compute.
+"""llama.cpp, through node-llama-cpp's prebuilt binaries, computes what we do of the files that we write and read.
 
 npm install --prefix tests/clients --no-save --ignore-scripts node-llama-cpp@3.22.1
 """
@@ -7,13 +7,14 @@ import json
 import math
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+pytest.importorskip("gguf", reason="GGUF: gguf is not installed")
 
 from pi_model.cli import main as cli
 from pi_model.models.gguf_tokenizer import _SAME_SPLIT, SPLITS
@@ -25,7 +26,7 @@ HERE = Path(__file__).parent
 # All but dynamic scaling, which llama.cpp does not have.
 NAMES = tuple(name for name in FOLDERS if name != "dynamic")
 
-installed = shutil.which("node") and (HERE / "node_modules" / "node-llama-cpp").is_dir() and find_spec("gguf")
+installed = shutil.which("node") and (HERE / "node_modules" / "node-llama-cpp").is_dir()
 needs_llama_cpp = pytest.mark.skipif(not installed, reason="llama.cpp: node-llama-cpp is not installed")
 
 
