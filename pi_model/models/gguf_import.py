@@ -66,7 +66,7 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
             if tokens != config.vocab_size:
                 raise RunError(f"it has {tokens} tokens, but {config.vocab_size} embeddings")
             _write_safetensors(partial / "model.safetensors", weights)
-            for name, what in {"config.json": content, "generation_config.json": _special_ids(said)}.items():
+            for name, what in {"config.json": content, "generation_config.json": _special_ids(said, tokens)}.items():
                 (partial / name).write_text(json.dumps(what, indent=2) + "\n", encoding="utf-8")
     except RunError as error:
         raise RunError(f"{file}: {error}") from error
@@ -114,13 +114,16 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
             raise RunError(f"{name} is {size}; with heads of size {head_dim} only that is supported")
     if "token_embd.weight" not in tensors:
         raise RunError("token_embd.weight is missing; the file holds no whole model")
+    layers = _count(own, "block_count")
+    if layers != (found := len({name.split(".")[1] for name in tensors if name.startswith("blk.")})):
+        raise RunError(f"tensors of layers are missing, or too many: block_count is {layers}, but there are {found}")
     content: dict[str, Any] = {
         "architectures": [family.prefix + "ForCausalLM"],
         "model_type": family.model_type,
         "vocab_size": int(tensors["token_embd.weight"].shape[-1]),
         "hidden_size": hidden,
         "intermediate_size": _count(own, "feed_forward_length"),
-        "num_hidden_layers": _count(own, "block_count"),
+        "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": _count(own, "attention.head_count_kv", heads),
         "head_dim": head_dim,
@@ -149,7 +152,7 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
     for name, value in own.items():
         if value and name not in _NO_MATTER:
             raise RunError(f"says {name} {value}, which is not known here; convert the model to GGUF without it")
-    return content | _special_ids(said)
+    return content | _special_ids(said, content["vocab_size"])
 
 
 _GGUF_LAYERS = {
@@ -163,10 +166,11 @@ _GGUF_LAYERS = {
 }
 
 
-def _special_ids(said: dict[str, Any]) -> dict[str, Any]:
+def _special_ids(said: dict[str, Any], vocabulary: int) -> dict[str, int]:
+    """The numbers of special tokens; as in llama.cpp, one that no token has says that there is none."""
     theirs = {"bos": "bos", "eos": "eos", "pad": "padding"}
     found = {f"{ours}_token_id": said.get(f"tokenizer.ggml.{name}_token_id") for ours, name in theirs.items()}
-    return {name: number for name, number in found.items() if number is not None}
+    return {name: number for name, number in found.items() if type(number) is int and 0 <= number < vocabulary}
 
 
 def _count(own: dict[str, Any], name: str, default: int | None = None) -> int:

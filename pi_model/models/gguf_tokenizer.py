@@ -176,7 +176,7 @@ def read_tokenizer(said: dict[str, Any], folder: Path, *, split: str | None = No
     for name, (theirs, default) in _SPECIAL.items():
         number = said.get(f"{theirs}_token_id", default if sentencepiece else None)
         # An ordinary token stays one, for transformers would no longer merge others into a special one.
-        if isinstance(number, int) and number < len(tokens) and kinds[number] in _WHOLE:
+        if type(number) is int and 0 <= number < len(tokens) and kinds[number] in _WHOLE:
             special[name] = number
     if sentencepiece:
         content = _sentencepiece(said, tokens, kinds, special)

@@ -260,8 +260,9 @@ REFUSED = {
     "not causal": ({"llama.attention.causal": False}, {}, "causal"),
     "something unknown": ({"llama.logit_scale": 0.5}, {}, "logit_scale"),
     "layers that differ": ({"llama.attention.head_count": None, "llama.feed_forward_length": None}, {}, "missing"),
-    "another number of layers": ({"llama.block_count": 1}, {}, "blk.1"),
+    "another number of layers": ({"llama.block_count": 1}, {}, "there are 2"),
     "too few layers": ({"llama.block_count": 3}, {}, "missing"),
+    "no end of layers": ({"llama.block_count": 10**9}, {}, "missing"),
     "another shape": ({}, {"blk.0.attn_q.weight": lambda weight: weight[:-1]}, "shape"),
     "a bias in one layer alone": ({}, {"blk.0.attn_q.bias": np.zeros(96)}, "missing"),
     "heads that do not divide": ({"llama.attention.head_count": 3}, {}, "attention heads"),
@@ -354,6 +355,13 @@ def test_a_sliding_window_that_llama_cpp_would_not_have_is_refused(tokenizer, tm
     assert cli.main(["gguf", str(folder), "--out", str(tmp_path / "model.gguf")]) != 0
     assert "sliding_window" in capsys.readouterr().err
     assert not (tmp_path / "model.gguf").exists()
+
+
+@pytest.mark.parametrize("number", [2**32 - 1, VOCABULARY])
+def test_a_special_token_that_is_no_token_says_that_there_is_none(number, plain, tmp_path):
+    checkpoint = load_checkpoint(rewrite(plain, tmp_path / "model.gguf", {"tokenizer.ggml.padding_token_id": number}))
+    assert checkpoint.tokenizer.pad_token is None
+    assert checkpoint.model.config.pad_token_id is None
 
 
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3"])
