@@ -136,8 +136,8 @@ def _config(family: Family, said: dict[str, Any], tensors: dict[str, Any]) -> di
     # Qwen2's config has no such field.
     if family.model_type == "qwen2" and hidden != content.pop("head_dim") * heads:
         raise RunError(f"{heads} heads of size {head_dim} do not fill {hidden} components, as Qwen2's must")
-    for field, layers in family.optional_biases:
-        names = [_GGUF_LAYERS[layer] for layer in layers]
+    for field, projections in family.optional_biases:
+        names = [_GGUF_LAYERS[layer] for layer in projections]
         content[field] = any(name.endswith(".bias") and name.split(".")[-2] in names for name in tensors)
     divisors = tensors[DIVISORS].data.astype(np.float64) if DIVISORS in tensors else None
     content |= read_positions(own, said.get(RECORD_KEY), divisors, head_dim)
