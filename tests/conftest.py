@@ -19,9 +19,9 @@ SLOW_MODULES = {
     *("test_lm_eval", "test_benchmarks", "test_commands", "test_plan_memory", "test_recipes", "test_smollm2"),
     *("test_summarization", "test_tiny_llama", "test_training", "test_bench", "test_figures", "test_gpu"),
     *("test_gpu_records", "test_graph", "test_notebooks", "test_page", "test_paper", "test_readme", "test_tuning"),
-    *("test_claims", "test_proofs", "test_envelope", "test_gguf", "test_transformers", "test_lora", "test_perplexity"),
-    *("test_families", "test_heads", "test_passkey", "test_source_hashes", "test_study", "test_transformers_4"),
-    "test_written_folders",
+    *("test_claims", "test_proofs", "test_envelope", "test_gguf", "test_gguf_import", "test_transformers", "test_lora"),
+    *("test_families", "test_heads", "test_passkey", "test_perplexity", "test_source_hashes", "test_study"),
+    *("test_transformers_4", "test_written_folders"),
 }
 
 

@@ -41,6 +41,7 @@ from pi_model.distributed.process_group import process_group
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
 from pi_model.models.extension import extend_checkpoint
+from pi_model.models.families import model_config
 from pi_model.models.loading import SHIPPED, Checkpoint, load_checkpoint, random_llama, read_config
 from pi_model.training.config import Architecture, Checkpointing, Config, Device, Lora, MixturePart
 from pi_model.training.loop import adamw, optimizer_step, train

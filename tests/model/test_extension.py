@@ -152,7 +152,7 @@ def test_a_source_that_is_nothing_is_wrong_usage(tmp_path):
 
 def test_a_broken_gguf_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"not a model")
-    with pytest.raises(RunError, match="not a readable LLaMA GGUF file") as caught:
+    with pytest.raises(RunError, match="not a readable GGUF file") as caught:
         load_checkpoint(tmp_path / "model.gguf")
     assert "\n" not in str(caught.value)
 

@@ -6,6 +6,7 @@ import torch
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.files import sha256_file
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint
 from pi_model.training.loop import train
@@ -37,6 +38,15 @@ def test_it_is_the_published_architecture_with_ordinary_weights(smollm2):
     assert smollm2.bos_id is None
     assert (smollm2.folder / "model.safetensors").is_file()
     assert not hasattr(config, "quantization_config")
+
+
+def test_its_files_are_those_that_the_records_were_made_with(smollm2):
+    """Whichever version of transformers is installed."""
+    hashes = {name: sha256_file(smollm2.folder / name) for name in ("model.safetensors", "tokenizer.json")}
+    assert hashes == {
+        "model.safetensors": "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd",
+        "tokenizer.json": "bf346d64f6f0fbcefb4c1b6928a98241467dff36c6fbae5fe1785c4ff90667f4",
+    }
 
 
 def test_it_predicts_held_out_text(smollm2, hamlet_like):
