@@ -266,6 +266,8 @@ def _record(content: dict[str, Any], kind: str, settings: dict[str, Any]) -> dic
     for key, value in read.items():
         if value is None:
             raise _broken(f"{inside}{key} is missing; extend the original model again")
+    if read["factor"] == 1.0:
+        return {}  # nothing is scaled, by whichever method
     method = record.get("method")
     written = "default" if method == "ntk" else method
     same_factor = method == "ntk" or math.isclose(read["factor"] or 0, settings.get("factor", 1.0), rel_tol=1e-6)
@@ -278,8 +280,8 @@ def _record(content: dict[str, Any], kind: str, settings: dict[str, Any]) -> dic
 
 
 def _is_number(value: Any) -> bool:
-    # The limit keeps frequencies within float32, and no model comes near it.
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+    # The limit keeps frequencies within float32. NTK-aware scaling of small heads comes nearest to it.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 def _shown(value: Any) -> str:

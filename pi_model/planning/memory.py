@@ -71,7 +71,7 @@ class Memory(Givens):
     @cached_property
     def cast_layer(self) -> Bytes:
         """One layer's float32 weights in the dtype of the forward pass, which one GPU alone keeps with activations."""
-        return self.width * self.trained_layer if self.gpus == 1 and self.width < 4 else 0
+        return self.width * self.trained_layer if self.gpus == 1 and self.width == 2 else 0
 
     @cached_property
     def adapter_saves(self) -> Count:

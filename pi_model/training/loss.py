@@ -123,9 +123,10 @@ class CausalLoss(nn.Module):
             inputs_BT, targets_BT, share_BT = (of[:, own] for of in (inputs_BT, targets_BT, share_BT))
             share_BT = share_BT * self.sharing.degree
             where = {"position_ids": own[None], "sharing": self.sharing}
-        # A tied weight is read once: its two gradients add up before they are cast, as they do under FSDP.
-        head, embedding = self.llama.lm_head.weight, self.llama.model.embed_tokens
-        weight = head if self.llama.config.tie_word_embeddings else embedding.weight
-        inputs_BTD = F.embedding(inputs_BT, weight, embedding.padding_idx)
-        hidden = self.llama.model(inputs_embeds=inputs_BTD, use_cache=False, **where).last_hidden_state
+        head = self.llama.lm_head.weight
+        inputs = {"input_ids": inputs_BT}
+        if self.llama.config.tie_word_embeddings:
+            # The tied weight is read once: its two gradients add up before they are cast, as they do under FSDP.
+            inputs = {"inputs_embeds": F.embedding(inputs_BT, head, self.llama.model.embed_tokens.padding_idx)}
+        hidden = self.llama.model(**inputs, use_cache=False, **where).last_hidden_state
         return linear_cross_entropy(hidden.flatten(0, 1), head, targets_BT.flatten(), share_N=share_BT.flatten())

@@ -137,6 +137,7 @@ def test_extend_then_measure(tiny_folder, text, tmp_path, capsys):
     assert json.loads(printed) == {
         "model": str(tiny_folder), "out": str(out), "method": "linear", "factor": 2.0, "window_tokens": 64,
         "context_tokens": 128, "base": 10000.0,
+        "window_from": "trained on 64 tokens (max_position_embeddings), serves 128 by linear x2",
     }  # fmt: skip
     code, printed, errors = ends(
         capsys, "perplexity", "--model", out, "--data", text, "--windows", 32, 128, "--stride", 16, "--json", "--quiet"

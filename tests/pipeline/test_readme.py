@@ -101,6 +101,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "python -m experiments smollm2_jump": {"smollm2_jump": "smollm2_jump --list"},
     "python -m experiments --list": {},
     "python -m experiments.records.carry tiny_sweep --since COMMIT": {"COMMIT": "HEAD --help"},
+    "python -m experiments.records.adopt FILE.json": {"FILE.json": "--help"},
     "python -m experiments.verify --hashes-only": {
         "--hashes-only": "--help"
     },  # test_verify.py runs it on its own records
