@@ -111,10 +111,11 @@ def read_positions(
     if not 1 <= factor < math.inf:
         raise RunError(f"rope.scaling.factor is {factor:g}; it must be at least 1")
     _check_yarn(said, kind, factor)
-    kind = "default" if kind == "none" or factor == 1 else kind
+    recorded = json.loads(record or "{}")
+    if kind == "none" or (factor == 1 and recorded.get("method") != kind):
+        kind = "default"
     rope: dict[str, Any] = {"rope_theta": base, "rope_type": kind}
     factor = _unrounded(factor, context / window if window else 0.0)
-    recorded = json.loads(record or "{}")
     # Over a long window all of them may be 1.
     if divisors is not None and ((divisors != 1).any() or recorded.get("method") == "llama3"):
         if kind != "default":

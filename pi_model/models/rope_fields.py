@@ -266,8 +266,6 @@ def _record(content: dict[str, Any], kind: str, settings: dict[str, Any]) -> dic
     for key, value in read.items():
         if value is None:
             raise _broken(f"{inside}{key} is missing; extend the original model again")
-    if read["factor"] == 1.0:
-        return {}  # nothing is scaled, by whichever method
     method = record.get("method")
     written = "default" if method == "ntk" else method
     same_factor = method == "ntk" or math.isclose(read["factor"] or 0, settings.get("factor", 1.0), rel_tol=1e-6)
