@@ -9,7 +9,6 @@ numbers, and the traceback of one that broke, which does not stop the others.
 
 import contextlib
 import gc
-import gzip
 import json
 import math
 import os
@@ -37,6 +36,7 @@ from transformers.utils import logging as transformers_logging
 
 from experiments.bench import gpu as bench_gpu
 from experiments.records.record import write_atomically
+from experiments.runner.kernel_trace import STEP, Event, attention_kinds, keep_trace, kernels, step_profile
 from pi_model.distributed.process_group import process_group
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
@@ -52,17 +52,10 @@ from pi_theory.scaling import LinearPI
 
 Numbers = dict[str, Any]
 Check = Callable[[], Numbers]
-Event = dict[str, Any]  # of a Chrome trace
 
 FILE = "smoke.json"
-STEP = "the measured step"  # its name in a trace
 FACTOR = 2
 STEPS = 3
-DOMINANT = 12  # kernels that are listed
-LARGEST_TRACE = 10 * 2**20  # bytes
-NO_KERNELS = "none (CPU)"
-# What tells an attention kernel by its name, the first that matches: cuDNN's has "flash" in it, too.
-KINDS = {"cudnn": "cudnn", "flash": "flash", "fmha": "mem-efficient", "softmax": "math"}
 BACKENDS = {
     "flash": "FLASH_ATTENTION",
     "cudnn": "CUDNN_ATTENTION",
@@ -270,8 +263,8 @@ def attention(lab: Lab, tokens: int) -> Numbers:
     work = {"forward": 4 * pairs, "backward": 10 * pairs}
     found: Numbers = {"peak GiB": peak_gib(lab.device)}
     for way, what in (("forward", call), ("backward", backward)):
-        names = sorted(_kernels(lab.trace(what)))
-        found[way] = "+".join(sorted({kind for name in names if (kind := _kind(name))})) or NO_KERNELS
+        names = sorted(kernels(lab.trace(what)))
+        found[way] = attention_kinds(names)
         found[f"{way} TFLOP/s"] = work[way] / times[way] / 1e12
         found[f"{way} kernels"] = names
     return found
@@ -406,84 +399,8 @@ def training(
             events = lab.trace(step)
             found |= step_profile(events, seconds[-1])
             if not compiled:
-                _keep_trace(events, lab.out / "trace-none.json.gz")
+                keep_trace(events, lab.out / "trace-none.json.gz")
     return found
-
-
-def step_profile(events: Sequence[Event], step_seconds: float) -> Numbers:
-    """What a training step spends its time on.
-
-    Args:
-        events: of a Chrome trace, in which the step is the event named `STEP`.
-        step_seconds: how long a step takes when nobody looks.
-
-    Returns:
-        The share of the step in which the GPU was busy, while it was traced and measured against `step_seconds`; how
-        often the host waited for the device; the dominant kernels and all of attention, each with its share of the
-        time of all kernels and how often it ran.
-    """
-    start, end = next((e["ts"], e["ts"] + e["dur"]) for e in events if e.get("name") == STEP and _is(e, "user_"))
-    host = [e for e in events if start <= e.get("ts", -1) <= end]
-    work = [(e["ts"], e["ts"] + e["dur"]) for e in events if _is(e, "kernel") or _is(e, "gpu_mem")]
-    busy = _covered(work)
-    last = max([end, *(until for _, until in work)])
-    waits = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
-    syncs = {name: sum(e.get("name") == name for e in host) for name in (*waits, "aten::_local_scalar_dense")}
-    syncs["Memcpy DtoH"] = sum("DtoH" in str(e.get("name")) for e in events if _is(e, "gpu_mem"))
-    kernels = sorted(_kernels(events).items(), key=lambda item: -item[1][0])
-    total = sum(spent for _, (spent, _) in kernels)
-    shares: list[Numbers] = [
-        {"kernel": name[:160], "share": spent / total, "calls": calls} for name, (spent, calls) in kernels
-    ]
-    ours = [each for each in shares if _kind(each["kernel"])]
-    kinds = {str(_kind(each["kernel"])) for each in ours}
-    return {
-        "busy": busy / (last - start),
-        "busy of an untraced step": busy / 1e6 / step_seconds,
-        "host waits": sum(syncs[name] for name in waits),
-        "copies to the host": syncs["Memcpy DtoH"],
-        "attention kernels": "+".join(sorted(kinds)) or NO_KERNELS,
-        "attention share": sum(each["share"] for each in ours),
-        "syncs": syncs,
-        "kernel launches": sum(each["calls"] for each in shares),
-        "dominant kernels": shares[:DOMINANT],
-        "kernels of attention": ours,
-    }
-
-
-def _is(event: Event, category: str) -> bool:
-    return str(event.get("cat", "")).startswith(category)
-
-
-def _kernels(events: Sequence[Event]) -> dict[str, tuple[float, int]]:
-    """The microseconds that each kernel took in all, and how often it ran."""
-    found: dict[str, tuple[float, int]] = {}
-    for event in events:
-        if _is(event, "kernel"):
-            spent, calls = found.get(event["name"], (0.0, 0))
-            found[event["name"]] = (spent + event["dur"], calls + 1)
-    return found
-
-
-def _kind(kernel: str) -> str | None:
-    """Whose attention a kernel belongs to, or None if it is no attention."""
-    return next((kind for part, kind in KINDS.items() if part in kernel.lower()), None)
-
-
-def _covered(intervals: Sequence[tuple[float, float]]) -> float:
-    """The length of the union of intervals."""
-    covered, end = 0.0, -math.inf
-    for start, stop in sorted(intervals):
-        covered += max(stop - max(start, end), 0.0)
-        end = max(end, stop)
-    return covered
-
-
-def _keep_trace(events: Sequence[Event], path: Path) -> None:
-    """Writes a trace for ui.perfetto.dev, unless it is large."""
-    content = gzip.compress(json.dumps({"traceEvents": events}).encode(), compresslevel=3)
-    if len(content) < LARGEST_TRACE:
-        path.write_bytes(content)
 
 
 def loop(lab: Lab, steps: int) -> Numbers:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from experiments.records import record
-from experiments.runner import gpu_smoke
+from experiments.runner import gpu_smoke, kernel_trace
 
 
 def results(out):
@@ -63,7 +63,7 @@ def test_a_trace_says_where_the_time_of_a_step_goes():
     def event(category, name, start, length):
         return {"cat": category, "name": name, "ts": start, "dur": length}
 
-    step = gpu_smoke.STEP
+    step = kernel_trace.STEP
     events = [
         {"ph": "M", "name": "process_name"},
         event("user_annotation", step, 100, 80),
@@ -76,7 +76,7 @@ def test_a_trace_says_where_the_time_of_a_step_goes():
         event("cuda_runtime", "cudaStreamSynchronize", 151, 3),
         event("cuda_runtime", "cudaDeviceSynchronize", 185, 15),  # after the step
     ]
-    found = gpu_smoke.step_profile(events, 160e-6)
+    found = kernel_trace.step_profile(events, 160e-6)
     assert found["busy"] == pytest.approx(0.8)
     assert found["busy of an untraced step"] == pytest.approx(0.5)
     assert found["host waits"] == 1
