@@ -97,21 +97,28 @@ def _of_steps(part: Part) -> Block:
     for name, measured in found.items():
         own, other = measured.get(_UTILISED), measured.get(_TRAINERS)
         faster, leaner = measured.get(_FASTER), measured.get(_LEANER)
-        fits = bool(other and other["unit"] == _UTILISED)
         rows.append(
             (
                 name,
-                _number(own["detail"]["tokens_per_second"]) if own else "out of memory",
-                _number(other["detail"]["tokens_per_second"]) if other and fits else "out of memory" if other else "–",
+                _tokens_per_second(own),
+                _tokens_per_second(other) if other else "–",
                 f"{_number(faster['value'])}{_spread(faster)}" if faster else "–",
                 _number(own["value"]) if own else "–",
-                _number(own["detail"]["peak_gib"]) if own else "–",
-                _number(own["detail"]["planned_gib"]) if own else "–",
-                _number(leaner["detail"]["theirs_peak_gib"]) if leaner else "–",
+                _detail(own, "peak_gib"),
+                _detail(own, "planned_gib"),
+                _detail(leaner, "theirs_peak_gib"),
                 "; ".join(filter(None, (_aim(row) for row in measured.values() if row["unit"] != _LEANER))),
             )
         )
     return Block(f"{PARTS['bench_gpu']}: training beside Hugging Face Trainer with SDPA", _STEPS, tuple(rows))
+
+
+def _tokens_per_second(row: Row | None) -> str:
+    return _detail(row, "tokens_per_second") if row and row["unit"] == _UTILISED else "out of memory"
+
+
+def _detail(row: Row | None, key: str) -> str:
+    return _number(row["detail"][key]) if row else "–"
 
 
 def _of_unit(rows: list[Row], unit: str) -> str:
