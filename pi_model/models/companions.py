@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pi_model.errors import RunError
+from pi_model.models.rope_fields import states_length
 
 # All else in a folder belongs to a download, a training run, or the same weights in another format.
 _BELONGING = (
@@ -18,19 +19,12 @@ _BELONGING = (
 )
 _FOLDER_OF_TEMPLATES = "additional_chat_templates"
 
-# Where files repeat the longest context: loaders limit generation to it, warn beyond it or cut there, and some servers
-# take the smallest of all that config.json has.
-CONFIG_KEYS = (
-    *("max_length", "max_sequence_length", "max_seq_length", "max_seq_len", "seq_length", "seq_len"),
-    *("model_max_length", "tokenizer_model_max_length", "n_positions", "n_ctx"),
-)
+# Where files beside config.json repeat the longest context: loaders limit generation to it, warn beyond it or cut.
 FILE_KEYS = {
     "generation_config.json": ("max_length",),
     "tokenizer_config.json": ("model_max_length",),
     "tokenizer.json": ("truncation", "max_length"),
 }
-# transformers writes 10^30 where a tokenizer has no limit, and takes everything above this for none.
-_NO_LIMIT = 1e20
 
 
 def copy_companions(folder: Path, target: Path) -> None:
@@ -86,28 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise RunError(f"{path.name}: not readable as JSON: {error}; fetch it again") from error
+        raise RunError(f"{path}: not readable as JSON: {error}; fetch it again") from error
     if not isinstance(content, dict):
-        raise RunError(f"{path.name}: holds no JSON object; fetch it again")
+        raise RunError(f"{path}: holds no JSON object; fetch it again")
     return content
-
-
-def states_length(value: Any) -> bool:
-    """Whether a value of a config is a number of tokens, rather than absent or none at all."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value < _NO_LIMIT
-
-
-def consistent(content: dict[str, Any], context_tokens: int, dtype: str) -> dict[str, Any]:
-    """A copy of a config.json's content in which whatever repeats the context or the dtype says the same.
-
-    A length that nothing states is not added. The dtype is, as "torch_dtype", which transformers reads before version
-    5, and as "dtype". Code that a config points to is not copied with a model, so the pointer goes, too.
-
-    Args:
-        content: with the model's positions as they shall be.
-        context_tokens: the longest context.
-        dtype: number format of the weights.
-    """
-    kept = {key: value for key, value in content.items() if key != "auto_map"}
-    lengths = {key: context_tokens for key in CONFIG_KEYS if states_length(content.get(key))}
-    return kept | lengths | {"dtype": dtype, "torch_dtype": dtype}

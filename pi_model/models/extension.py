@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pi_model.files import new_folder, refuse_inside
-from pi_model.models.companions import consistent, copy_companions, fit_companions
+from pi_model.models.companions import copy_companions, fit_companions
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
 from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
@@ -39,18 +39,17 @@ def extend_checkpoint(
     """
     folder = local_folder(source)
     refuse_inside(Path(out), folder)
-    config = check_folder(folder, window_tokens=window_tokens)
-    load_tokenizer(folder, config)
     before = read_config(folder)
+    config = check_folder(folder, before, window_tokens=window_tokens)
+    load_tokenizer(folder, config)
     extension = compose(read_extension(before, window_tokens=window_tokens), scaling)
-    content = write_extension(before, extension)
-    content = consistent(content, extension.context_tokens, weight_dtype(folder, before))
+    content = write_extension(before, extension, weight_dtype(folder, before))
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
     written = model_config(content)
     refuse_unseen_context(written, extension.context_tokens)
     check_frequencies(rotary_embedding(written), written)
     with new_folder(Path(out)) as partial:
-        copy_weights(folder, partial)
+        copy_weights(folder, partial, tied=config.tie_word_embeddings)
         copy_companions(folder, partial)
         fit_companions(partial, extension.context_tokens)
         (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -126,6 +126,14 @@ def family_of(content: Mapping[str, Any] | ModelConfig) -> Family:
     return FAMILIES[kind]
 
 
+def refuse_other_heads(content: Mapping[str, Any]) -> None:
+    """Raise RunError if a config names a model class that does not predict the next token, such as a classifier."""
+    named = content.get("architectures") or []
+    # The first LLaMA folders spell it LLaMAForCausalLM, and custom code has names of its own.
+    if not isinstance(named, list) or not all(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in named):
+        raise RunError(f"config.json: architectures is {named!r}, not a model that predicts the next token (CausalLM)")
+
+
 def model_config(content: Mapping[str, Any]) -> ModelConfig:
     """The content of a config.json, which stays as it is, as transformers' config of its family.
 
@@ -133,18 +141,42 @@ def model_config(content: Mapping[str, Any]) -> ModelConfig:
         RunError: the family is not supported, or a field has a value that no model of the family can have.
     """
     family = family_of(content)
+    layers = content.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > _MOST_LAYERS:  # they would all be made, to find that the weights are fewer
+        raise RunError(f"config.json: num_hidden_layers is {layers}; at most {_MOST_LAYERS} are read")
     try:
         # A copy, because from_dict writes into the settings of RoPE.
         config = family.config_class.from_dict(deepcopy(dict(content)))
     except ZeroDivisionError as error:
         raise RunError("config.json: num_attention_heads is 0") from error
-    except (StrictDataclassError, TypeError, ValueError, KeyError) as error:
-        # What comes before says in which of their functions it was found.
-        reason = " ".join(str(error).split()).rpartition("Error: ")[2]
-        raise RunError(f"config.json: {reason}") from error
+    except _REFUSED as error:
+        raise RunError(f"config.json: {_reason(error)}") from error
+    _check_sizes(config)
     _check_heads(content, config)
     _check_layer_types(family, content, config)
     return config
+
+
+_MOST_LAYERS = 1000
+
+# What transformers raises at values of a config.
+_REFUSED = (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, AssertionError)
+
+
+def _reason(error: Exception) -> str:
+    # What comes before says in which of their functions it was found.
+    return " ".join(str(error).split()).rpartition("Error: ")[2]
+
+
+def _check_sizes(config: ModelConfig) -> None:
+    """Raise RunError unless a model of these sizes could exist."""
+    from transformers.activations import ACT2FN  # imports torch
+
+    for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"):
+        if getattr(config, key) < 1:
+            raise RunError(f"config.json: {key} is {getattr(config, key)}, but must be a positive whole number")
+    if config.hidden_act not in ACT2FN:
+        raise RunError(f"config.json: transformers knows no hidden_act {config.hidden_act!r}; LLaMA's is 'silu'")
 
 
 def _check_heads(content: Mapping[str, Any], config: ModelConfig) -> None:
@@ -189,14 +221,21 @@ def rotary_embedding(config: ModelConfig) -> Any:
     return family_of(config).rotary_class(config)
 
 
-def empty_model(config: ModelConfig, **how: Any) -> CausalLM:
+def empty_model(config: ModelConfig, *, attn_implementation: str = "sdpa", **how: Any) -> CausalLM:
     """A model of a config's family on torch's current device, with whatever weights it is made with.
 
     Args:
         config: the model's config.
-        how: dtype and attn_implementation, as transformers takes them.
+        attn_implementation: how attention is computed, whatever the config says.
+        how: dtype, as transformers takes it.
+
+    Raises:
+        RunError: a field of the config has a value that transformers makes no model of.
     """
-    return family_of(config).model_class._from_config(config, **how)
+    try:
+        return family_of(config).model_class._from_config(config, attn_implementation=attn_implementation, **how)
+    except _REFUSED as error:
+        raise RunError(f"config.json: transformers makes no model of it: {_reason(error)}") from error
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,10 @@ def export_gguf(source: str | Path, out: str | Path, *, window_tokens: int | Non
     if out.exists():
         raise RunError(f"{out}: already exists; choose another file or remove it")
     folder = local_folder(source)
-    config = check_folder(folder, window_tokens=window_tokens)
+    content = read_config(folder)
+    config = check_folder(folder, content, window_tokens=window_tokens)
     check_frequencies(rotary_embedding(config), config)
-    extension = read_extension(read_config(folder), window_tokens=window_tokens)
+    extension = read_extension(content, window_tokens=window_tokens)
     tokenizer = load_tokenizer(folder, config)
     _check_llama_cpp_has(config, extension.context_tokens, folder)
     partial = out.with_name(f".{out.name}.{os.getpid()}")

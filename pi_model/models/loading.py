@@ -17,7 +17,16 @@ from transformers.utils import logging as transformers_logging
 
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
-from pi_model.models.families import FAMILIES, CausalLM, ModelConfig, empty_model, family_of, model_config
+from pi_model.models.companions import read_json
+from pi_model.models.families import (
+    FAMILIES,
+    CausalLM,
+    ModelConfig,
+    empty_model,
+    family_of,
+    model_config,
+    refuse_other_heads,
+)
 from pi_model.models.gguf_import import CONVERSION, convert_gguf
 from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
@@ -97,7 +106,8 @@ def load_checkpoint(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("device: no CUDA device is available here; use --device cpu")
     folder = local_folder(source)
-    config = check_folder(folder, window_tokens=window_tokens)
+    content = read_config(folder)
+    config = check_folder(folder, content, window_tokens=window_tokens)
     tokenizer = load_tokenizer(folder, config)
     transformers_logging.disable_progress_bar()
     model = family_of(config).model_class.from_pretrained(
@@ -110,7 +120,7 @@ def load_checkpoint(
     )
     model.requires_grad_(False).eval().to(device)
     extension = check_frequencies(model.model.rotary_emb, model.config)
-    source_of_window = read_extension(read_config(folder), window_tokens=window_tokens).source
+    source_of_window = read_extension(content, window_tokens=window_tokens).source
     return Checkpoint(model, tokenizer, replace(extension, source=source_of_window), folder)
 
 
@@ -165,21 +175,26 @@ def _hub_folder(name: str) -> Path:
         raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
-def check_folder(folder: Path, *, window_tokens: int | None = None, context_tokens: int | None = None) -> ModelConfig:
-    """Read a folder's config and check that its weight files hold what the config asks for, and nothing else.
-
-    No weight is loaded.
+def check_folder(
+    folder: Path,
+    content: dict[str, Any] | None = None,
+    *,
+    window_tokens: int | None = None,
+    context_tokens: int | None = None,
+) -> ModelConfig:
+    """Check that a folder's weight files hold what its config asks for, and nothing else. No weight is loaded.
 
     Args:
         folder: the model's folder.
+        content: content of its config.json, where it was read before.
         window_tokens, context_tokens: as `pi_model.models.rope_parameters.read_extension` takes them.
 
     Raises:
         RunError: the folder holds no whole model, see `pi_model.models.weights.check_weights`, or the config does not
             say which window the model was trained on.
     """
-    content = understood(read_config(folder), window_tokens=window_tokens, context_tokens=context_tokens)
-    config = model_config(content)
+    content = read_config(folder) if content is None else content
+    config = model_config(understood(content, window_tokens=window_tokens, context_tokens=context_tokens))
     with torch.device("meta"):
         model = empty_model(config)
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
@@ -204,13 +219,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{path}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path}: not a JSON object; fetch it again")
+    check_content(folder, content)
+    return content
+
+
+def check_content(folder: Path, content: dict[str, Any]) -> None:
+    """Raise RunError where the content of a folder's config.json is as `read_config` refuses it."""
     try:
         family_of(content)
     except RunError as error:
-        raise RunError(f"{path}: {error}") from None
+        raise RunError(f"{folder / 'config.json'}: {error}") from None
+    refuse_other_heads(content)
     refuse_other_weights(folder, content)
     rope_fields(content)
-    return content
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -219,14 +240,21 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase
     Raises:
         RunError: there is none, it needs a package, or it has tokens that the model has no embedding for.
     """
-    alone = (folder / "tokenizer.model").exists() and not (folder / "tokenizer.json").exists()
-    if alone and importlib.util.find_spec("sentencepiece") is None:
+    fast, slow = ((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
+    if not fast and not slow and not (folder / "vocab.json").exists():
+        raise RunError(
+            f"{folder}: holds no tokenizer.json, nor another tokenizer; fetch it from where the model is from"
+        )
+    if slow and not fast and importlib.util.find_spec("sentencepiece") is None:
         raise RunError(f"{folder}: tokenizer.model without tokenizer.json needs a package: pip install sentencepiece")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         highest = max(tokenizer.get_vocab().values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder}: no readable tokenizer: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the tokenizers package raises the bare class
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            read_json(folder / name)  # names the file if it is the one
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise RunError(f"{folder}: transformers cannot read its tokenizer ({reason}); fetch its files again") from error
     if highest >= config.vocab_size:
         raise RunError(
             f"{folder}: the tokenizer does not match: it has token {highest}, the model {config.vocab_size} embeddings"

@@ -5,6 +5,7 @@ transformers write. What the fields mean for the window is decided in `pi_model.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +23,43 @@ RATIO_KEY = "rope_condense_ratio"
 # Qwen2.5-1M's own attention folds positions back into the trained window; plain transformers has no such attention.
 CHUNKS_KEY = "dual_chunk_attention_config"
 
-# Other names under which configs state a window, the trained one or the extended one. Transformers ignores them.
+# Other names under which configs state a window, the trained one or the extended one. Transformers ignores them; some
+# servers take the smallest of all.
 LENGTH_KEYS = (
-    "max_sequence_length",
-    "max_seq_length",
-    "max_seq_len",
-    "model_max_length",
-    "seq_length",
-    "n_positions",
-    "n_ctx",
+    *("max_sequence_length", "max_seq_length", "max_seq_len", "seq_length", "seq_len"),
+    *("model_max_length", "tokenizer_model_max_length", "n_positions", "n_ctx"),
 )
+
+# The keys of the RoPE settings that are read, for every method and for one; "finetuned" is a remark of YaRN's authors.
+_INSIDE = ("type", "rope_type", "rope_theta", "factor", "partial_rotary_factor", "finetuned")
+_INSIDE_OF = {
+    "yarn": ("beta_fast", "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim"),
+    "llama3": ("low_freq_factor", "high_freq_factor"),
+}
+
+# How keys look by which configs of other families, and custom code, say something about positions. Transformers' models
+# of the families here ignore them all, so a value that would change anything is refused.
+_CONCERNS_POSITIONS = re.compile(r"rope|rotary|alibi|ntk|logn|(?<!max_)position_embedding")
+_READ = ("rope_theta", "rope_scaling", "rope_parameters", "rope_condense_ratio")
+_NO_CHANGE: dict[str, tuple[Any, ...]] = {
+    "position_embedding_type": ("rope", "rotary"),
+    "use_rope": (True,),
+    "use_rotary_embedding": (True,),
+    "rotary": (True,),
+    "partial_rotary_factor": (1,),
+    "rotary_pct": (1,),
+    "rotary_emb_fraction": (1,),
+    "rope_ratio": (1,),
+}
+_BASE_ELSEWHERE = ("rotary_emb_base", "rotary_embedding_base", "rotary_base", "rope_base")
 
 # transformers' size of a head where the config has none; all other families have hidden_size / num_attention_heads.
 _HEAD_DIMS: dict[Any, int] = {"qwen3": 128}
 
 _ORIGINAL = "original_max_position_embeddings"
-_UNLIMITED = 10**9  # tokenizers write 1e30 where they know no limit, and so do some configs
+# In tokens. Tokenizers write 1e30 where they know no limit, and so do some configs in fields that may be without one.
+LONGEST_WINDOW = 10**9
+_LARGEST_FACTOR = 1e6
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,7 @@ class RopeFields:
     """What a config says about positions, field by field, before any of it is interpreted.
 
     Attributes:
+        family: model_type; empty where there is none.
         kind: one of `ROPE_TYPES`.
         settings: the numbers of the scaling method, checked; empty for the default.
         base: c, the RoPE base.
@@ -58,6 +81,7 @@ class RopeFields:
         record: what this tool wrote when it extended the model; empty where it did not.
     """
 
+    family: str
     kind: str
     settings: dict[str, Any]
     base: float
@@ -103,25 +127,33 @@ def rope_fields(content: dict[str, Any]) -> RopeFields:
         raise _broken(f"{_ORIGINAL} is {outer}, and {inner} inside {name}; they contradict each other, keep one")
     if kind == "llama3" and outer is None and inner is None:
         raise _broken(f"{name}.{_ORIGINAL} is missing; llama3 needs the window before its extension, such as 8192")
-    lengths = {key: _tokens(content, key, limit=_UNLIMITED) for key in LENGTH_KEYS}
+    lengths = {key: _tokens(content, key, limit=LONGEST_WINDOW) for key in LENGTH_KEYS}
     if isinstance(chunks := content.get(CHUNKS_KEY), dict):
         lengths[f"{CHUNKS_KEY}.{_ORIGINAL}"] = _tokens(chunks, _ORIGINAL, f"{CHUNKS_KEY}.")
-    ratio = _number(content, RATIO_KEY, at_least=1.0)
+    ratio = _factor(content, RATIO_KEY)
     if ratio is not None and kind != "default" and (kind, settings["factor"]) != ("linear", ratio):
         raise _broken(f"{RATIO_KEY} {ratio:g} and {name} ({kind} x{settings['factor']:g}) contradict each other")
+    base, head_dim = _base(content, name, rope), _head_dim(content)
+    _refuse_ignored(content, base, head_dim)
     return RopeFields(
+        family=str(content.get("model_type") or ""),
         kind=kind,
         settings=settings,
-        base=_base(content, name, rope),
-        head_dim=_head_dim(content),
+        base=base,
+        head_dim=head_dim,
         max_positions=_tokens(content, "max_position_embeddings"),
         original=outer if outer is not None else inner,
         lengths={key: length for key, length in lengths.items() if length is not None},
-        max_length=_tokens(content, "max_length", limit=_UNLIMITED),
+        max_length=_tokens(content, "max_length", limit=LONGEST_WINDOW),
         ratio=None if ratio == 1.0 else ratio,
         code=_custom_code(content),
         record=_record(content, kind, settings),
     )
+
+
+def states_length(value: Any) -> bool:
+    """Whether a value is a number of tokens, rather than absent or none at all."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value <= LONGEST_WINDOW
 
 
 def _broken(what: str) -> RunError:
@@ -165,17 +197,23 @@ def _kind(name: str, rope: dict[str, Any]) -> str:
 def _settings(name: str, kind: str, rope: dict[str, Any]) -> dict[str, Any]:
     """The method's own numbers."""
     inside = f"{name}."
+    known = {*_INSIDE, _ORIGINAL, *_INSIDE_OF.get(kind, ())}
+    for key, value in rope.items():
+        if key not in known and value is not None:
+            raise _broken(f"{inside}{key} says nothing for RoPE of type {kind}; remove it, or correct the type")
     partial = _number(rope, "partial_rotary_factor", inside)
     if partial not in (None, 1.0):
         raise _broken(f"{inside}partial_rotary_factor {partial:g}: RoPE on a part of each head is not supported")
     if kind == "default":
         return {}
-    factor = _number(rope, "factor", inside, at_least=1.0)
+    factor = _factor(rope, "factor", inside)
     if factor is None:
         raise _broken(f"{inside}factor is missing; {kind} needs a number of at least 1")
     if kind == "yarn":
-        fast = _number(rope, "beta_fast", inside) or 32.0
-        slow = _number(rope, "beta_slow", inside) or 1.0
+        fast, slow = (
+            number if (number := _number(rope, key, inside)) is not None else usual
+            for key, usual in (("beta_fast", 32.0), ("beta_slow", 1.0))
+        )
         _rising(f"{inside}beta_slow and {inside}beta_fast", slow, fast)
         truncate = rope.get("truncate", True)
         if not isinstance(truncate, bool):
@@ -239,6 +277,26 @@ def _head_dim(content: dict[str, Any]) -> int:
     return head_dim
 
 
+def _refuse_ignored(content: dict[str, Any], base: float, head_dim: int) -> None:
+    """Raise RunError for a field about positions that the model would have to heed and does not."""
+    for key, value in content.items():
+        if key in _READ or value is None or value is False or not _CONCERNS_POSITIONS.search(key.lower()):
+            continue
+        if key in _BASE_ELSEWHERE:
+            if value != base:
+                raise _broken(
+                    f"{key} is {value!r}, but rope_theta, which is read, is {base:g}; keep the right one there"
+                )
+        elif key in ("rotary_dim", "rotary_ndims"):
+            if value != head_dim:
+                raise _broken(f"{key} is {value!r}, but heads of {head_dim} numbers are rotated whole")
+        elif key == "no_rope_layers":  # a list with 1 for each layer that has RoPE
+            if value and value != [1] * len(value):
+                raise _broken(f"{key} is {value!r}, but every layer here has RoPE")
+        elif value not in _NO_CHANGE.get(key, ()):
+            raise _broken(f"{key} is {value!r}, which is not supported; remove it if the model was trained without it")
+
+
 def _custom_code(content: dict[str, Any]) -> str | None:
     """The class by which the folder's own code replaces transformers' model, if it does."""
     code = content.get("auto_map")
@@ -246,7 +304,7 @@ def _custom_code(content: dict[str, Any]) -> str | None:
         return None
     if not isinstance(code, dict):
         raise _broken(f"auto_map is {code!r}, but must be an object")
-    models = [str(where) for key, where in code.items() if str(key).startswith("AutoModel")]
+    models = [str(where) for key, where in code.items() if str(key).startswith("AutoModel") and where is not None]
     return models[0] if models else None
 
 
@@ -259,7 +317,7 @@ def _record(content: dict[str, Any], kind: str, settings: dict[str, Any]) -> dic
     if not isinstance(record, dict):
         raise _broken(f"{RECORD_KEY} is {record!r}, but must be an object; remove it")
     read = {
-        "factor": _number(record, "factor", inside, at_least=1.0),
+        "factor": _factor(record, "factor", inside),
         "window_tokens": _tokens(record, "window_tokens", inside),
         "base": _number(record, "base", inside),
     }
@@ -286,13 +344,20 @@ def _shown(value: Any) -> str:
     return "null" if value is None else repr(value)
 
 
-def _number(content: dict[str, Any], key: str, inside: str = "", at_least: float | None = None) -> float | None:
+def _factor(content: dict[str, Any], key: str, inside: str = "") -> float | None:
+    return _number(content, key, inside, at_least=1.0, at_most=_LARGEST_FACTOR)
+
+
+def _number(
+    content: dict[str, Any], key: str, inside: str = "", at_least: float = -math.inf, at_most: float = math.inf
+) -> float | None:
     value = content.get(key)
     if value is None:
         return None
-    if not _is_number(value) or (at_least is not None and value < at_least):
-        limit = "" if at_least is None else f" of at least {at_least:g}"
-        raise _broken(f"{inside}{key} is {_shown(value)}, but must be a number{limit}")
+    if not _is_number(value) or not at_least <= value <= at_most:
+        limits = f" of at least {at_least:g}" if at_least > -math.inf else ""
+        limits += f" and at most {at_most:g}" if at_most < math.inf else ""
+        raise _broken(f"{inside}{key} is {_shown(value)}, but must be a number{limits}")
     return float(value)
 
 
@@ -301,6 +366,7 @@ def _tokens(content: dict[str, Any], key: str, inside: str = "", limit: int | No
     value = content.get(key)
     if value is None or (limit is not None and isinstance(value, int | float) and value > limit):
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise _broken(f"{inside}{key} is {_shown(value)}, but must be a positive whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LONGEST_WINDOW:
+        above = f" of at most {LONGEST_WINDOW}" if isinstance(value, int) and value > LONGEST_WINDOW else ""
+        raise _broken(f"{inside}{key} is {_shown(value)}, but must be a positive whole number{above}")
     return value

@@ -14,7 +14,16 @@ from transformers import PreTrainedConfig
 
 from pi_model.errors import RunError, UsageError
 from pi_model.models.families import CausalLM
-from pi_model.models.rope_fields import CHUNKS_KEY, LENGTH_KEYS, RATIO_KEY, RECORD_KEY, RopeFields, rope_fields
+from pi_model.models.rope_fields import (
+    CHUNKS_KEY,
+    LENGTH_KEYS,
+    LONGEST_WINDOW,
+    RATIO_KEY,
+    RECORD_KEY,
+    RopeFields,
+    rope_fields,
+    states_length,
+)
 from pi_model.models.trained_window import TrainedWindow, served, trained_window, window_by_context
 from pi_theory.scaling import (
     METHODS,
@@ -210,11 +219,15 @@ def compose(current: Extension, scaling: Scaling) -> Extension:
         factor = context / current.window_tokens if exact else current.factor * scaling.factor
         scaling = replace(current.scaling, factor=factor)
         source += f"; factor {current.factor:g} becomes {scaling.factor:g}"
+    if context > LONGEST_WINDOW:
+        raise UsageError(f"factor: {context:g} tokens is more than any window; at most {LONGEST_WINDOW} are taken")
     if abs(context - served(1, context)) > 1e-5:
-        near = served(1, context) / current.context_tokens
+        nearest = " and ".join(
+            f"{tokens / current.context_tokens:.12g} gives {tokens}" for tokens in (int(context), int(context) + 1)
+        )
         raise UsageError(
             f"factor: {context / current.context_tokens:g} x {current.context_tokens} is not a whole number of tokens; "
-            f"{near:.6g} would be"
+            f"{nearest}"
         )
     extended = replace(current, scaling=scaling, served_tokens=None, source=source)
     if extended.context_tokens != served(1, context):
@@ -222,12 +235,17 @@ def compose(current: Extension, scaling: Scaling) -> Extension:
     return extended
 
 
-def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, Any]:
+def write_extension(config: dict[str, Any], extension: Extension, dtype: str | None = None) -> dict[str, Any]:
     """A copy of a config.json's content in which positions are scaled as `extension` says.
 
     Both spellings of the RoPE fields are written, ``rope_scaling`` with ``rope_theta`` for transformers 4 and others,
-    and ``rope_parameters`` for transformers 5. Fields that repeat the window follow it, and the model class of a
-    folder's own code is left out: it would scale positions again.
+    and ``rope_parameters`` for transformers 5. Fields that repeat the window follow it. A length that nothing states is
+    not added. A folder's own code is left out: it would scale positions again, and it is not copied with a model.
+
+    Args:
+        config: the content.
+        extension: how positions are to be scaled.
+        dtype: number format of the weights, for both names of that field; None leaves them as they are.
     """
     scaling, window = extension.scaling, extension.window_tokens
     original = extension.original_tokens
@@ -253,13 +271,10 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
         case Llama3(factor=factor):
             rope = {"rope_type": "llama3", "factor": factor, "original_max_position_embeddings": original}
             rope |= {"low_freq_factor": scaling.low_freq_factor, "high_freq_factor": scaling.high_freq_factor}
-    new = with_window(config, extension.context_tokens)
-    for key in ("original_max_position_embeddings", RATIO_KEY, CHUNKS_KEY, RECORD_KEY):
-        new.pop(key, None)
-    if isinstance(new.get("auto_map"), dict):
-        new["auto_map"] = {key: where for key, where in new["auto_map"].items() if not key.startswith("AutoModel")}
-        if not new["auto_map"]:
-            del new["auto_map"]
+    gone = ("original_max_position_embeddings", RATIO_KEY, CHUNKS_KEY, RECORD_KEY, "auto_map")
+    new = {key: value for key, value in config.items() if key not in gone}
+    new |= {key: extension.context_tokens for key in ("max_length", *LENGTH_KEYS) if states_length(config.get(key))}
+    new |= {} if dtype is None else {"dtype": dtype, "torch_dtype": dtype}  # transformers 4 reads the second
     new |= {
         "max_position_embeddings": positions,
         "rope_theta": base,
@@ -277,15 +292,6 @@ def write_extension(config: dict[str, Any], extension: Extension) -> dict[str, A
         if extension.formula_tokens is not None:
             new[RECORD_KEY]["formula_tokens"] = extension.formula_tokens
     return new
-
-
-def with_window(config: dict[str, Any], context_tokens: int) -> dict[str, Any]:
-    """A copy of a config.json's content that states another window to serve, in every field that states one."""
-    old = {config.get(key) for key in ("max_position_embeddings", *LENGTH_KEYS)}
-    limits = [key for key in LENGTH_KEYS if config.get(key) is not None]
-    # max_length limits generation. Where it repeats the window it must follow, else it means something else.
-    limits += ["max_length"] if config.get("max_length") in old - {None} else []
-    return config | dict.fromkeys(["max_position_embeddings", *limits], context_tokens)
 
 
 def check_frequencies(rotary: Any, config: PreTrainedConfig) -> Extension:

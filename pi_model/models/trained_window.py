@@ -21,8 +21,9 @@ llama3                  O                                 M, else f x O         
 Linear scaling has two conventions. transformers documents the first, and FastChat, vLLM and LongLoRA keep to it: the
 trained window stays in max_position_embeddings. In the second it holds the product (Together, DeepSeek-Coder, LLongMA).
 Where S decides for one, that one is taken. Where nothing decides, M is the product, unless it is not divisible, or M/f
-is less than any base with this rope_theta was trained on (`shortest_trained`); or unless M is itself at most
-`LONGEST_KEPT`, which is what the published x2 extensions of Llama 2 have (LongLoRA 8k).
+is less than any base of this family with this rope_theta was trained on (`shortest_trained`); or unless M is itself at
+most `LONGEST_KEPT`, which is what the published x2 extensions of Llama 2 have (LongLoRA 8k). What was taken so is said
+together with the option for the other convention, and where not even rope_theta is known, nothing is taken.
 
 In no case may max_length, which limits generation, be more than is served: the first configs of Llama 2 had it right
 and M half as long. Fields that contradict each other, or that say nothing, are refused with the option that says it
@@ -114,10 +115,28 @@ def window_by_context(fields: RopeFields, context_tokens: int) -> TrainedWindow:
     return found
 
 
-def shortest_trained(base: float) -> int:
-    """The shortest window in tokens that a released base model with this rope_theta was trained on."""
-    # Llama 3 has 500000; CodeLlama has 1000000, as have Mistral and Qwen2 with longer windows; LLaMA 1 has 10000.
-    return {500_000.0: 8192, 1_000_000.0: 16384}.get(base, 2048)
+# The shortest windows of released base models, in tokens, by family and rope_theta: Llama 3 and CodeLlama; all models
+# of Mistral; Qwen2.5-Math, and all others of Qwen. LLaMA 1, the shortest of all, has 2048.
+_SHORTEST = {
+    ("llama", 500_000.0): 8192,
+    ("llama", 1_000_000.0): 16384,
+    ("mistral", 10_000.0): 32768,
+    ("mistral", 1_000_000.0): 32768,
+    ("qwen2", 10_000.0): 4096,
+    ("qwen2", 1_000_000.0): 32768,
+    ("qwen3", 1_000_000.0): 32768,
+}
+_LARGEST_USUAL_BASE = 1_000_000.0  # beyond it are bases of 4096 tokens (Yi) and of 1048576 (continued training)
+
+
+def shortest_trained(family: str, base: float) -> int | None:
+    """The shortest window in tokens that a released base model with this rope_theta was trained on, if one is known.
+
+    Args:
+        family: model_type in its config.
+        base: c, its rope_theta.
+    """
+    return _SHORTEST.get((family, base), 2048 if base <= _LARGEST_USUAL_BASE else None)
 
 
 def served(window_tokens: int, factor: float) -> int:
@@ -200,15 +219,26 @@ def _linear(fields: RopeFields) -> TrainedWindow:
     readings = [ends for ends in dict.fromkeys((product, kept)) if all(_one_of(ends, s) for s in others.values())]
     if not readings:
         raise _contradiction(fields)
-    if len(readings) == 2 and (length <= LONGEST_KEPT or product[0] < shortest_trained(fields.base)):
-        readings.reverse()
+    other = None
+    if len(readings) == 2:
+        shortest = shortest_trained(fields.family, fields.base)
+        if shortest is None and length > LONGEST_KEPT:
+            raise UndecidedWindow(
+                f"config.json: {name} {length} may be the window before linear x{factor:g} or after it, and no window "
+                f"is known for rope_theta {fields.base:g}; {_SAY}: {before} or {length}"
+            )
+        if length <= LONGEST_KEPT or product[0] < (shortest or 0):
+            readings.reverse()
+        other = readings[1][0]
     window, context = readings[0]
-    source = f"{name} {length} is the {'trained window' if readings[0] == kept else 'product'}"
+    meanings = ("the trained window", "the product") if readings[0] == kept else ("the product", "the trained window")
+    source = f"{name} {length} is {meanings[0]}"
     if others:
         source += f", as {_list(others)} says"
+    elif other is not None:
+        source += f"; if it is {meanings[1]}, say --window {other}"
     if fields.ratio is not None:
         source += f"; {RATIO_KEY}"
-    other = readings[1][0] if len(readings) == 2 else None
     return TrainedWindow(window, context, window, source, interpolation=fields.custom_factor, other_window=other)
 
 
@@ -247,7 +277,8 @@ def _yarn(fields: RopeFields) -> TrainedWindow:
         _hold_lengths(fields, (window, context))
     elif any(length > context + 1 for length in _stated(fields).values()):
         raise _contradiction(fields)
-    return TrainedWindow(window, context, window, _MAX if fields.original is None else _ORIGINAL)
+    source = f"{_MAX}, since {_ORIGINAL} is missing" if fields.original is None else _ORIGINAL
+    return TrainedWindow(window, context, window, source)
 
 
 def _llama3(fields: RopeFields) -> TrainedWindow:

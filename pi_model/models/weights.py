@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from pi_model.distributed import ranks
 from pi_model.errors import RunError
 from pi_theory.console import warn
 
+HEAD = "lm_head.weight"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 # The names that safetensors gives to number formats which hold a weight's own value.
@@ -70,8 +72,13 @@ def _instead(folder: Path, missing: str) -> str:
     return "fetch it again"
 
 
-def copy_weights(folder: Path, target: Path) -> None:
-    """Copy a folder's weights byte for byte, and nothing stale beside them.
+def copy_weights(folder: Path, target: Path, *, tied: bool) -> None:
+    """Copy a folder's weights byte for byte, and nothing stale beside them. A stored head that is tied is left out.
+
+    Args:
+        folder: the model's folder, which `check_weights` has passed.
+        target: where the copies go; it must exist.
+        tied: the model has no head of its own but uses its embedding.
 
     Raises:
         RunError: as `weight_files`.
@@ -80,6 +87,22 @@ def copy_weights(folder: Path, target: Path) -> None:
         shutil.copy2(path, target / path.name)
     if not (target / SINGLE).exists():
         shutil.copy2(folder / INDEX, target / INDEX)
+    if tied and (head := stored_weights(target).get(HEAD)):
+        _leave_out(HEAD, head.path)
+
+
+def _leave_out(name: str, path: Path) -> None:
+    """Remove a weight from a file of weights, and from the index beside it."""
+    with safe_open(path, framework="pt") as file:
+        kept, metadata = {key: file.get_tensor(key) for key in file.keys() if key != name}, file.metadata()  # noqa: SIM118
+    path.unlink()  # the tensors may be views of the file
+    if kept:
+        save_file(kept, path, metadata=metadata)
+    index = path.parent / INDEX
+    if index.exists():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        content["weight_map"].pop(name)
+        index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def stored_weights(folder: Path) -> dict[str, StoredWeight]:
@@ -121,10 +144,10 @@ def check_weights(folder: Path, expected: Mapping[str, list[int]], *, tied: bool
             raise RunError(_quantised(folder, f"{name} is stored as {one.kind}"))
         if ".lora_" in name or ".base_layer." in name:
             raise RunError(f"{folder}: holds adapters that are not merged ({name}); {_MERGE}")
-    head = stored.get("lm_head.weight")
-    if missing := sorted(expected.keys() - stored.keys() - ({"lm_head.weight"} if tied else set())):
+    head = stored.get(HEAD)
+    if missing := sorted(expected.keys() - stored.keys() - ({HEAD} if tied else set())):
         raise RunError(f"{folder}: {len(missing)} weights are missing, the first is {missing[0]}; fetch it again")
-    if unknown := sorted(stored.keys() - expected.keys() - ({"lm_head.weight"} if tied else set())):
+    if unknown := sorted(stored.keys() - expected.keys() - ({HEAD} if tied else set())):
         raise RunError(
             f"{folder}: config.json has no place for {len(unknown)} of the weights, the first is {unknown[0]}; "
             "it is another model's, or a field such as attention_bias or num_hidden_layers is wrong"
@@ -132,7 +155,7 @@ def check_weights(folder: Path, expected: Mapping[str, list[int]], *, tied: bool
     for name, shape in expected.items():
         if name in stored and stored[name].shape != shape:
             raise RunError(f"{folder}: {name} has shape {stored[name].shape}, but config.json asks for {shape}")
-    if tied and head is not None and not _equal(head, "lm_head.weight", stored["model.embed_tokens.weight"]):
+    if tied and head is not None and not _equal(head, HEAD, stored["model.embed_tokens.weight"]):
         raise RunError(
             f"{folder}: lm_head.weight is not the embedding that tie_word_embeddings ties it to; set "
             "tie_word_embeddings to false in config.json to use it, or remove it from the weights"
@@ -169,7 +192,7 @@ def refuse_adapter(folder: Path) -> None:
 
 
 def refuse_other_weights(folder: Path, content: Mapping[str, Any]) -> None:
-    """Raise RunError if a folder's config says that its weights are quantised or in files of another name.
+    """Raise RunError if a folder's config says that its weights are quantised, of no known dtype or in other files.
 
     Args:
         folder: the model's folder.
@@ -187,6 +210,7 @@ def refuse_other_weights(folder: Path, content: Mapping[str, Any]) -> None:
         raise RunError(
             f"{folder}: config.json has transformers_weights {name}; rename it to {SINGLE} and remove the key"
         )
+    _stated_dtype(folder, content)
 
 
 def _quantised(folder: Path, sign: str) -> str:
@@ -207,13 +231,28 @@ def weight_dtype(folder: Path, content: Mapping[str, Any]) -> str:
         A name of a torch dtype: "float64", "float32", "float16" or "bfloat16".
 
     Raises:
-        RunError: the config states something else.
+        RunError: the config states something else, or by its two names two different formats.
     """
-    stated = content.get("dtype") or content.get("torch_dtype")
-    if stated is None:
-        stored = stored_weights(folder)
-        return _FORMATS.get(stored["model.embed_tokens.weight"].kind, "float32")
-    dtype = str(stated).removeprefix("torch.")
-    if dtype not in _FORMATS.values():
-        raise RunError(f"{folder}/config.json: dtype {stated!r} is unknown; use one of {', '.join(_FORMATS.values())}")
-    return dtype
+    if (stated := _stated_dtype(folder, content)) is not None:
+        return stated
+    stored = stored_weights(folder)
+    return _FORMATS.get(stored["model.embed_tokens.weight"].kind, "float32")
+
+
+def _stated_dtype(folder: Path, content: Mapping[str, Any]) -> str | None:
+    names = {
+        key: str(content[key]).removeprefix("torch.")
+        for key in ("dtype", "torch_dtype")
+        if content.get(key) is not None
+    }
+    for key, name in names.items():
+        if name not in _FORMATS.values():
+            raise RunError(
+                f"{folder}/config.json: {key} {content[key]!r} is unknown; use one of {', '.join(_FORMATS.values())}"
+            )
+    if len(set(names.values())) > 1:
+        raise RunError(
+            f"{folder}/config.json: dtype {names['dtype']} and torch_dtype {names['torch_dtype']} contradict each "
+            "other; keep the right one"
+        )
+    return next(iter(names.values()), None)

@@ -7,8 +7,9 @@ from typing import Any
 from transformers import AutoConfig, GenerationConfig
 
 from pi_model.errors import RunError
-from pi_model.models.companions import CONFIG_KEYS, read_json, states_length
+from pi_model.models.companions import read_json
 from pi_model.models.families import rotary_embedding
+from pi_model.models.rope_fields import LENGTH_KEYS, states_length
 from pi_model.models.rope_parameters import Extension, check_frequencies
 from pi_theory.scaling import DynamicNTK
 
@@ -48,7 +49,7 @@ def check_written(folder: Path, extension: Extension) -> None:
     lengths: dict[str, Any] = {"what was asked for": extension.context_tokens}
     if not isinstance(extension.scaling, DynamicNTK):  # for which it is the trained window, compared above
         lengths["max_position_embeddings in config.json"] = config.max_position_embeddings
-    lengths |= {f"{key} in config.json": content.get(key) for key in CONFIG_KEYS}
+    lengths |= {f"{key} in config.json": content.get(key) for key in ("max_length", *LENGTH_KEYS)}
     if "max_length" in read_json(folder / "generation_config.json"):  # else it is a default of no meaning
         lengths["max_length in generation_config.json"] = generation.max_length
     tokenizer = read_json(folder / "tokenizer_config.json")

@@ -87,16 +87,7 @@ def architecture(config: Config) -> ModelConfig:
         if hidden := sliding_window(found, config.training_tokens):
             raise UsageError(f"model: {hidden}; there are no formulas for shorter attention than the training windows")
         return found
-    return LlamaConfig(
-        hidden_size=made.hidden,
-        intermediate_size=made.intermediate,
-        num_hidden_layers=made.layers,
-        num_attention_heads=made.heads,
-        num_key_value_heads=made.kv_heads,
-        vocab_size=made.vocabulary,
-        max_position_embeddings=config.window_tokens,
-        tie_word_embeddings=True,
-    )
+    return made.hf_config(config.window_tokens)
 
 
 def named_architecture(

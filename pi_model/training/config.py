@@ -10,10 +10,13 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from pi_model.errors import UsageError
 from pi_theory.scaling import METHODS
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
 
 Decay = Literal["constant", "linear", "cosine"]
 Dtype = Literal["float32", "bfloat16"]
@@ -114,6 +117,26 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.hidden % self.heads or self.heads % self.kv_heads or self.hidden // self.heads % 2:
             raise UsageError("architecture: heads must divide hidden into even sizes, and kv_heads must divide heads")
+
+    def hf_config(self, window_tokens: int) -> "LlamaConfig":
+        """This shape as transformers has it, with the embedding as the head.
+
+        Args:
+            window_tokens: L, the window that the model is to be trained on.
+        """
+        from transformers import LlamaConfig
+
+        return LlamaConfig(
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            intermediate_size=self.intermediate,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            max_position_embeddings=window_tokens,
+            rope_parameters={"rope_type": "default", "rope_theta": self.base},
+            tie_word_embeddings=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import LlamaConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.documents import Source, load_documents
 from pi_model.data.packing import Batches, PairStream, Stream
@@ -21,7 +21,6 @@ from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, refuse_inside
-from pi_model.models.companions import consistent
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config
 from pi_model.models.rope_parameters import (
@@ -84,10 +83,10 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     else:
         origin = local_folder(config.model or "")
         refuse_inside(out, origin)
-        check_folder(origin, window_tokens=config.trained_window, context_tokens=config.window_tokens)
     before = read_config(origin)
-    content, extension = extended(before, config)
-    content = consistent(content, extension.context_tokens, weight_dtype(origin, before))
+    if config.architecture is None:
+        check_folder(origin, before, window_tokens=config.trained_window, context_tokens=config.window_tokens)
+    content, extension = extended(before, config, weight_dtype(origin, before))
     if progress and config.architecture is None:
         print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     hf_config = model_config(content)
@@ -136,7 +135,7 @@ def _stream(
     return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 
-def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], Extension]:
+def extended(content: dict[str, Any], config: Config, dtype: str | None = None) -> tuple[dict[str, Any], Extension]:
     """The content of config.json, and how positions are scaled, after the run's extension.
 
     Direct fine-tuning scales nothing; like the paper's baseline it only allows more positions.
@@ -144,6 +143,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     Args:
         content: content of the original model's config.json.
         config: the run.
+        dtype: number format of the weights, to be written into the content.
 
     Raises:
         UsageError: the model has another window than the run expects, or is extended in a way that does not compose.
@@ -155,7 +155,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     check_context(current, config.window_tokens, str(config.model))
     if config.method != "none":
         extension = compose(current, scaling_by_name(config.method, config.factor))
-        return write_extension(content, extension), extension
+        return write_extension(content, extension, dtype), extension
     if config.factor > 1 and not isinstance(current.scaling, NoScaling):
         raise UsageError(
             f"method: {config.model} is already extended by {current.method}; direct fine-tuning "
@@ -164,7 +164,7 @@ def extended(content: dict[str, Any], config: Config) -> tuple[dict[str, Any], E
     extension = current
     if config.factor > 1:
         extension = replace(current, window_tokens=config.context_tokens, source="direct fine-tuning")
-    return write_extension(content, extension), extension
+    return write_extension(content, extension, dtype), extension
 
 
 def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
@@ -183,19 +183,8 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
     if (folder / "config.json").exists():
         return folder
     tokenizer = train_tokenizer([_source(part) for part in config.data], made.vocabulary)
-    content = LlamaConfig(
-        vocab_size=made.vocabulary,
-        hidden_size=made.hidden,
-        intermediate_size=made.intermediate,
-        num_hidden_layers=made.layers,
-        num_attention_heads=made.heads,
-        num_key_value_heads=made.kv_heads,
-        max_position_embeddings=config.window_tokens,
-        rope_parameters={"rope_type": "default", "rope_theta": made.base},
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    ).to_dict()
+    content = made.hf_config(config.window_tokens).to_dict()
+    content |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     content |= {"architectures": ["LlamaForCausalLM"], "dtype": "float32"}
     with new_folder(folder) as partial:
         tokenizer.save_pretrained(partial)

@@ -64,6 +64,19 @@ RELEASED = {
     # Either, told apart by rope_theta: no base with Llama 3's was trained on 4096.
     "Llama-3-8B, linear, window kept": Released(linear(2.0, 8192, rope_theta=500000.0), 8192, "linear", 2, 16384),
     "Llama-3-8B, linear, product": Released(linear(2.0, 16384, rope_theta=500000.0), 8192, "linear", 2, 16384),
+    # Either, told apart by the family: no base of Mistral's or Qwen's with this rope_theta was trained on 16384.
+    "Mistral-7B-v0.2, linear, window kept": Released(
+        linear(2.0, 32768, rope_theta=1e6, model_type="mistral"), 32768, "linear", 2, 65536
+    ),
+    "Qwen2.5-7B, linear, window kept": Released(
+        linear(2.0, 32768, rope_theta=1e6, model_type="qwen2"), 32768, "linear", 2, 65536
+    ),
+    "Qwen2.5-7B, linear, product": Released(
+        linear(4.0, 131072, rope_theta=1e6, model_type="qwen2"), 32768, "linear", 4, 131072
+    ),
+    "Qwen3-8B, linear, window kept": Released(
+        linear(2.0, 40960, rope_theta=1e6, model_type="qwen3"), 40960, "linear", 2, 81920
+    ),
     # Only custom code interpolates.
     "longchat-7b-16k, earlier": Released(
         {"rope_condense_ratio": 8, "max_position_embeddings": 2048}, 2048, "linear", 8, 16384

@@ -56,6 +56,17 @@ MALFORMED = {
     "two spellings that differ": (
         linear(4.0, 4096) | {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "contradict each other",
     ),
+    "a window beyond all sense": (PLAIN | {"max_position_embeddings": 10**30}, "at most 1000000000"),
+    "a factor beyond all sense": (scaling(type="linear", factor=1e29), "at most 1e+06"),
+    "a slow limit of 0": (SHAPE | yarn(4.0, 4096, 16384, beta_slow=0), "rise"),
+    "Hunyuan's alpha": (scaling(type="dynamic", factor=2.0, alpha=1000.0), "rope_scaling.alpha says nothing"),
+    "a number of another method": (scaling(type="linear", factor=2.0, beta_fast=32), "beta_fast says nothing"),
+    "a base under another name": (PLAIN | {"rotary_emb_base": 1e6}, "rotary_emb_base is 1000000.0, but rope_theta"),
+    "a part of each head": (PLAIN | {"rotary_pct": 0.25}, "rotary_pct is 0.25"),
+    "layers without RoPE": (PLAIN | {"no_rope_layers": [1, 0]}, "every layer here has RoPE"),
+    "every fourth layer without RoPE": (PLAIN | {"no_rope_layer_interval": 4}, "no_rope_layer_interval is 4"),
+    "positions by a bias": (PLAIN | {"alibi": True}, "alibi is True"),
+    "learned positions": (PLAIN | {"position_embedding_type": "absolute"}, "position_embedding_type is 'absolute'"),
     "a float window": (SHAPE | {"max_position_embeddings": 4096.0}, "max_position_embeddings is 4096.0"),
     "a string window": (SHAPE | {"max_position_embeddings": "4096"}, "max_position_embeddings is '4096'"),
     "a window of 0": (SHAPE | {"max_position_embeddings": 0}, "positive whole number"),
@@ -171,6 +182,19 @@ def test_any_config_is_refused_in_one_line_or_computed_as_it_was_read(base, rope
         return
     config = LlamaConfig.from_dict(understood(content))
     assert check_frequencies(LlamaRotaryEmbedding(config), config) == extension
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [*("alibi", "use_dynamic_ntk", "use_logn_attn", "rope_interleaved"), *("rotary_pct", "no_rope_layers")]
+        ),
+        st.sampled_from([None, False]),
+    ),
+    st.sampled_from([{}, {"rotary_emb_base": 10000}, {"rotary_dim": 8}, {"no_rope_layers": [1, 1]}, {"rotary_pct": 1}]),
+)
+def test_what_other_configs_say_of_positions_may_stand_where_it_changes_nothing(unset, usual):
+    assert rope_fields(PLAIN | unset | usual) == rope_fields(PLAIN)
 
 
 @pytest.mark.parametrize("stated", [{"attention_factor": 1.3688879}, {"mscale": 1.0, "mscale_all_dim": 0.0}])

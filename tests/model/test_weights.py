@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM
 
 from pi_model.errors import RunError
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import check_folder, load_checkpoint, random_llama, read_config
-from pi_model.models.weights import INDEX, SINGLE, weight_dtype, weight_files
+from pi_model.models.families import FAMILIES
+from pi_model.models.loading import check_content, check_folder, load_checkpoint, random_llama, read_config
+from pi_model.models.weights import INDEX, SINGLE, stored_weights, weight_dtype, weight_files
 from pi_model.training.preparation import prepare, weight_reader
 from pi_theory.scaling import LinearPI
 from tests.model.conftest import byte_tokenizer
@@ -212,9 +213,52 @@ def test_a_head_stored_beside_a_tied_embedding_must_be_the_same(same, tmp_path):
     if same:
         loaded = load_checkpoint(folder).model
         assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+        extend_checkpoint(folder, LinearPI(2.0), tmp_path / "out")
+        again = load_file(tmp_path / "out" / SINGLE)
+        assert again.keys() == weights.keys()
+        assert all(torch.equal(again[name], weights[name]) for name in weights)
     else:
         with pytest.raises(RunError, match=r"lm_head\.weight is not the embedding.*tie_word_embeddings to false"):
             load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("files", [2, 30])  # with 30, the head is alone in its file
+def test_a_tied_head_in_a_file_of_an_index_is_left_out_of_the_copy(files, tmp_path):
+    folder = tmp_path / "tied"
+    random_llama(vocab_size=260, tie_word_embeddings=True).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    weights = load_file(folder / SINGLE)
+    (folder / SINGLE).unlink()
+    shard(folder, weights | {"lm_head.weight": weights["model.embed_tokens.weight"]}, files)
+    extend_checkpoint(folder, LinearPI(2.0), tmp_path / "out")
+    assert stored_weights(tmp_path / "out").keys() == weights.keys()
+    held = {path.name for path in (tmp_path / "out").glob("*.safetensors")}
+    assert held == {path.name for path in weight_files(tmp_path / "out")}
+
+
+FIELDS = sorted(random_llama().config.to_dict())
+
+
+@settings(max_examples=150)
+@given(
+    family=st.sampled_from(sorted(FAMILIES)),
+    changes=st.dictionaries(
+        st.sampled_from(FIELDS),
+        st.sampled_from([None, True, 0, -1, 3, 2.5, 10**6, 10**30, float("nan"), "x", "", [], {}, [0], {"x": 1}]),
+        min_size=1,
+        max_size=2,
+    ),
+)
+def test_any_value_in_a_config_is_refused_in_one_line_or_understood(family, changes, tiny_folder):
+    content = json.loads((tiny_folder / "config.json").read_text()) | {"model_type": family} | changes
+    try:
+        check_content(tiny_folder, content)
+        check_folder(tiny_folder, content)
+    except RunError as error:
+        refused = str(error)
+    else:
+        refused = ""
+    assert "\n" not in refused
 
 
 @settings(max_examples=20)
@@ -224,6 +268,10 @@ def test_a_head_stored_beside_a_tied_embedding_must_be_the_same(same, tmp_path):
 )
 def test_the_dtype_is_what_the_config_states_or_else_what_is_stored(old, new, tiny_folder):
     content = {"torch_dtype": old, "dtype": new}
+    if None not in (old, new) and old.removeprefix("torch.") != new:
+        with pytest.raises(RunError, match="contradict each other"):
+            weight_dtype(tiny_folder, content)
+        return
     assert weight_dtype(tiny_folder, content) == (new or (old or "float32").removeprefix("torch."))
 
 

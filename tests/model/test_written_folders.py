@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pi_model.errors import RunError, UsageError
-from pi_model.models.companions import CONFIG_KEYS
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint, random_llama
+from pi_model.models.rope_fields import LENGTH_KEYS
 from pi_model.models.rope_parameters import read_extension
 from pi_model.models.written_folder import check_written
 from pi_model.training.lora import Lora
@@ -39,7 +39,7 @@ def edit(path: Path, *without: str, **changes) -> None:
 def lengths(folder: Path) -> dict[str, object]:
     """Every length that a folder states, by plain transformers where that reads it."""
     content = json.loads((folder / "config.json").read_text())
-    found = {key: content[key] for key in CONFIG_KEYS if key in content}
+    found = {key: content[key] for key in ("max_length", *LENGTH_KEYS) if key in content}
     if "max_length" in json.loads((folder / "generation_config.json").read_text()):
         found["generation"] = GenerationConfig.from_pretrained(folder).max_length
     found["tokenizer"] = AutoTokenizer.from_pretrained(folder).model_max_length
@@ -54,7 +54,7 @@ LENGTHS = st.none() | st.sampled_from([20, OLD - 1, OLD, NEW, 4096])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(METHOD_NAMES),
-    in_config=st.dictionaries(st.sampled_from(CONFIG_KEYS), st.sampled_from([None, OLD]), max_size=3),
+    in_config=st.dictionaries(st.sampled_from(["max_length", *LENGTH_KEYS]), st.sampled_from([None, OLD]), max_size=3),
     generation=LENGTHS,
     tokenizer=LENGTHS,
     truncation=LENGTHS,
