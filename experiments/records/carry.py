@@ -29,6 +29,7 @@ from pi_theory.console import script_parser
 
 # They are the machine's and the hour's, not the study's.
 _NOT_COMPARED = ("seconds", "training_seconds", "resumed")
+_RUNS: dict[str, Any] = {}
 _RUN = """
 import importlib, json, sys
 from pi_theory.console import script_parser
@@ -68,7 +69,8 @@ def carry(name: str, since: str, before: str = "") -> str:
             note["how"] = "every definition that the study reaches is the same in both commits"
         else:
             toy = _toy(study)
-            more = _compare("metrics", _run(then, place, toy), _run(ROOT, f"experiments.studies.{study.name}", toy))
+            old = _metrics(note["from"], then, place, toy)
+            more = _compare("metrics", old, _metrics(note["to"], ROOT, f"experiments.studies.{study.name}", toy))
             note |= {"how": "run at toy size by both commits, every number is the same to the last bit", "toy": toy}
             if more:  # the study measures more today, which this record goes without
                 note["measured since"] = more
@@ -113,6 +115,14 @@ def _place(folder: Path, name: str) -> str:
         if folder.joinpath(*place.split(".")).with_suffix(".py").exists():
             return place
     raise UsageError(f"that commit has no study named {name}; give the name it had then")
+
+
+def _metrics(commit: str, folder: Path, place: str, changes: dict[str, Any]) -> Any:
+    """What `_run` gives, run once for all records of a study that share their toy settings."""
+    key = json.dumps([commit, place, changes])
+    if key not in _RUNS:
+        _RUNS[key] = _run(folder, place, changes)
+    return _RUNS[key]
 
 
 def _run(folder: Path, place: str, changes: dict[str, Any]) -> Any:
