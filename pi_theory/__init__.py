@@ -12,6 +12,8 @@ package recomputes each bound, says whether it really is one, and gives what is 
 * How large can a score become between or beyond the trained positions if it is at most 1 at all of them?
   `stability_constant` answers for every head at once, `FiniteWindow` finds the worst head of one window.
 * What do PI, NTK-aware, YaRN and Llama-3 scaling do to the frequencies? `scaled_frequencies` knows them all.
+* Which of them costs a model what? `resolution` says how sharply its heads can still point at one place, `reach` how
+  many tokens they read before they meet unseen phases, and `displacement` how far their attention moves.
 * Which claims hold? `CLAIMS` has each with its evidence: a proof or a computation in ball arithmetic, never a sample.
 
 Start with `bound_ratios(128, 10000)` for LLaMA's head dimension and RoPE base, or `CLAIMS["chen2023.thm2_1"].settle()`.

@@ -8,8 +8,10 @@ from pi_theory.cli.bounds import BOUNDS
 from pi_theory.cli.claims import CLAIMS
 from pi_theory.cli.extrapolation import EXTRAPOLATION
 from pi_theory.cli.fit import FIT
+from pi_theory.cli.reach import REACH
+from pi_theory.cli.resolution import RESOLUTION
 
-COMMANDS = (BOUNDS, EXTRAPOLATION, AMPLIFICATION, FIT, CLAIMS)
+COMMANDS = (BOUNDS, EXTRAPOLATION, AMPLIFICATION, FIT, REACH, RESOLUTION, CLAIMS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
