@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pi_model.evaluation.passkey import passkey
+from pi_model.errors import UsageError
+from pi_model.evaluation.passkey import PromptMaker, passkey
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.examine.certainty import Way
 from pi_model.examine.findings import Measured, Stretch
@@ -69,6 +70,11 @@ class Measurement:
         self.checkpoint, self.content, self.ways, self.texts = checkpoint, content, list(ways), texts
         self.context_tokens, self.folder = context_tokens, folder
         self.bos = checkpoint.bos_id is not None
+        try:
+            PromptMaker(checkpoint.tokenizer, context_tokens, checkpoint.bos_id)
+            self.asks_for_passkeys = True
+        except UsageError:  # the context is too short for a prompt
+            self.asks_for_passkeys = False
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -124,18 +130,18 @@ class Measurement:
         }
 
     def _units(self) -> list[_Unit]:
+        """All the work, most valuable first."""
         losses = [_Unit(way, number) for number in range(len(self.texts.texts)) for way in self.ways]
-        passkeys = [_Unit(way, None) for way in self.ways]
-        return losses + passkeys
-
-    def _todo(self) -> Iterator[_Unit]:
-        """What is not measured yet, most valuable first."""
-        first = len(self.ways)
-        losses = self._units()[:-first]
+        if not self.asks_for_passkeys:
+            return losses
         best = min(self.losses().items(), key=lambda item: item[1].loss_nats, default=("none", None))[0]
         keys = [_Unit(way, None) for way in sorted(self.ways, key=lambda way: way.name not in ("none", best))]
-        known = losses[:first] + keys[:2] + losses[first:] + keys[2:]
-        return (unit for unit in known if not (self.folder / unit.file).exists())
+        first = len(self.ways)
+        return losses[:first] + keys[:2] + losses[first:] + keys[2:]
+
+    def _todo(self) -> Iterator[_Unit]:
+        """What is not measured yet."""
+        return (unit for unit in self._units() if not (self.folder / unit.file).exists())
 
     def _done(self, way: str, text: int) -> bool:
         return (self.folder / f"losses-{way}-{text}.npy").exists()
