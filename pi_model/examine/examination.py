@@ -20,8 +20,9 @@ from pi_model.examine.measurement import Measurement
 from pi_model.examine.recommendation import predicted_order, recommend
 from pi_model.examine.texts import EMBEDDED, Texts, long_texts
 from pi_model.files import cache_dir
+from pi_model.models.config_file import read_config
 from pi_model.models.families import model_config
-from pi_model.models.loading import Checkpoint, load_checkpoint, read_config
+from pi_model.models.loading import Checkpoint, load_checkpoint
 from pi_model.models.rope_parameters import understood
 from pi_model.models.weights import weight_dtype
 

@@ -21,9 +21,10 @@ from pi_model.examine.heads import _distances
 from pi_model.examine.recommendation import TIE, predicted_order, recommend
 from pi_model.examine.rescaled import rescaled
 from pi_model.examine.summary import answer, headline, text
+from pi_model.models.config_file import read_config
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.families import FAMILIES
-from pi_model.models.loading import load_checkpoint, random_model, read_config
+from pi_model.models.loading import load_checkpoint, random_model
 from pi_model.models.rope_parameters import Extension, compose, read_extension
 from pi_theory.scaling import METHODS, LinearPI, NoScaling, scaling_by_name
 from tests.model.conftest import byte_tokenizer
