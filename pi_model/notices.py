@@ -25,4 +25,4 @@ def tell_which(name: str, what: str) -> None:
     """
     if os.path.lexists(name):
         here = "folder" if os.path.isdir(name) else "file"
-        say(f"{name}: {what} of this name is taken; for the {here} {name} here write ./{name}")
+        say(f"{name} means {what}; for the {here} {name} here write ./{name}")

@@ -217,9 +217,9 @@ def _dataset(source: Source) -> Iterator[Row]:
 def resolved(source: Source) -> Source:
     """The source that is meant: a preset's own dataset, column and split in place of its short name."""
     if source.name in CORPORA:
-        tell_which(source.name, "the corpus")
+        tell_which(source.name, "the embedded corpus")
     if preset := PRESETS.get(source.name):
-        tell_which(source.name, f"the dataset {preset.name} on the hub, which has the short name")
+        tell_which(source.name, f"the dataset {preset.name} on the hub")
         return replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
     return source
 

