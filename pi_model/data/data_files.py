@@ -76,7 +76,7 @@ def _of_file(name: str, split: str) -> list[DataFile]:
         return [DataFile(path.name, name, lambda: io.BytesIO(_read_once(name)))]
     if path.suffix.lower() == ".zip":
         return _of_archive(path, split)
-    return [DataFile(path.name, name, partial(_open, path))]
+    return [DataFile.at(path)]
 
 
 def _of_archive(path: Path, split: str) -> list[DataFile]:
@@ -102,10 +102,6 @@ def _of_archive(path: Path, split: str) -> list[DataFile]:
     return _chosen(str(path), candidates, split)
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, path.open("rb"))
-
-
 @cache
 def _read_once(name: str) -> bytes:
     """All bytes of standard input or of a pipe, kept because they come once and are wanted again."""
@@ -122,7 +118,7 @@ def _candidates(folder: Path, paths: Iterable[Path]) -> list[_Candidate]:
         if not path.is_dir():
             relative = path.relative_to(folder)
             size = path.stat().st_size if path.is_file() else 0
-            found.append(_Candidate(relative, size, DataFile(relative.as_posix(), str(path), partial(_open, path))))
+            found.append(_Candidate(relative, size, DataFile.at(path, relative.as_posix())))
     return found
 
 

@@ -267,12 +267,12 @@ def load_documents(
     if not kept:
         longest = max((len(ids) for ids in tokens), default=0)
         raise RunError(f"{source.name}: no document has {selection.min_tokens} tokens; the longest has {longest}")
-    names = _distinct(names)
+    names = distinct(names)
     cut = slice(selection.max_tokens)
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
 
-def _distinct(names: list[str]) -> list[str]:
+def distinct(names: list[str]) -> list[str]:
     """Names in which those that several sources have in common are numbered."""
     seen: Counter[str] = Counter()
     out = []

@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from pi_model.errors import RunError
@@ -70,6 +70,11 @@ class DataFile:
     name: str
     where: str
     open: Callable[[], BinaryIO]
+
+    @classmethod
+    def at(cls, path: Path, name: str | None = None) -> "DataFile":
+        """The file at a path, under another name than its own if there is one."""
+        return cls(path.name if name is None else name, str(path), lambda: cast(BinaryIO, path.open("rb")))
 
     def sha256(self) -> str:
         """Hex SHA-256 of its bytes.

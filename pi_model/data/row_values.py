@@ -19,10 +19,10 @@ def cell(row: Any, column: str, where: str) -> Any:
         RunError: the row has no columns, or not this one.
     """
     if not isinstance(row, dict):
-        raise RunError(f"{where}: no text in column {column!r}; it holds {_described(row)}, not an object with columns")
+        raise RunError(f"{where}: not an object with columns, but {_described(row)}")
     if column not in row:
         having = ", ".join(map(str, row)) or "no columns"
-        raise RunError(f"{where}: no text in column {column!r}; it has {having}")
+        raise RunError(f"{where}: no column {column!r}; it has {having}")
     return row[column]
 
 

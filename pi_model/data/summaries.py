@@ -1,13 +1,13 @@
 """Documents with summaries, in the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from pi_model.data.documents import Documents, Source, cache_key, read_rows, resolved
+from pi_model.data.documents import Documents, Source, cache_key, distinct, read_rows, resolved
 from pi_model.data.row_values import cell, text
 from pi_model.data.token_cache import memory_map
 from pi_model.data.token_seams import ids_after, plain_ids
@@ -47,6 +47,12 @@ def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
         if document == short:
             raise RunError(f"{row.where}: document and summary are one text; name two columns that differ")
         yield row.name, document, short
+
+
+def read_all_pairs(sources: Sequence[Source], summary: str) -> list[tuple[str, str, str]]:
+    """What `read_pairs` gives of several sources, one after the other; names that they have in common are numbered."""
+    pairs = [pair for source in sources for pair in read_pairs(source, summary)]
+    return [(name, *pair[1:]) for name, pair in zip(distinct([pair[0] for pair in pairs]), pairs, strict=True)]
 
 
 class SummaryPrompts:

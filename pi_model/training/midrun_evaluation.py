@@ -53,7 +53,7 @@ class MidrunEvaluation:
             selection = Selection(
                 min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
             )
-            source = Source(self.asked.data, split=self.asked.split)
+            source = Source(self.asked.data, split=self.asked.split, control_tokens=config.control_tokens)
             self.documents = load_documents(source, start.tokenizer, selection)
         if self.asked.passkey_positions:
             keys = passkeys(self.asked.passkey_positions, self.asked.passkey_trials).ravel().tolist()

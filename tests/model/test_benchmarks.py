@@ -228,8 +228,8 @@ BAD = {
     "piqa.jsonl: missing; tasks/README.md says what it holds": ("piqa", None),
     "piqa.jsonl: the file is empty": ("piqa", ""),
     "piqa.jsonl: line 1 is not JSON": ("piqa", "{\n"),
-    "piqa.jsonl: line 1 has no 'goal'; it has no columns": ("piqa", "[1]\n"),
-    "boolq.jsonl: line 1 has no 'label'; it has passage, question, answer": (
+    "piqa.jsonl: line 1: not an object with columns, but a list of whole numbers": ("piqa", "[1]\n"),
+    "boolq.jsonl: line 1: no column 'label'; it has passage, question, answer": (
         "boolq",
         json.dumps({"passage": "x", "question": "y", "answer": True}) + "\n",
     ),

@@ -105,8 +105,8 @@ def test_a_window_without_room_is_wrong_usage():
 
 
 BAD = {
-    "no summary column": ([{"report": "x"}], "line 1: no text in column 'summary'; it has report"),
-    "no report column": ([{"text": "x", "summary": "y"}], "line 1: no text in column 'report'; it has text, summary"),
+    "no summary column": ([{"report": "x"}], "line 1: no column 'summary'; it has report"),
+    "no report column": ([{"text": "x", "summary": "y"}], "line 1: no column 'report'; it has text, summary"),
     "an empty summary": ([ROWS[0], {"report": "x", "summary": " \n"}], "reports.jsonl: line 2: the summary is empty"),
     "an empty report": ([{"report": "", "summary": "y"}], "reports.jsonl: line 1: the document is empty"),
     "token ids": (
