@@ -35,7 +35,7 @@ class _Candidate:
     """A file in a folder or an archive that may be one of documents."""
 
     path: PurePath  # relative to the folder
-    size: int
+    size: int | None  # in bytes; None for a link that leads nowhere
     file: DataFile
 
 
@@ -117,7 +117,7 @@ def _candidates(folder: Path, paths: Iterable[Path]) -> list[_Candidate]:
     for path in sorted(paths):
         if not path.is_dir():
             relative = path.relative_to(folder)
-            size = path.stat().st_size if path.is_file() else 0
+            size = path.stat().st_size if path.is_file() else None
             found.append(_Candidate(relative, size, DataFile.at(path, relative.as_posix())))
     return found
 
@@ -155,7 +155,7 @@ def _why_not(candidate: _Candidate) -> str | None:
         return "of a dataset's bookkeeping"
     if not format_of(candidate.path.name):
         return candidate.path.suffix or "without a suffix"
-    return None if candidate.size else "empty"
+    return None if candidate.size else "broken link" if candidate.size is None else "empty"
 
 
 def _columnar(path: PurePath) -> bool:

@@ -33,7 +33,7 @@ _FORMATS = dict.fromkeys(TEXT_SUFFIXES, "text") | {
     ".arrow": "arrow",
 }
 _PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstandard"}
-READ = ", ".join([*_FORMATS, ".zip", *(f"any of them with {suffix}" for suffix in _PACKED)])
+READ = f"{', '.join(_FORMATS)}, also packed as {', '.join(_PACKED)} or in a .zip"
 
 _BY_FIRST_BYTES = (
     (b"\x1f\x8b", "gzip"),
@@ -128,8 +128,9 @@ def rows(file: DataFile, columns: Sequence[str]) -> Iterator[Row]:
             reads it is missing.
     """
     if format_of(file.name) is None:
-        suffix = PurePath(file.name).suffix
-        raise RunError(f"{file.where}: {suffix} files are not read; give {READ}, or plain text under a name in .txt")
+        path = PurePath(file.name)
+        kind = "".join(path.suffixes[-2:]) if path.suffix.lower() in _PACKED else path.suffix
+        raise RunError(f"{file.where}: {kind} files are not read; give {READ}; name it .txt if it is plain text")
     try:
         with file.open() as packed, _unpacked(file, packed) as content:
             yield from _READERS[_checked_format(file, content)](file, content, columns)
@@ -138,8 +139,13 @@ def rows(file: DataFile, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _unreadable(file: DataFile, error: Exception) -> RunError:
-    reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-    return RunError(f"{file.where}: not readable: {reason}; is it whole? fetch or make it again")
+    if isinstance(error, OSError) and error.strerror:
+        return RunError(f"{file.where}: cannot be read: {error.strerror}; check the file and who may read it")
+    return RunError(f"{file.where}: not readable: {_first_line(error)}; it is not whole, fetch or make it again")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _unpacked(file: DataFile, packed: BinaryIO) -> io.BufferedReader:
@@ -152,7 +158,7 @@ def _unpacked(file: DataFile, packed: BinaryIO) -> io.BufferedReader:
         return reader
     if said != found:
         raise RunError(
-            f"{file.where}: named {suffix}, but not a {said} file; name it after what it is, or fetch it again"
+            f"{file.where}: named {suffix}, but not {_a(said)} file; name it after what it is, or fetch it again"
         )
     return io.BufferedReader(_opened(file, reader, said), _HEAD_BYTES)
 
@@ -192,14 +198,11 @@ def _checked_format(file: DataFile, content: io.BufferedReader) -> str:
         if found not in _READERS:
             raise RunError(f"{file.where}: {_a(found)} file, which is not read; give {READ}")
         return found
-    readable = {"parquet": {"parquet"}, "arrow": {"arrow"}, "text": {"text"}}.get(said, {"text", "JSON"})
-    if found in readable:
+    readable = {"parquet": ("parquet",), "arrow": ("arrow",), "JSON": ("JSON", "text"), "JSON lines": ("JSON", "text")}
+    if found in readable.get(said, ("text",)):
         return said
     if found == "JSON":
-        raise RunError(
-            f"{file.where}: holds JSON, not prose; give it a name in .jsonl to read its rows, or .json for one list of "
-            "them"
-        )
+        raise RunError(f"{file.where}: holds JSON, not {said}; name it .jsonl if each line is an object, else .json")
     named = PurePath(file.name.lower()).suffix
     better = "convert it to UTF-8" if found == "UTF-16" else "name it after what it is, or fetch it again"
     raise RunError(f"{file.where}: {_a(found)} file, not {said} as {named} says; {better}")
@@ -265,7 +268,9 @@ def _read_json(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Ite
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return str(error)
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
 def _read_csv(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
@@ -275,11 +280,11 @@ def _read_csv(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iter
     header: list[str] | None = None
     number = 0
     try:
-        for fields in reader:
+        for fields in filter(None, reader):
             if header is None:
                 header = fields
-                _refuse_twice(file, header)
-            elif fields:
+                _refuse_missing(file, columns, header)
+            else:
                 number += 1
                 where = f"{file.where}: row {number} (line {reader.line_num})"
                 if len(fields) != len(header):
@@ -299,7 +304,9 @@ def _read_parquet(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> 
         _refuse_missing(file, columns, names)
         yield from _rows_of(file, table.iter_batches(columns=list(columns), batch_size=64))
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise RunError(f"{file.where}: not a readable parquet file: {str(error).splitlines()[0]}") from error
+        raise RunError(
+            f"{file.where}: not a readable parquet file: {_first_line(error)}; fetch or make it again"
+        ) from error
 
 
 def _read_arrow(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
@@ -315,7 +322,9 @@ def _read_arrow(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> It
         _refuse_missing(file, columns, table.schema.names)
         yield from _rows_of(file, (batch.select(list(columns)) for batch in batches))
     except (arrow.ArrowException, OSError, ValueError) as error:
-        raise RunError(f"{file.where}: not a readable arrow file: {str(error).splitlines()[0]}") from error
+        raise RunError(
+            f"{file.where}: not a readable arrow file: {_first_line(error)}; fetch or make it again"
+        ) from error
 
 
 def _rows_of(file: DataFile, batches: Iterator[Any]) -> Iterator[Row]:

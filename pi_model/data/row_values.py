@@ -19,7 +19,8 @@ def cell(row: Any, column: str, where: str) -> Any:
         RunError: the row has no columns, or not this one.
     """
     if not isinstance(row, dict):
-        raise RunError(f"{where}: not an object with columns, but {_described(row)}")
+        hint = "; name the file .json if it is one list of objects" if isinstance(row, list) else ""
+        raise RunError(f"{where}: not an object with columns, but {_described(row)}{hint}")
     if column not in row:
         having = ", ".join(map(str, row)) or "no columns"
         raise RunError(f"{where}: no column {column!r}; it has {having}")
@@ -110,7 +111,7 @@ def _described(value: Any) -> str:
     if isinstance(value, dict):
         return f"an object ({', '.join(map(str, value))[:_SHOWN]})"
     if _is_chat(value):
-        return "a list of objects, such as chat turns,"
+        return "a list of objects such as chat turns"
     if isinstance(value, list):
         return "a list of whole numbers" if value and all(type(one) is int for one in value) else "a list"
     return f"a value of type {type(value).__name__}"
