@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
+from typing import cast
 
 from pi_model.data.file_formats import READ, DataFile, format_of
 from pi_model.errors import RunError, UsageError
@@ -53,7 +53,7 @@ def data_files(name: str, split: str) -> list[DataFile] | None:
         RunError: there is nothing to read in the folder or archive, or it cannot be read.
     """
     if name == STANDARD_INPUT:
-        return [DataFile("stdin", "standard input", lambda: io.BytesIO(_read_once(STANDARD_INPUT)))]
+        return [_stream("stdin", "standard input", name)]
     if os.path.isdir(name):
         folder = Path(name)
         return _chosen(name, _candidates(folder, folder.rglob("*")), split)
@@ -73,16 +73,16 @@ def data_files(name: str, split: str) -> list[DataFile] | None:
 def _of_file(name: str, split: str) -> list[DataFile]:
     path = Path(name)
     if not path.is_file():  # a pipe gives its bytes once only
-        return [DataFile(path.name, name, lambda: io.BytesIO(_read_once(name)))]
+        return [_stream(path.name, name, name)]
     if path.suffix.lower() == ".zip":
         return _of_archive(path, split)
     return [DataFile.at(path)]
 
 
 def _of_archive(path: Path, split: str) -> list[DataFile]:
-    def opened(member: str) -> BinaryIO:
+    def opened(member: str) -> io.BufferedIOBase:
         with zipfile.ZipFile(path) as archive:
-            return cast(BinaryIO, archive.open(member))
+            return cast(io.BufferedIOBase, archive.open(member))
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -102,11 +102,16 @@ def _of_archive(path: Path, split: str) -> list[DataFile]:
     return _chosen(str(path), candidates, split)
 
 
+def _stream(name: str, where: str, stream: str) -> DataFile:
+    """Standard input or a pipe as a file."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"data: several processes cannot read {where} together; give a file")
+    return DataFile(name, where, lambda: io.BytesIO(_read_once(stream)))
+
+
 @cache
 def _read_once(name: str) -> bytes:
     """All bytes of standard input or of a pipe, kept because they come once and are wanted again."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(f"data: several processes cannot read {name} together; give a file")
     if name == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     return Path(name).read_bytes()

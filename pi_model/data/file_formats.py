@@ -16,9 +16,10 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from pi_model.errors import RunError
 
@@ -69,12 +70,12 @@ class DataFile:
 
     name: str
     where: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[], io.BufferedIOBase]
 
     @classmethod
     def at(cls, path: Path, name: str | None = None) -> "DataFile":
         """The file at a path, under another name than its own if there is one."""
-        return cls(path.name if name is None else name, str(path), lambda: cast(BinaryIO, path.open("rb")))
+        return cls(path.name if name is None else name, str(path), lambda: path.open("rb"))
 
     def sha256(self) -> str:
         """Hex SHA-256 of its bytes.
@@ -132,7 +133,7 @@ def rows(file: DataFile, columns: Sequence[str]) -> Iterator[Row]:
         kind = "".join(path.suffixes[-2:]) if path.suffix.lower() in _PACKED else path.suffix
         raise RunError(f"{file.where}: {kind} files are not read; give {READ}; name it .txt if it is plain text")
     try:
-        with file.open() as packed, _unpacked(file, packed) as content:
+        with _content(file) as content:
             yield from _READERS[_checked_format(file, content)](file, content, columns)
     except _BROKEN as error:
         raise _unreadable(file, error) from error
@@ -148,29 +149,31 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _unpacked(file: DataFile, packed: BinaryIO) -> io.BufferedReader:
+@contextmanager
+def _content(file: DataFile) -> Iterator[io.BufferedReader]:
     """The file's content without its compression, which name and first bytes must agree about."""
-    reader = io.BufferedReader(cast(Any, packed), _HEAD_BYTES)
-    found = _found(reader)
-    suffix = PurePath(file.name).suffix.lower()
-    said = _PACKED.get(suffix, found if not suffix and found in _PACKED.values() else None)
-    if said is None:
-        return reader
-    if said != found:
-        raise RunError(
-            f"{file.where}: named {suffix}, but not {_a(said)} file; name it after what it is, or fetch it again"
-        )
-    return io.BufferedReader(_opened(file, reader, said), _HEAD_BYTES)
+    with ExitStack() as layers:
+        reader = layers.enter_context(io.BufferedReader(layers.enter_context(cast(Any, file.open())), _HEAD_BYTES))
+        found = _found(reader)
+        suffix = PurePath(file.name).suffix.lower()
+        said = _PACKED.get(suffix, found if not suffix and found in _PACKED.values() else None)
+        if said not in (None, found):
+            raise RunError(
+                f"{file.where}: named {suffix}, but not {_a(said)} file; name it after what it is, or fetch it again"
+            )
+        if said is not None:
+            reader = layers.enter_context(io.BufferedReader(_opened(file, reader, said), _HEAD_BYTES))
+        yield reader
 
 
-def _opened(file: DataFile, packed: BinaryIO, how: str) -> Any:
+def _opened(file: DataFile, packed: io.BufferedIOBase, how: str) -> Any:
     match how:
         case "gzip":
             return gzip.GzipFile(fileobj=packed)
         case "bzip2":
             return bz2.BZ2File(packed)
         case "xz":
-            return lzma.LZMAFile(packed)
+            return lzma.LZMAFile(cast(Any, packed))
     return _pyarrow(file).CompressedInputStream(packed, "zstd")
 
 
@@ -212,7 +215,7 @@ def _a(kind: str) -> str:
     return f"an {kind}" if kind in ("arrow", "xz") else f"a {kind}"
 
 
-def _text(file: DataFile, content: BinaryIO) -> str:
+def _text(file: DataFile, content: io.BufferedIOBase) -> str:
     """The whole text of a file, its lines ended by a newline alone, without a byte order mark."""
     data = content.read()
     try:
@@ -224,9 +227,9 @@ def _text(file: DataFile, content: BinaryIO) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _lines(file: DataFile, content: BinaryIO) -> Iterator[str]:
+def _lines(file: DataFile, content: io.BufferedIOBase) -> Iterator[str]:
     """The lines of a file, each with its newline. Separators that may stand inside a JSON string end none."""
-    with io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape") as lines:
+    with io.TextIOWrapper(cast(Any, content), encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 line.encode()
@@ -235,11 +238,11 @@ def _lines(file: DataFile, content: BinaryIO) -> Iterator[str]:
             yield line
 
 
-def _read_text(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_text(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     yield Row(file.name, file.where, _text(file, content), is_text=True)
 
 
-def _read_json_lines(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_json_lines(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     return _json_lines(file, _lines(file, content))
 
 
@@ -253,7 +256,7 @@ def _json_lines(file: DataFile, lines: Iterator[str]) -> Iterator[Row]:
             yield Row(f"{file.name}:{number}", f"{file.where}: line {number}", row)
 
 
-def _read_json(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_json(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     """The objects of one list; or one object; or, as many who write .json mean it, an object a line."""
     text = _text(file, content)
     try:
@@ -273,7 +276,7 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
-def _read_csv(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_csv(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # a document is longer than the 131072 characters that are usual
     delimiter = "\t" if format_of(file.name) == "TSV" else ","
     reader = csv.reader(_lines(file, content), delimiter=delimiter, strict=True)
@@ -294,7 +297,7 @@ def _read_csv(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iter
         raise RunError(f"{file.where}: line {reader.line_num} is not {format_of(file.name)}: {error}") from error
 
 
-def _read_parquet(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_parquet(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     arrow = _pyarrow(file)
     from pyarrow import parquet
 
@@ -309,7 +312,7 @@ def _read_parquet(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> 
         ) from error
 
 
-def _read_arrow(file: DataFile, content: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
+def _read_arrow(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str]) -> Iterator[Row]:
     arrow = _pyarrow(file)
     whole = _seekable(content)
     try:
@@ -347,7 +350,7 @@ def _refuse_twice(file: DataFile, names: list[str]) -> None:
         raise RunError(f"{file.where}: two columns are called {twice!r}; rename one")
 
 
-def _seekable(content: BinaryIO) -> BinaryIO:
+def _seekable(content: io.BufferedIOBase) -> io.BufferedIOBase:
     return content if content.seekable() else io.BytesIO(content.read())
 
 
@@ -359,7 +362,7 @@ def _pyarrow(file: DataFile) -> Any:
     return pyarrow
 
 
-_READERS: dict[str, Callable[[DataFile, BinaryIO, Sequence[str]], Iterator[Row]]] = {
+_READERS: dict[str, Callable[[DataFile, io.BufferedIOBase, Sequence[str]], Iterator[Row]]] = {
     "text": _read_text,
     "JSON lines": _read_json_lines,
     "JSON": _read_json,
