@@ -76,7 +76,8 @@ def _sound(folder: Path) -> dict[str, Any] | None:
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         names, lengths = index["names"], index["lengths"]
-        whole = len(names) == len(lengths) and all(type(length) is int and length >= 0 for length in lengths)
+        whole = index.keys() - {"crc32"} == {"names", "lengths"} and len(names) == len(lengths)
+        whole = whole and all(type(length) is int and length >= 0 for length in lengths)
         whole = whole and sum(lengths) * _ITEM_BYTES == (folder / "tokens.bin").stat().st_size
         # Entries that were written before there was a checksum have their lengths only.
         whole = whole and index.get("crc32") in (None, _checksum(folder / "tokens.bin", index))
