@@ -6,13 +6,14 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path, PurePath
 from typing import cast
 
-from pi_model.data.file_formats import READ, DataFile, format_of
+from pi_model.data.file_formats import READ, DataFile, format_of, rows
+from pi_model.data.row_values import cell
 from pi_model.errors import RunError, UsageError
 from pi_model.notices import say
 
@@ -20,8 +21,8 @@ STANDARD_INPUT = "-"
 
 # Beside files of rows, these are the notes and programs that come with them, and no documents.
 _NOTES = {".md", ".markdown", ".rst", ".tex", ".py"}
-# What the datasets library writes beside the rows.
-_BOOKKEEPING = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+# What is settings and tables of other things as often as documents.
+_OFTEN_OTHER = {"JSON", "CSV", "TSV"}
 # Words by which the files of a split are told apart in folders of parquet and arrow, as the datasets library does.
 _SPLITS = {
     "train": {"train", "training"},
@@ -39,7 +40,7 @@ class _Candidate:
     file: DataFile
 
 
-def data_files(name: str, split: str) -> list[DataFile] | None:
+def data_files(name: str, split: str, columns: Sequence[str]) -> list[DataFile] | None:
     """The files that a name means, in order; None if nothing here is called so.
 
     What a folder, a pattern or an archive holds besides is left out and said, once.
@@ -47,6 +48,7 @@ def data_files(name: str, split: str) -> list[DataFile] | None:
     Args:
         name: a file, a folder, a pattern such as ``data/*.jsonl``, or ``-`` for standard input.
         split: which split to take of a folder whose parquet or arrow files are named after theirs.
+        columns: the columns that are wanted; they tell the documents in a folder from other tables and settings.
 
     Raises:
         UsageError: nothing matches the pattern, or several processes would have to read standard input.
@@ -56,9 +58,9 @@ def data_files(name: str, split: str) -> list[DataFile] | None:
         return [_stream("stdin", "standard input", name)]
     if os.path.isdir(name):
         folder = Path(name)
-        return _chosen(name, _candidates(folder, folder.rglob("*")), split)
+        return _chosen(name, _candidates(folder, folder.rglob("*")), split, columns)
     if os.path.exists(name):
-        return _of_file(name, split)
+        return _of_file(name, split, columns)
     if glob.has_magic(name):
         matches = [Path(match) for match in glob.iglob(name, recursive=True)]
         if not matches:
@@ -66,20 +68,20 @@ def data_files(name: str, split: str) -> list[DataFile] | None:
         fixed = Path(name)
         while glob.has_magic(str(fixed)):
             fixed = fixed.parent
-        return _chosen(name, _candidates(fixed, matches), split)
+        return _chosen(name, _candidates(fixed, matches), split, columns)
     return None
 
 
-def _of_file(name: str, split: str) -> list[DataFile]:
+def _of_file(name: str, split: str, columns: Sequence[str]) -> list[DataFile]:
     path = Path(name)
     if not path.is_file():  # a pipe gives its bytes once only
         return [_stream(path.name, name, name)]
     if path.suffix.lower() == ".zip":
-        return _of_archive(path, split)
+        return _of_archive(path, split, columns)
     return [DataFile.at(path)]
 
 
-def _of_archive(path: Path, split: str) -> list[DataFile]:
+def _of_archive(path: Path, split: str, columns: Sequence[str]) -> list[DataFile]:
     def opened(member: str) -> io.BufferedIOBase:
         with zipfile.ZipFile(path) as archive:
             return cast(io.BufferedIOBase, archive.open(member))
@@ -99,7 +101,7 @@ def _of_archive(path: Path, split: str) -> list[DataFile]:
         )
         for member in members
     ]
-    return _chosen(str(path), candidates, split)
+    return _chosen(str(path), candidates, split, columns)
 
 
 def _stream(name: str, where: str, stream: str) -> DataFile:
@@ -127,9 +129,9 @@ def _candidates(folder: Path, paths: Iterable[Path]) -> list[_Candidate]:
     return found
 
 
-def _chosen(name: str, candidates: list[_Candidate], split: str) -> list[DataFile]:
+def _chosen(name: str, candidates: list[_Candidate], split: str, columns: Sequence[str]) -> list[DataFile]:
     """The files among candidates that hold documents; says what is left out, and why."""
-    reasons = [_why_not(candidate) for candidate in candidates]
+    reasons = [_why_not(candidate, columns) for candidate in candidates]
     formats = {format_of(str(one.path)) for one, why in zip(candidates, reasons, strict=True) if why is None}
     named = {word for one in candidates if _columnar(one.path) for word in _split_words(one.path)}
     files, left = [], Counter[str]()
@@ -152,15 +154,29 @@ def _chosen(name: str, candidates: list[_Candidate], split: str) -> list[DataFil
     return files
 
 
-def _why_not(candidate: _Candidate) -> str | None:
+def _why_not(candidate: _Candidate, columns: Sequence[str]) -> str | None:
     """Why a file holds no documents, as far as it can tell by itself; None if it may hold some."""
     if any(part.startswith(".") for part in candidate.path.parts):
         return "hidden"
-    if candidate.path.name in _BOOKKEEPING:
-        return "of a dataset's bookkeeping"
-    if not format_of(candidate.path.name):
+    kind = format_of(candidate.path.name)
+    if not kind:
         return candidate.path.suffix or "without a suffix"
-    return None if candidate.size else "broken link" if candidate.size is None else "empty"
+    if not candidate.size:
+        return "broken link" if candidate.size is None else "empty"
+    if kind in _OFTEN_OTHER and not _has_rows(candidate.file, columns):
+        return f"{candidate.path.suffix} without rows of {' and '.join(columns)}"
+    return None
+
+
+def _has_rows(file: DataFile, columns: Sequence[str]) -> bool:
+    """Whether the first row of a file has the columns that are wanted."""
+    try:
+        first = next(rows(file, columns), None)
+        for column in columns if first else ():
+            cell(first.content, column, first.where)
+        return first is not None
+    except RunError:
+        return False
 
 
 def _columnar(path: PurePath) -> bool:

@@ -138,7 +138,7 @@ def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
     source = resolved(source)
     if source.name in CORPORA:
         return _corpus(source, columns)
-    files = data_files(source.name, source.split)
+    files = data_files(source.name, source.split, columns)
     if files is not None:
         return (row for file in files for row in rows(file, columns))
     if _HUB_NAME.fullmatch(source.name):
@@ -331,7 +331,7 @@ def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
         pinned = [*(package.sha256 for package in corpus.packages), corpus.revision]
         said = str(source)
     else:
-        files = data_files(source.name, source.split)
+        files = data_files(source.name, source.split, [source.column])
         hashes = [(file.name, file.sha256()) for file in files or ()]
         pinned = [_READING]
         said = str(replace(source, name=Path(source.name).name) if files else source)

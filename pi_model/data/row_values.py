@@ -70,20 +70,20 @@ def text_or_ids(value: Any, column: str, where: str, vocabulary: int, *, binary:
     """
     if not isinstance(value, list):
         return text(value, column, where, binary=binary)
-    for place, token in enumerate(value, 1):
-        # A bool is an int to Python, but not to whoever wrote the file.
-        if type(token) is not int:
-            remedy = _remedy(value, f"give text, or token ids from 0 to {vocabulary - 1}")
-            raise RunError(
-                f"{where}: column {column!r} holds {_described(value)} with {_described(token)} at place {place}; "
-                f"{remedy}"
-            )
-        if not 0 <= token < vocabulary:
-            raise RunError(
-                f"{where}: token ids of another tokenizer: {_short(token)} at place {place}, where this one has 0 to "
-                f"{vocabulary - 1}; give a column of text"
-            )
-    return value
+    # A bool is an int to Python, but not to whoever wrote the file.
+    wrong = (place for place, token in enumerate(value) if type(token) is not int or not 0 <= token < vocabulary)
+    if (place := next(wrong, None)) is None:
+        return value
+    token = value[place]
+    if type(token) is int:
+        raise RunError(
+            f"{where}: token ids of another tokenizer: {_short(token)} at place {place + 1}, where this one has 0 to "
+            f"{vocabulary - 1}; give a column of text"
+        )
+    raise RunError(
+        f"{where}: column {column!r} holds {_described(value)} with {_described(token)} at place {place + 1}; "
+        + _remedy(value, f"give text, or token ids from 0 to {vocabulary - 1}")
+    )
 
 
 def _remedy(value: Any, otherwise: str) -> str:

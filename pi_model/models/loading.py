@@ -23,7 +23,7 @@ from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
 from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
 from pi_model.models.weights import weight_files as weight_files
-from pi_model.notices import tell_which
+from pi_model.notices import say, tell_which
 from pi_model.packages import Package, unpacked
 
 # Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
@@ -156,6 +156,12 @@ def local_folder(source: str | Path) -> Path:
         names = ", ".join([*EMBEDDED, *SHIPPED])
         raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
     return _hub_folder(str(source))
+
+
+def tell_taken(folder: Path) -> None:
+    """Say how a folder is to be called if its path alone is an embedded name."""
+    if str(folder) in [*SHIPPED, *EMBEDDED]:
+        say(f"{folder} is the name of a known model as well; this folder is ./{folder} to every command")
 
 
 def _hub_folder(name: str) -> Path:

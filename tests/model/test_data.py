@@ -20,9 +20,11 @@ from pi_model.data.documents import PRESETS, Documents, Selection, Source, load_
 from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import SHIPPED, local_folder
 from pi_model.notices import say
 from pi_model.packages import archive
+from pi_theory.scaling import LinearPI
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +219,14 @@ def test_a_known_name_says_what_it_means_where_a_file_is_called_the_same(name, t
     assert resolve(f"./{name}") == (f"./{name}" if name != "tiny-llama" else Path(name))
     assert local_folder(Path(name)) == Path(name)
     assert capsys.readouterr().err == ""
+
+
+def test_writing_a_folder_of_a_known_name_says_how_it_is_called(tmp_path, tiny_folder, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    say.cache_clear()
+    extend_checkpoint(tiny_folder, LinearPI(2.0), "tiny-llama")
+    assert "this folder is ./tiny-llama to every command" in capsys.readouterr().err
+    assert local_folder("./tiny-llama") == Path("tiny-llama") != local_folder("tiny-llama")
 
 
 def test_several_sources_are_one_after_the_other_under_names_of_their_own(tmp_path, tokenizer):

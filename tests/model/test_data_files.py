@@ -180,6 +180,16 @@ def test_a_folder_says_what_it_leaves_out(tmp_path, capsys):
         contents(fill(tmp_path / "none", {"page.html": b"x"}))
 
 
+def test_settings_and_other_tables_in_a_folder_are_no_documents(tmp_path, capsys):
+    others = {"package.json": b'{"name": "x"}', "tsconfig.json": b"{ // broken", "numbers.csv": b"a,b\n1,2\n"}
+    folder = fill(tmp_path / "code", {"a.py": b"one", **others})
+    assert contents(folder) == ["one"]
+    assert "1 .csv without rows of text, 2 .json without rows of text" in capsys.readouterr().err
+    assert contents(fill(folder, {"rows.json": b'[{"text": "two"}]'})) == ["two"]
+    with pytest.raises(RunError, match="no column 'text'; it has name"):
+        contents(folder / "package.json")
+
+
 def test_a_folder_of_parquet_files_is_read_by_split(tmp_path):
     names = [f"data/{split}-00000-of-00001.parquet" for split in ("train", "test", "validation")]
     folder = fill(tmp_path / "set", {name: columnar([name]) for name in names} | {"README.md": b"card"})
@@ -225,4 +235,4 @@ def test_any_name_of_a_file_is_a_name(tmp_path_factory, stem):
     path = folder / f"x{stem}.txt"
     path.write_text("here")
     assert contents(path) == contents(folder) == ["here"]
-    assert [file.name for file in data_files(str(folder), "test")] == [path.name]
+    assert [file.name for file in data_files(str(folder), "test", ["text"])] == [path.name]
