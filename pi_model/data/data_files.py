@@ -171,12 +171,12 @@ def _why_not(candidate: _Candidate, columns: Sequence[str]) -> str | None:
 def _has_rows(file: DataFile, columns: Sequence[str]) -> bool:
     """Whether the first row of a file has the columns that are wanted."""
     try:
-        first = next(rows(file, columns), None)
-        for column in columns if first else ():
+        first = next(rows(file, columns))
+        for column in columns:
             cell(first.content, column, first.where)
-        return first is not None
-    except RunError:
+    except (RunError, StopIteration):
         return False
+    return True
 
 
 def _columnar(path: PurePath) -> bool:
