@@ -108,6 +108,8 @@ def _stream(name: str, where: str, stream: str) -> DataFile:
     """Standard input or a pipe as a file."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"data: several processes cannot read {where} together; give a file")
+    if stream == STANDARD_INPUT and sys.stdin is None:
+        raise UsageError("data: standard input is closed; give a file")
     return DataFile(name, where, lambda: io.BytesIO(_read_once(stream)))
 
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.corpora import CORPORA, read_corpus
 from pi_model.data.data_files import data_files
-from pi_model.data.file_formats import Row, rows
+from pi_model.data.file_formats import Row, format_of, rows
 from pi_model.data.row_values import cell, text, text_or_ids
 from pi_model.data.token_cache import memory_map
 from pi_model.errors import RunError, UsageError
@@ -141,7 +141,8 @@ def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
     files = data_files(source.name, source.split, columns)
     if files is not None:
         return (row for file in files for row in rows(file, columns))
-    if _HUB_NAME.fullmatch(source.name):
+    # A name like data/train.jsonl is a file that is missing, and is not looked for on the hub.
+    if _HUB_NAME.fullmatch(source.name) and not format_of(source.name):
         return _dataset(source)
     known = ", ".join([*CORPORA, *PRESETS])
     raise UsageError(f"{source.name}: no such file or folder, not a hub dataset (owner/name), not a corpus ({known})")
@@ -188,12 +189,8 @@ def _documents(source: Source, found: Iterator[Row], vocabulary: int | None) -> 
 def _corpus(source: Source, columns: Sequence[str]) -> Iterator[Row]:
     read = [read_corpus(source.name, source.split, column) for column in columns]
     return (
-        Row(
-            together[0][0],
-            together[0][0],
-            {column: content for column, (_, content) in zip(columns, together, strict=True)},
-        )
-        for together in zip(*read, strict=True)
+        Row(same[0][0], same[0][0], dict(zip(columns, (content for _, content in same), strict=True)))
+        for same in zip(*read, strict=True)
     )
 
 
@@ -244,9 +241,10 @@ def load_documents(
         UsageError: as `read_documents`.
         RunError: as `read_documents`, or no document is left by the selection.
     """
-    several = [sources] if isinstance(sources, Source | str) else list(sources)
+    given = [sources] if isinstance(sources, Source | str) else sources
+    several = [Source(one) if isinstance(one, str) else one for one in given]
     names, tokens = [], []
-    for source in (Source(one) if isinstance(one, str) else one for one in several):
+    for source in several:
         if preset := PRESETS.get(source.name):
             if preset.vocabulary not in (None, tokenizer.vocab_size):
                 raise RunError(
@@ -266,8 +264,9 @@ def load_documents(
         kept = [kept[number] for number in sorted(drawn)]
     if not kept:
         longest = max((len(ids) for ids in tokens), default=0)
-        raise RunError(f"{source.name}: no document has {selection.min_tokens} tokens; the longest has {longest}")
-    names = distinct(names)
+        told = ", ".join(source.name for source in several)
+        raise RunError(f"{told}: no document has {selection.min_tokens} tokens; the longest has {longest}")
+    names = distinct(names) if len(several) > 1 else names
     cut = slice(selection.max_tokens)
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
@@ -294,7 +293,7 @@ def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[t
         texts = [content for _, content in batch if isinstance(content, str)]
         # verbose=False silences the warning about documents longer than the model's window, which are normal here.
         options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
-        options["split_special_tokens"] = not source.control_tokens
+        options |= {"split_special_tokens": not source.control_tokens}
         of_texts = iter(tokenizer(texts, **options)["input_ids"] if texts else [])
         for name, content in batch:
             if isinstance(content, str):

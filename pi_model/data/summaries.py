@@ -52,6 +52,8 @@ def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
 def read_all_pairs(sources: Sequence[Source], summary: str) -> list[tuple[str, str, str]]:
     """What `read_pairs` gives of several sources, one after the other; names that they have in common are numbered."""
     pairs = [pair for source in sources for pair in read_pairs(source, summary)]
+    if len(sources) == 1:
+        return pairs
     return [(name, *pair[1:]) for name, pair in zip(distinct([pair[0] for pair in pairs]), pairs, strict=True)]
 
 

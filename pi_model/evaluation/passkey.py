@@ -98,7 +98,7 @@ class PromptMaker:
         self._filler = line + again * repeats
         self.prefix = head + self._filler
         self._head = len(head)
-        self._refuse_above(max(map(self._fixed_tokens, keys)))
+        self._refuse_above(max(map(self._fixed_tokens, keys), default=0))
 
     def _refuse_above(self, needed: int) -> None:
         if needed > self.context_tokens:

@@ -142,7 +142,7 @@ def local_folder(source: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        if path.suffix != ".gguf":
+        if path.suffix.lower() != ".gguf":
             raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
         status = path.stat()
         key = hashlib.sha256(

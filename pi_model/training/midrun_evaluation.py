@@ -57,9 +57,7 @@ class MidrunEvaluation:
             self.documents = load_documents(source, start.tokenizer, selection)
         if self.asked.passkey_positions:
             keys = passkeys(self.asked.passkey_positions, self.asked.passkey_trials).ravel().tolist()
-            PromptMaker(
-                start.tokenizer, config.context_tokens, start.bos_id, keys
-            )  # raises if the context is too short
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id, keys)  # raises if they do not fit
 
     def share_done(self) -> None:
         """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""

@@ -341,8 +341,9 @@ def test_a_parquet_file_without_the_column_says_what_it_has(tmp_path, tokenizer)
 
 
 def test_a_source_that_is_nothing_is_wrong_usage(tmp_path, tokenizer):
-    with pytest.raises(UsageError, match="no such file or folder"):
-        load_documents(Source(str(tmp_path / "no" / "such.txt")), tokenizer)
+    for name in (str(tmp_path / "no" / "such.txt"), "data/missing.jsonl", "data/missing.csv.gz"):
+        with pytest.raises(UsageError, match="no such file or folder"):
+            load_documents(Source(name), tokenizer)
 
 
 def test_an_unknown_split_of_a_corpus_is_wrong_usage(tokenizer):
