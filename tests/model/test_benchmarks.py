@@ -243,6 +243,14 @@ BAD = {
 }
 
 
+def test_special_tokens_that_an_item_spells_are_text():
+    tokenizer = byte_tokenizer()
+    harness = benchmarks._harness_model(random_llama(vocab_size=260), tokenizer, 64, False, 1)
+    assert tokenizer.bos_token_id not in harness.tok_encode("x<s>")
+    assert tokenizer.bos_token_id not in harness.tok_batch_encode(["x<s>"])[0]
+    assert tokenizer.bos_token_id in tokenizer("x<s>")["input_ids"], "the caller's own is left as it was"
+
+
 @pytest.mark.parametrize("message", BAD)
 def test_a_bad_file_is_named_with_its_fault_before_a_model_is_loaded(message, folder, capsys):
     task, content = BAD[message]

@@ -99,6 +99,19 @@ def test_a_whole_summary_ends_with_the_end_token_and_a_cut_one_does_not():
     assert tokenizer.decode(maker.target("long enough to be cut")) == " long enou"
 
 
+@given(
+    pieces=st.lists(st.sampled_from(["<s>", "<", "a "]), min_size=1, max_size=40), summary=st.text("<s> a", max_size=9)
+)
+def test_special_tokens_in_documents_and_summaries_are_text_unless_asked_for(pieces, summary):
+    document = "".join(pieces)
+    for control in (False, True):
+        maker = SummaryPrompts(byte_tokenizer(), 200, summary_tokens=50, control_tokens=control)
+        prompt, target = maker.prompt(document), maker.target(summary)
+        assert 0 in prompt or 0 in target or not control or "<s>" not in document
+        assert control or 0 not in prompt + target[: len(summary)]
+        assert len(prompt) <= 150
+
+
 def test_a_window_without_room_is_wrong_usage():
     with pytest.raises(UsageError, match="window: 120 tokens cannot hold the prompt's 94 and a summary of 50"):
         SummaryPrompts(byte_tokenizer(), 120, summary_tokens=50)
