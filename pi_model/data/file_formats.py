@@ -272,7 +272,7 @@ def _read_json(file: DataFile, content: io.BufferedIOBase, columns: Sequence[str
 
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return str(error)
+        return f"{error.msg} at " + (f"line {error.lineno}, " if error.lineno > 1 else "") + f"character {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
 
 
