@@ -38,7 +38,8 @@ READ = f"{', '.join(_FORMATS)}, also packed as {', '.join(_PACKED)} or in a .zip
 
 _BY_FIRST_BYTES = (
     (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
+    *((b"BZh%d1AY&SY" % size, "bzip2") for size in range(1, 10)),  # BZh alone may begin a text
+    *((b"BZh%d\x17rE8P\x90" % size, "bzip2") for size in range(1, 10)),
     (b"\xfd7zXZ\0", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstandard"),
     (b"PK\3\4", "zip"),

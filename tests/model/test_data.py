@@ -182,6 +182,7 @@ def test_special_tokens_in_text_are_text_unless_asked_for(pieces, tokenizer, tmp
     assert plain_ids(tokenizer, text, control_tokens=True) == control
 
 
+@pytest.mark.slow
 @pytest.mark.shared_cache
 def test_no_special_token_stands_in_the_corpora_so_their_cached_tokens_stay_valid():
     """`abstracts` is made of code and `retrieval` of books and our own sentences."""

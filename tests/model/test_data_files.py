@@ -102,7 +102,16 @@ def test_every_format_in_every_packing_gives_the_same_texts(tmp_path_factory, te
         assert contents(path) == [texts[0]]
 
 
-MAGIC = [b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\3\4", b"PAR1", b"ARROW1\0\0", b"\xff" * 4]
+MAGIC = [
+    b"\x1f\x8b\x08",
+    b"BZh91AY&SY",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"PK\3\4",
+    b"PAR1",
+    b"ARROW1\0\0",
+    b"\xff" * 4,
+]
 HEADS = [*MAGIC, b"", b"[", b'{"text": ', b'text\n"', b"\xff\xfe", b"\xef\xbb\xbf"]
 SUFFIXES = [".txt", ".jsonl", ".json", ".csv", ".parquet", ".arrow", ".zip", ".html", ".txt.gz", ".csv.zst", ".xz", ""]
 
