@@ -225,6 +225,7 @@ class Config:
         peak_lr, warmup_steps, warmup_from, decay: the learning rate's schedule, see `learning_rate`.
         beta1, beta2, eps, weight_decay: settings of AdamW.
         clip_norm: the whole gradient is scaled down to this norm where it is larger; None never clips.
+        control_tokens: read special tokens that the documents spell as control tokens; by default they are text.
         lora: train these adapters and leave the model's own weights as they are; None trains the weights.
         dtype: of the forward and backward passes, and of weights that are not trained. The trained weights, their
             gradients and the optimiser state are always float32.
@@ -263,6 +264,7 @@ class Config:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    control_tokens: bool = False
     lora: Lora | None = None
     dtype: Dtype = "float32"
     device: Device = "cpu"
@@ -327,8 +329,11 @@ class Config:
     def as_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        # Runs keep the hashes that they had before there were these fields.
         if self.trained_window is None:
-            del content["trained_window"]  # so that runs keep the hashes that they had before there was this field
+            del content["trained_window"]
+        if not self.control_tokens:
+            del content["control_tokens"]
         return content
 
     def identity(self) -> dict[str, Any]:

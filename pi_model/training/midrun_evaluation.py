@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
-from pi_model.evaluation.passkey import PromptMaker, passkey
+from pi_model.evaluation.passkey import PromptMaker, passkey, passkeys
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.windows import check_window_and_stride
 from pi_model.models.attention import attention_implementation
@@ -53,10 +53,11 @@ class MidrunEvaluation:
             selection = Selection(
                 min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
             )
-            source = Source(self.asked.data, split=self.asked.split)
+            source = Source(self.asked.data, split=self.asked.split, control_tokens=config.control_tokens)
             self.documents = load_documents(source, start.tokenizer, selection)
         if self.asked.passkey_positions:
-            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)  # raises if the context is too short
+            keys = passkeys(self.asked.passkey_positions, self.asked.passkey_trials).ravel().tolist()
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id, keys)  # raises if they do not fit
 
     def share_done(self) -> None:
         """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""

@@ -102,7 +102,9 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
-        stream, sha256 = _stream(part, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
+        source = replace(_source(part), control_tokens=config.control_tokens)
+        seed = (config.seed, number)
+        stream, sha256 = _stream(part, source, tokenizer, config.training_tokens, seed, bos_id, progress)
         streams.append(stream)
         hashes.append(sha256)
     weights = [part.weight for part in config.data]
@@ -116,6 +118,7 @@ def _source(part: MixturePart) -> Source:
 
 def _stream(
     part: MixturePart,
+    source: Source,
     tokenizer: PreTrainedTokenizerBase,
     window: int,
     seed: tuple[int, int],
@@ -130,10 +133,11 @@ def _stream(
             document_tokens=part.document_tokens,
             summary_tokens=part.summary_tokens,
             bos_id=bos_id,
+            control_tokens=source.control_tokens,
         )
-        prompts, targets = load_pairs(_source(part), part.summary, maker, progress=progress)
+        prompts, targets = load_pairs(source, part.summary, maker, progress=progress)
         return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
-    documents = load_documents(_source(part), tokenizer, progress=progress)
+    documents = load_documents(source, tokenizer, progress=progress)
     return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 

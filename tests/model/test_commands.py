@@ -1,5 +1,6 @@
 """The pi-model commands as a user meets them: what they print, and how they end."""
 
+import io
 import json
 import os
 import subprocess
@@ -323,6 +324,17 @@ def test_bad_input_ends_in_one_line_and_its_exit_code(code, argv, paths, capsys,
     assert len([line for line in errors.splitlines() if "warning:" not in line]) == 1
     assert not paths["OUT"].exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_data_may_be_several_files_patterns_and_standard_input(tiny_folder, text, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    words = ["perplexity", "--model", tiny_folder, "--windows", 32, "--stride", 8, "--quiet", "--json"]
+    _, out, _ = ends(capsys, *words, "--data", text, "-", "--data", text.parent / "*.txt")
+    several = json.loads(out)
+    _, out, _ = ends(capsys, *words, "--data", text)
+    assert several["documents"] == 3
+    assert several["data"] == f"{text} - {text.parent}/*.txt"
+    assert several["results"][0]["document_loss_nats"] == 3 * json.loads(out)["results"][0]["document_loss_nats"]
 
 
 def test_ctrl_c_ends_in_one_line_and_130(tiny_folder, text, capsys, monkeypatch):
