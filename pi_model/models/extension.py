@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pi_model.files import new_folder, refuse_inside
+from pi_model.files import new_folder, refuse_related, refuse_used
 from pi_model.models.companions import consistent, copy_companions, fit_companions
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
 from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config
@@ -37,8 +37,9 @@ def extend_checkpoint(
             place.
         RunError: the source is broken, or the folder cannot be written.
     """
+    refuse_used(Path(out))
     folder = local_folder(source)
-    refuse_inside(Path(out), folder)
+    refuse_related(Path(out), model=folder)
     config = check_folder(folder, window_tokens=window_tokens)
     load_tokenizer(folder, config)
     before = read_config(folder)
