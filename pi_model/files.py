@@ -93,6 +93,8 @@ def not_written(path: Path, error: BaseException) -> BaseException:
         return error
     name = system.filename
     elsewhere = isinstance(name, str) and not Path(name).absolute().is_relative_to(path.absolute().parent)
+    if system.errno in (errno.ENOSPC, errno.EDQUOT):
+        elsewhere = False  # shutil names the source of a copy for which there was no room
     reason = explained(OSError(system.errno, system.strerror, name if elsewhere else None))
     reason = f"{path}: not written: {reason}"
     if path.absolute().is_relative_to(cache_dir().absolute()):
