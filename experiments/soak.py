@@ -61,7 +61,7 @@ def cases(model: Path, data: Path) -> list[Case]:
         *("evaluation.samples=2", "--out", "PLACE/run", "--quiet"),
     )
     common = ("--model", str(model), "--device", "cpu", "--quiet", "--json")
-    perplexity = ("perplexity", *common, "--data", str(data), "--windows", "32", "64", "--stride", "4")
+    perplexity = ("perplexity", *common, "--data", str(data), "--windows", "32", "64", "--stride", "8")
     summarize = ("summarize", *common, "--data", str(data), "--column", "text", "--context", "1500")
     return [
         Case(finetune, reports=True),
@@ -69,7 +69,7 @@ def cases(model: Path, data: Path) -> list[Case]:
         Case((*perplexity, "--batch-tokens", "128")),
         Case((*perplexity, "--batch-tokens", "128"), processes=2),
         Case(("passkey", *common, "--max-context", "512", "--positions", "8", "--trials", "8")),
-        Case((*summarize, "--max-tokens", "48", "--batch-tokens", "2000", "--out", "PLACE/summaries.jsonl")),
+        Case((*summarize, "--max-tokens", "16", "--batch-tokens", "1000", "--out", "PLACE/summaries.jsonl")),
     ]
 
 
@@ -252,7 +252,7 @@ def make_inputs(folder: Path) -> tuple[Path, Path]:
     random_llama(vocab_size=260).save_pretrained(folder / "model")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder / "model")
     draw = random.Random(0)
-    texts = [draw.choices(("grass", "sky", "sun", "green", "blue"), k=120) for _ in range(16)]
+    texts = [draw.choices(("grass", "sky", "sun", "green", "blue"), k=120) for _ in range(12)]
     rows = [{"text": " ".join(words), "summary": " ".join(words[:9])} for words in texts]
     (folder / "documents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder / "model", folder / "documents.jsonl"
@@ -279,6 +279,7 @@ def soak(kills: int, seed: int) -> dict[str, Any]:
                     if code := running.end():
                         raise Lost(f"{case}: exit code {code} undisturbed: {running.said()}")
                     seconds[case] = time.monotonic() - start
+                    _say(f"{case}: {seconds[case]:.1f} s undisturbed")
                     again, expected[case] = expected.get(case), running.result()
                     if again not in (None, expected[case]):
                         raise Lost(f"{case}: not the same twice, undisturbed")
@@ -288,17 +289,23 @@ def soak(kills: int, seed: int) -> dict[str, Any]:
                 hits = killed(case, folder, expected[case], seconds[case], draw)
                 counts["kills"][str(case)] = counts["kills"].get(str(case), 0) + hits
                 done += hits
-            print(f"{done} of {kills} kills", file=sys.stderr)
+                _say(f"{done} of {kills} kills")
         for case in chosen:
             refused = sum(twice(case, folder, expected[case], draw) for _ in range(3))
             counts["two at once"][str(case)] = f"{refused} of 3 refused"
+            _say(f"{case}: two at once")
         with small_disk(folder / "disk") as mounted:
             for case in chosen if mounted else ():
                 hit = sum(filled(case, folder / "disk", expected[case], seconds[case], draw) for _ in range(3))
                 counts["full disk"][str(case)] = f"{hit} of 3 stopped"
+                _say(f"{case}: on a full disk")
             if not mounted:
                 counts["full disk"] = "left out: mounting a tmpfs is not allowed here"
     return counts
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:
