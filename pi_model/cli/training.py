@@ -155,14 +155,11 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
     told = [] if arguments.window is None else [f"trained_window={arguments.window}"]
     config = override(recipe(arguments.recipe), [*arguments.overrides, *told])
-    first = int(os.environ.get("RANK", 0)) == 0
-    for remark in config.remarks() if first else ():
-        warn("pi-model", remark)
     from pi_model.training.loop import train
 
     quiet_libraries()
     outcome = train(config, arguments.out, fall_back=arguments.fall_back, progress=not arguments.quiet)
-    if first:
+    if int(os.environ.get("RANK", 0)) == 0:
         answer = {**asdict(outcome), "model": str(outcome.model), "config_sha256": config.sha256()}
         loss = "nothing left to do" if outcome.loss_nats is None else f"last loss {outcome.loss_nats:.4f} nats"
         show(arguments, answer, f"{outcome.model}: {outcome.steps} steps, {loss}")

@@ -17,7 +17,7 @@ from pi_theory.scaling import METHODS
 
 Decay = Literal["constant", "linear", "cosine"]
 Dtype = Literal["float32", "bfloat16"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["cpu", "cuda", "auto"]
 Checkpointing = Literal["none", "selective", "full"]
 
 CHECKPOINTING: tuple[Checkpointing, ...] = get_args(Checkpointing)  # from the fastest to the leanest
@@ -425,8 +425,6 @@ def _check_hardware(config: Config) -> None:
 
 def _check_evaluation(config: Config) -> None:
     asked = config.evaluation
-    if asked.steps and asked.data is None and not asked.passkey_positions:
-        raise UsageError("evaluation.steps: set evaluation.data or evaluation.passkey_positions as well")
     if asked.data is not None:
         if not asked.windows:
             raise UsageError("evaluation.windows: give at least one window for the perplexity")

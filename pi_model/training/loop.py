@@ -122,6 +122,8 @@ def train(
                     shutil.rmtree(out / exported, ignore_errors=True)
         evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
+        for remark in config.remarks():
+            display.say(f"pi-model: warning: {remark}")
         display.say(f"processes: {world_size}, attention: {model.attention}")
         if hidden := sliding_window(start.hf_config(), config.training_tokens):
             display.say(f"{hidden}; windows have {config.training_tokens}")

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.errors import UsageError
 from pi_model.evaluation.passkey import PromptMaker, passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.models.attention import attention_implementation
@@ -38,7 +39,7 @@ class MidrunEvaluation:
         done: (step, digest) of what has been measured already, by this command or an earlier one.
 
     Raises:
-        UsageError: the context is too short for a passkey; raised before training begins.
+        UsageError: nothing is to be measured, or the context is too short for a passkey; raised before training begins.
     """
 
     def __init__(self, config: Config, start: Preparation) -> None:
@@ -48,6 +49,8 @@ class MidrunEvaluation:
         self.digest = ""
         if not self.asked.steps:
             return
+        if self.asked.data is None and not self.asked.passkey_positions:
+            raise UsageError("evaluation.steps: set evaluation.data or evaluation.passkey_positions as well")
         measured: dict[str, Any] = {"bos_id": start.bos_id}
         if self.asked.data is not None:
             selection = Selection(

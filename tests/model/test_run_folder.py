@@ -215,7 +215,7 @@ def test_zero_never_stands_for_a_default(field):
         replace(group, **{name: (0,) if isinstance(getattr(group, name), tuple) else 0})
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     name=st.sampled_from(["data", "split", "windows", "stride", "max_tokens", "samples", "passkey_positions"]),
     value=st.integers(-2, 200),
