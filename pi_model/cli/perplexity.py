@@ -1,12 +1,12 @@
 """`pi-model perplexity`: how well a model predicts documents, by the length of its window."""
 
 import argparse
-import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pi_model.cli.data_options import FILES, add_data, sources
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, warn_of_lengths
+from pi_model.cli.model_options import add_model, bos_id, kept_progress, load, remover, warn_of_lengths
 from pi_theory.console import Command, counted, show, whole, wrap
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ def _run(arguments: argparse.Namespace) -> None:
     from pi_model.distributed import ranks
     from pi_model.evaluation.perplexity import sliding_perplexity, table, truncated_perplexity
 
-    ranks.start()
-    try:
+    with ExitStack() as stack:
+        ranks.start()
+        stack.callback(ranks.stop)
         checkpoint = load(arguments, arguments.model)
         progress = not arguments.quiet
         documents = ranks.rank_zero_first(
@@ -92,7 +93,8 @@ def _run(arguments: argparse.Namespace) -> None:
         bos = bos_id(arguments, checkpoint)
         if ranks.rank() == 0:
             warn_of_lengths(checkpoint, windows, [len(ids) for ids in documents.tokens])
-        folder = progress_folder(checkpoint, documents.sha256)
+        protocol = "truncated" if arguments.truncate else f"sliding {stride} {arguments.batch_tokens}"
+        folder = stack.enter_context(kept_progress(checkpoint, documents.sha256, protocol, windows, bos))
         common: dict[str, Any] = {
             "windows": windows,
             "bos_id": bos,
@@ -131,10 +133,7 @@ def _run(arguments: argparse.Namespace) -> None:
             }
             how = "each in one truncated window" if arguments.truncate else f"sliding windows, stride {stride}"
             title = f"{arguments.model} on {counted(len(documents.names), 'document')} of {data}, {how}"
-            show(arguments, answer, f"{wrap(title)}\n{table(results)}")
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        ranks.stop()
+            show(arguments, answer, f"{wrap(title)}\n{table(results)}", arrived=remover(folder))
 
 
 PERPLEXITY = Command(

@@ -3,11 +3,20 @@
 import argparse
 import hashlib
 import json
-import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 from pi_model.cli.data_options import add_data, sources
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, quiet_libraries, warn_of_lengths
+from pi_model.cli.model_options import (
+    add_model,
+    bos_id,
+    kept_progress,
+    load,
+    quiet_libraries,
+    remover,
+    warn_of_lengths,
+)
 from pi_theory.console import Command, counted, number, path, show, warn, whole, word, wrap
 
 
@@ -78,9 +87,13 @@ def _run(arguments: argparse.Namespace) -> None:
         rouge_table,
         summarize,
     )
-    from pi_model.files import write_text
+    from pi_model.files import claimed_file, refuse_related, write_text
 
     quiet_libraries()
+    if arguments.out:
+        refuse_related(arguments.out, model=Path(arguments.model))
+        for name in arguments.data:
+            refuse_related(arguments.out, data=Path(name))
     rouge_scorer()  # Whether it is installed shows now rather than after the model is loaded.
     sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
     pairs = read_all_pairs(sources(arguments), arguments.summary_column)[: arguments.samples]
@@ -97,43 +110,48 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     if maker.document_tokens < arguments.document_tokens:
         warn("pi-model", f"documents are cut to {maker.document_tokens} tokens: a window of {window} holds no more")
-    folder = progress_folder(checkpoint, hashlib.sha256(repr((pairs, arguments.control_tokens)).encode()).hexdigest())
-    summaries = summarize(
-        checkpoint.model,
-        maker,
-        pairs,
-        sampling,
-        batch_tokens=arguments.batch_tokens,
-        progress_folder=folder,
-        progress=not arguments.quiet,
-    )
-    if arguments.out:
-        write_text(arguments.out, "".join(json.dumps(asdict(summary)) + "\n" for summary in summaries))
-    rouge = mean_rouge(summaries)
-    ended = sum(summary.ended for summary in summaries)
-    data = " ".join(arguments.data)
-    answer = {
-        "model": arguments.model,
-        "data": data,
-        "control_tokens": arguments.control_tokens,
-        "split": arguments.split,
-        "documents": len(summaries),
-        "window": window,
-        "window_from": checkpoint.extension.stated,
-        "document_tokens": maker.document_tokens,
-        "sampling": asdict(sampling),
-        "dtype": arguments.dtype,
-        "device": arguments.device,
-        "ended": ended,
-        "rouge": rouge,
-        "rouge_settings": rouge_settings(),
-    }
-    title = (
-        f"{arguments.model} on {counted(len(summaries), 'document')} of {data}; {ended} of the summaries "
-        "ended by themselves"
-    )
-    show(arguments, answer, f"{wrap(title)}\n{rouge_table(rouge)}")
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        if arguments.out:
+            stack.enter_context(claimed_file(arguments.out))
+        documents = hashlib.sha256(repr((pairs, arguments.control_tokens)).encode()).hexdigest()
+        folder = stack.enter_context(
+            kept_progress(checkpoint, documents, sampling, window, maker.document_tokens, maker.prompt(""))
+        )
+        summaries = summarize(
+            checkpoint.model,
+            maker,
+            pairs,
+            sampling,
+            batch_tokens=arguments.batch_tokens,
+            progress_folder=folder,
+            progress=not arguments.quiet,
+        )
+        if arguments.out:
+            write_text(arguments.out, "".join(json.dumps(asdict(summary)) + "\n" for summary in summaries))
+        rouge = mean_rouge(summaries)
+        ended = sum(summary.ended for summary in summaries)
+        data = " ".join(arguments.data)
+        answer = {
+            "model": arguments.model,
+            "data": data,
+            "control_tokens": arguments.control_tokens,
+            "split": arguments.split,
+            "documents": len(summaries),
+            "window": window,
+            "window_from": checkpoint.extension.stated,
+            "document_tokens": maker.document_tokens,
+            "sampling": asdict(sampling),
+            "dtype": arguments.dtype,
+            "device": arguments.device,
+            "ended": ended,
+            "rouge": rouge,
+            "rouge_settings": rouge_settings(),
+        }
+        title = (
+            f"{arguments.model} on {counted(len(summaries), 'document')} of {data}; {ended} of the summaries "
+            "ended by themselves"
+        )
+        show(arguments, answer, f"{wrap(title)}\n{rouge_table(rouge)}", arrived=remover(folder))
 
 
 SUMMARIZE = Command(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pi_model.files import new_folder, refuse_inside
+from pi_model.files import new_folder, refuse_related, refuse_used
 from pi_model.models.companions import copy_companions, fit_companions
 from pi_model.models.config_file import read_config
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
@@ -39,8 +39,9 @@ def extend_checkpoint(
             place.
         RunError: the source is broken, or the folder cannot be written.
     """
+    refuse_used(Path(out))
     folder = local_folder(source)
-    refuse_inside(Path(out), folder)
+    refuse_related(Path(out), model=folder)
     before = read_config(folder)
     config = check_folder(folder, before, window_tokens=window_tokens)
     load_tokenizer(folder, config)

@@ -20,7 +20,7 @@ from pi_model.data.packing import Batches, PairStream, Stream
 from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
-from pi_model.files import new_folder, refuse_inside
+from pi_model.files import new_folder, refuse_related
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.loading import check_folder, first_token, load_tokenizer
@@ -84,7 +84,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         origin = new_origin(config, config.architecture, out / "origin")
     else:
         origin = local_folder(config.model or "")
-        refuse_inside(out, origin)
+        refuse_related(out, model=origin)
     before = read_config(origin)
     if config.architecture is None:
         check_folder(origin, before, window_tokens=config.trained_window, context_tokens=config.window_tokens)
