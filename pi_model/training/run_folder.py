@@ -14,7 +14,7 @@ from pi_model.data.documents import tokenizer_sha256
 from pi_model.errors import RunError, UsageError
 from pi_model.files import refuse_related, sha256_file, written
 from pi_model.locks import NAME, locked
-from pi_model.models.loading import read_config
+from pi_model.models.config_file import read_config
 from pi_model.models.weights import weight_files
 from pi_model.training.config import Config
 from pi_model.training.preparation import Preparation
