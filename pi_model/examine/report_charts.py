@@ -1,0 +1,256 @@
+"""The charts of a report as inline SVG: their colours are CSS variables, so that they follow light, dark and print.
+
+A chart is drawn at several widths, and the page shows the one that has room, so that its letters keep their size.
+Lines differ by their dashes as well as by their colours, and are labelled where they end.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pi_model.examine.findings import Stretch
+from pi_model.examine.report_markup import loss, share, text, whole
+
+WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of report.css, and pixels
+_LETTER = 7.2  # pixels, at most, that a letter of a label takes
+_LARGEST = 1e6  # what is above is no loss of a token
+
+
+@dataclass(frozen=True)
+class Line:
+    """A loss by position.
+
+    Attributes:
+        label: what stands at its end.
+        style: the class of its colour and its dashes.
+        curve: its stretches.
+        bold: whether it is the one to look at.
+    """
+
+    label: str
+    style: str
+    curve: Sequence[Stretch]
+    bold: bool = False
+
+    def points(self) -> list[tuple[float, float]]:
+        """Position and loss: the middle of each stretch, and the two ends."""
+        known = [one for one in self.curve if math.isfinite(one.loss_nats) and abs(one.loss_nats) < _LARGEST]
+        middles = [((one.start + one.end) / 2, one.loss_nats) for one in known]
+        if not known:
+            return []
+        return [(known[0].start, known[0].loss_nats), *middles, (known[-1].end, known[-1].loss_nats)]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line with a name, at a number of tokens."""
+
+    tokens: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A number of tokens; None is without limit."""
+
+    label: str
+    style: str
+    tokens: int | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """Shares from 0 to 1 by distance in tokens."""
+
+    label: str
+    style: str
+    shares: dict[int, float]
+
+
+def figure(title: str, says: str, draw: Callable[[int], tuple[float, str]], caption: str) -> str:
+    """A chart at every width.
+
+    Args:
+        title: what it shows.
+        says: what it says, for those who do not see it.
+        draw: from a width in pixels to the height and the content of the SVG.
+        caption: below it, as HTML.
+    """
+    pictures = []
+    for name, width in WIDTHS.items():
+        height, content = draw(width)
+        pictures.append(
+            f'<svg class="{name}" viewBox="0 0 {width} {height:.0f}" role="img" '
+            f'aria-label="{text(title)}. {text(says)}"><title>{text(title)}</title><desc>{text(says)}</desc>\n'
+            f"{content}</svg>\n"
+        )
+    return f'<figure><div class="room">{"".join(pictures)}</div><figcaption>{caption}</figcaption></figure>\n'
+
+
+def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable[[int], tuple[float, str]]:
+    """Losses by position up to so many tokens; what lies far above the lowest lines leaves the picture at its top."""
+    curves = {line.label: line.points() for line in drawn}
+    curves = {label: points for label, points in curves.items() if points}
+    low, high = _range(list(curves.values()))
+    shown = [line for line in drawn if line.label in curves]
+
+    def draw(width: int) -> tuple[float, str]:
+        labels = {line.label: f"{line.label} {loss(curves[line.label][-1][1])}" for line in shown}
+        left, top, bottom = 38, 64, 46
+        right = 14 + _LETTER * max(map(len, labels.values()), default=0)
+        height = 330 if width < 500 else 420
+        inner, tall = width - left - right, height - top - bottom
+
+        def x(position: float) -> float:
+            return left + inner * min(1.0, position / max(1, tokens))
+
+        def y(nats: float) -> float:
+            return top + tall * (high - nats) / (high - low)
+
+        parts = [_say(2, 16, "loss in nats per token (lower is better)", "axis")]
+        for level in _ticks(low, high):
+            parts.append(f'<path class="grid" d="M{left} {y(level):.1f}H{left + inner:.1f}"/>')
+            parts.append(_say(left - 6, y(level) + 4, f"{level:g}", "axis end"))
+        for step in (0, 2, 4) if width < 500 else range(5):
+            middle = "axis middle" if step else "axis"
+            parts.append(_say(x(tokens * step / 4), height - bottom + 20, whole(tokens * step // 4), middle))
+        parts.append(_say(left + inner / 2, height - 6, "position in the text, in tokens", "axis middle"))
+        parts += _marks(marks, x, (top, height - bottom), width)
+        # An SVG inside an SVG cuts off what leaves it, and needs no id to do so.
+        parts.append(
+            f'<svg x="0" y="{top}" width="{width}" height="{tall}" viewBox="0 {top} {width} {tall}">'
+            + "".join(_path(line, [(x(at), y(nats)) for at, nats in curves[line.label]]) for line in shown)
+            + "</svg>"
+        )
+        ends = {line.label: min(max(y(curves[line.label][-1][1]), top + 4), height - bottom) for line in shown}
+        for line in shown:
+            at, placed = ends[line.label], _apart(ends, 18, top + 4)[line.label]
+            up = "↑ " if curves[line.label][-1][1] > high else ""
+            parts.append(f'<path class="leader" d="M{left + inner:.1f} {at:.1f}l8 {placed - at:.1f}"/>')
+            parts.append(_say(left + inner + 10, placed + 4, up + labels[line.label], f"label {line.style}"))
+        return height, "\n".join(parts)
+
+    return draw
+
+
+def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Callable[[int], tuple[float, str]]:
+    """Numbers of tokens as bars, beside marks; a bar that would be far longer than the marks ends in an arrow."""
+    furthest = max([mark.tokens for mark in marks] + [1])
+    longest = min(1.6 * furthest, max([bar.tokens or 0 for bar in drawn] + [1.15 * furthest]))
+
+    def draw(width: int) -> tuple[float, str]:
+        left = 8 + _LETTER * max((len(bar.label) for bar in drawn), default=0)
+        right, top, each = 84, 48, 30
+        height = top + each * len(drawn) + 10
+        inner = width - left - right
+
+        def x(tokens: float) -> float:
+            return left + inner * min(1.0, tokens / longest)
+
+        parts = []
+        for index, bar in enumerate(drawn):
+            y, over = top + each * index + 4, bar.tokens is None or bar.tokens > longest
+            end = x(longest) if over or bar.tokens is None else x(max(0, bar.tokens))
+            tip = f"L{end + 9:.1f} {y + 10}L{end:.1f} {y + 20}" if over else f"V{y + 20}"
+            said = "no limit" if bar.tokens is None else whole(bar.tokens)
+            parts.append(f'<path class="bar {bar.style}" d="M{left:.1f} {y}H{end:.1f}{tip}H{left:.1f}Z"/>')
+            parts.append(_say(left - 6, y + 15, bar.label, "end"))
+            parts.append(_say(end + (14 if over else 6), y + 15, said, "label over"))
+        return height, "\n".join([*parts, *_marks(marks, x, (top, height), width)])
+
+    return draw
+
+
+def shares(drawn: Sequence[Row]) -> Callable[[int], tuple[float, str]]:
+    """A box for each row and distance, filled as high as the share."""
+    distances = sorted({one for row in drawn for one in row.shares})
+
+    def draw(width: int) -> tuple[float, str]:
+        left = 8 + _LETTER * max((len(row.label) for row in drawn), default=0)
+        top, each, box = 42, 58, 32
+        column = (width - left - 4) / max(1, len(distances))
+        wide = min(column - 6, 64)
+        height = top + each * len(drawn)
+        parts = [_say(2, 16, "distance k to the passkey, in tokens", "axis")]
+        for index, distance in enumerate(distances):
+            said = whole(distance) if column > 46 else f"{distance / 1024:.3g}k"
+            parts.append(_say(left + column * (index + 0.5), top - 6, said, "axis middle"))
+        for index, row in enumerate(drawn):
+            y = top + each * index
+            parts.append(_say(left - 6, y + 20 + box / 2, row.label, "end"))
+            for place, distance in enumerate(distances):
+                middle = left + column * (place + 0.5)
+                if distance not in row.shares:
+                    parts.append(_say(middle, y + 20 + box / 2, "–", "axis middle"))
+                    continue
+                found = row.shares[distance]
+                filled = box * min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0
+                at = f'x="{middle - wide / 2:.1f}" width="{wide:.1f}"'
+                parts.append(_say(middle, y + 13, share(found) if math.isfinite(found) else "–", "middle"))
+                parts.append(f'<rect class="box" {at} y="{y + 18}" height="{box}"/>')
+                parts.append(
+                    f'<rect class="bar {row.style}" {at} y="{y + 18 + box - filled:.1f}" height="{filled:.1f}"/>'
+                )
+        return height, "\n".join(parts)
+
+    return draw
+
+
+def _range(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, float]:
+    """The losses between which a chart is drawn: from the lowest up to what the flattest curves need."""
+    if not curves:
+        return 0.0, 1.0
+    heights = [[nats for _, nats in points] for points in curves]
+    low, high = min(map(min, heights)), max(map(max, heights))
+    spread = min(max(one) - min(one) for one in heights)
+    high = min(high, low + max(2.5, 2.5 * spread))
+    margin = 0.05 * max(high - low, 0.02)
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """A handful of round numbers between two."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * one for one in (1, 2, 5, 10) if power * one >= rough)
+    first = math.ceil(low / step)
+    return [round((first + one) * step, 10) for one in range(int((high - first * step) / step + 1e-9) + 1)]
+
+
+def _apart(places: dict[str, float], gap: float, top: float) -> dict[str, float]:
+    """The places moved so that none is closer to another than the gap, in their order, at the least distance upwards."""
+    order = sorted(places, key=lambda one: places[one])
+    moved: dict[str, float] = {}
+    previous = -math.inf
+    for one in order:
+        moved[one] = previous = max(places[one], previous + gap)
+    # What was pushed below the last place goes up again, as far as the top allows.
+    limit = max(places.values(), default=0.0) + gap / 2
+    for one in reversed(order):
+        moved[one] = min(moved[one], limit)
+        limit = moved[one] - gap
+    shift = max(0.0, top - min(moved.values(), default=top))
+    return {one: at + shift for one, at in moved.items()}
+
+
+def _marks(
+    marks: Sequence[Mark], x: Callable[[float], float], between: tuple[float, float], width: int
+) -> list[str]:
+    """Vertical lines, each with its label on a row of its own above them, on the side where it crosses no other."""
+    parts, (top, bottom), limit = [], between, float(width)
+    for row, mark in enumerate(sorted(marks, key=lambda one: -one.tokens)):
+        at, y = x(mark.tokens), top - 27 + 17 * row
+        left = at + 5 + _LETTER * len(mark.label) > limit
+        parts.append(f'<path class="mark" d="M{at:.1f} {y - 10:.1f}V{bottom:.1f}"/>')
+        parts.append(_say(at - 5 if left else at + 5, y, mark.label, "axis end" if left else "axis"))
+        limit = at
+    return parts
+
+
+def _path(line: Line, points: Sequence[tuple[float, float]]) -> str:
+    bold = " bold" * line.bold
+    return f'<path class="line {line.style}{bold}" d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}"/>'
+
+
+def _say(x: float, y: float, said: str, style: str) -> str:
+    return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{text(said)}</text>'
