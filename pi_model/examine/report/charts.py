@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pi_model.examine.findings import Stretch
-from pi_model.examine.report_markup import loss, share, text, whole
+from pi_model.examine.report.markup import loss, number, text, whole
 
-WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of report.css, and pixels
-_LETTER = 7.2  # pixels, at most, that a letter of a label takes
+WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of page.css, and pixels
+_LETTER, _SMALL_LETTER = 8.2, 7.0  # pixels that a letter of a label takes, and of an axis
+_ROW = 17  # pixels from the label of one mark to that of the next
 _LARGEST = 1e6  # what is above is no loss of a token
 
 
@@ -96,7 +97,7 @@ def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable
 
     def draw(width: int) -> tuple[float, str]:
         labels = {line.label: f"{line.label} {loss(curves[line.label][-1][1])}" for line in shown}
-        left, top, bottom = 38, 64, 46
+        left, top, bottom = 38, 30 + _ROW * len(marks), 46
         right = 14 + _LETTER * max(map(len, labels.values()), default=0)
         height = 330 if width < 500 else 420
         inner, tall = width - left - right, height - top - bottom
@@ -140,23 +141,23 @@ def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Callable[[int], tuple[f
 
     def draw(width: int) -> tuple[float, str]:
         left = 8 + _LETTER * max((len(bar.label) for bar in drawn), default=0)
-        right, top, each = 84, 48, 30
+        right, top, each = 100, 14 + _ROW * len(marks), 30
         height = top + each * len(drawn) + 10
         inner = width - left - right
 
         def x(tokens: float) -> float:
             return left + inner * min(1.0, tokens / longest)
 
-        parts = []
+        parts, said = [], []
         for index, bar in enumerate(drawn):
             y, over = top + each * index + 4, bar.tokens is None or bar.tokens > longest
             end = x(longest) if over or bar.tokens is None else x(max(0, bar.tokens))
             tip = f"L{end + 9:.1f} {y + 10}L{end:.1f} {y + 20}" if over else f"V{y + 20}"
-            said = "no limit" if bar.tokens is None else whole(bar.tokens)
+            tokens = "no limit" if bar.tokens is None else whole(bar.tokens)
             parts.append(f'<path class="bar {bar.style}" d="M{left:.1f} {y}H{end:.1f}{tip}H{left:.1f}Z"/>')
             parts.append(_say(left - 6, y + 15, bar.label, "end"))
-            parts.append(_say(end + (14 if over else 6), y + 15, said, "label over"))
-        return height, "\n".join([*parts, *_marks(marks, x, (top, height), width)])
+            said.append(_say(end + (14 if over else 6), y + 15, tokens, "label over"))
+        return height, "\n".join([*parts, *_marks(marks, x, (top, height), width), *said])
 
     return draw
 
@@ -171,7 +172,7 @@ def shares(drawn: Sequence[Row]) -> Callable[[int], tuple[float, str]]:
         column = (width - left - 4) / max(1, len(distances))
         wide = min(column - 6, 64)
         height = top + each * len(drawn)
-        parts = [_say(2, 16, "distance k to the passkey, in tokens", "axis")]
+        parts = [_say(2, 16, "per cent found, by distance k in tokens", "axis")]
         for index, distance in enumerate(distances):
             said = whole(distance) if column > 46 else f"{distance / 1024:.3g}k"
             parts.append(_say(left + column * (index + 0.5), top - 6, said, "axis middle"))
@@ -186,7 +187,8 @@ def shares(drawn: Sequence[Row]) -> Callable[[int], tuple[float, str]]:
                 found = row.shares[distance]
                 filled = box * min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0
                 at = f'x="{middle - wide / 2:.1f}" width="{wide:.1f}"'
-                parts.append(_say(middle, y + 13, share(found) if math.isfinite(found) else "–", "middle"))
+                said = number(100 * found, 2) if math.isfinite(found) else "–"
+                parts.append(_say(middle, y + 14, said, "middle"))
                 parts.append(f'<rect class="box" {at} y="{y + 18}" height="{box}"/>')
                 parts.append(
                     f'<rect class="bar {row.style}" {at} y="{y + 18 + box - filled:.1f}" height="{filled:.1f}"/>'
@@ -218,7 +220,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _apart(places: dict[str, float], gap: float, top: float) -> dict[str, float]:
-    """The places moved so that none is closer to another than the gap, in their order, at the least distance upwards."""
+    """The places moved so that none is closer to another than the gap, in their order and none above the top."""
     order = sorted(places, key=lambda one: places[one])
     moved: dict[str, float] = {}
     previous = -math.inf
@@ -233,17 +235,17 @@ def _apart(places: dict[str, float], gap: float, top: float) -> dict[str, float]
     return {one: at + shift for one, at in moved.items()}
 
 
-def _marks(
-    marks: Sequence[Mark], x: Callable[[float], float], between: tuple[float, float], width: int
-) -> list[str]:
-    """Vertical lines, each with its label on a row of its own above them, on the side where it crosses no other."""
-    parts, (top, bottom), limit = [], between, float(width)
-    for row, mark in enumerate(sorted(marks, key=lambda one: -one.tokens)):
-        at, y = x(mark.tokens), top - 27 + 17 * row
-        left = at + 5 + _LETTER * len(mark.label) > limit
+def _marks(marks: Sequence[Mark], x: Callable[[float], float], between: tuple[float, float], width: int) -> list[str]:
+    """Vertical lines, each with its label on a row of its own above them: to its right, where there is room.
+
+    The leftmost has the highest row, so that no line crosses the label of another.
+    """
+    parts, (top, bottom) = [], between
+    for row, mark in enumerate(sorted(marks, key=lambda one: one.tokens)):
+        at, y = x(mark.tokens), top - _ROW * (len(marks) - row) + 7
+        right = at + 5 + _SMALL_LETTER * len(mark.label) <= width
         parts.append(f'<path class="mark" d="M{at:.1f} {y - 10:.1f}V{bottom:.1f}"/>')
-        parts.append(_say(at - 5 if left else at + 5, y, mark.label, "axis end" if left else "axis"))
-        limit = at
+        parts.append(_say(at + 5 if right else at - 5, y, mark.label, "axis" if right else "axis end over"))
     return parts
 
 

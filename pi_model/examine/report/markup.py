@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 UNKNOWN = "not known yet"
 UNMEASURED = "not measured"
+_METHODS = {
+    "none": "as it is",
+    "linear": "linear (PI)",
+    "ntk": "NTK-aware",
+    "dynamic": "dynamic NTK",
+    "yarn": "YaRN",
+    "llama3": "Llama 3",
+}
+_WAYS = {"proved": "proved", "from the heads": "heads", "measured": "measured", "planned": "planned"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -16,9 +25,9 @@ def text(value: object) -> str:
 
 
 def code(command: str) -> str:
-    """A command to copy. A click selects the whole of it."""
-    lines = "\n".join(map(text, command.splitlines()))
-    return f"<pre><code>{lines}</code></pre>"
+    """A command to copy, of which a click selects the whole. Lines break between words, not within an option."""
+    lines = (" ".join(f"<span>{text(word)}</span>" for word in line.split(" ")) for line in command.splitlines())
+    return "<pre><code>" + "\n".join(lines) + "</code></pre>"
 
 
 def _escape(character: str) -> str:
@@ -45,6 +54,16 @@ def number(value: float | None, digits: int = 3, missing: str = UNKNOWN) -> str:
         return f"{sign}{size:,.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
     mantissa, power = f"{size:.{digits - 1}e}".split("e")
     return f"{sign}{mantissa}·10{str(int(power)).translate(_SUPERSCRIPT)}"
+
+
+def plain(value: float | None, digits: int = 3) -> str:
+    """A number that is often whole.
+
+    >>> plain(10000.0), plain(2.5)
+    ('10,000', '2.50')
+    """
+    usual = value is not None and math.isfinite(value) and abs(value) < 1e15 and value == int(value)
+    return f"{value:,.0f}" if usual else number(value, digits)
 
 
 def whole(value: int | None, missing: str = UNKNOWN) -> str:
@@ -84,18 +103,35 @@ def signed(value: float) -> str:
     return f"+{loss(value)}" if value > 0 else loss(value)
 
 
-def by(factor: float) -> str:
-    """A factor of extension.
+def called(method: str) -> str:
+    """The name of a method, in words."""
+    return _METHODS.get(method, method)
 
-    >>> by(2.0), by(1.5)
-    ('×2', '×1.5')
+
+def style(method: str) -> str:
+    """The class that gives a method its colour and its dashes."""
+    return method if method in _METHODS else "other"
+
+
+def titled(method: str, factor: float) -> str:
+    """The name of a method with its factor.
+
+    >>> titled("linear", 2.0), titled("yarn", 1.5)
+    ('linear (PI) ×2', 'YaRN ×1.5')
     """
-    return f"×{number(factor).rstrip('0').rstrip('.')}" if 0 < factor < 1e3 else f"×{number(factor)}"
+    by = f"{factor:g}" if math.isfinite(factor) else number(factor)
+    return called(method) if method == "none" else f"{called(method)} ×{by}"
 
 
 def got(said: str, how: str) -> str:
-    """A number as a link to how it was got, an id of `pi_model.examine.report_terms`."""
+    """A number as a link to how it was got, an id of `pi_model.examine.report.terms`."""
     return f'<a class="number" href="#how-{how}">{text(said)}</a>'
+
+
+def badge(evidence: str) -> str:
+    """How a sentence is known, as a link to what that means."""
+    way = _WAYS.get(evidence, "unknown")
+    return f'<a class="badge {way}" href="#how-{way}">{text(evidence)}</a>'
 
 
 @dataclass(frozen=True)
@@ -134,15 +170,16 @@ def table(caption: str, first: str, columns: Sequence[Column], rows: Sequence[tu
         + "</tr>\n"
         for head, cells in rows
     )
+    kind = "stacks many" if len(columns) >= 4 else "stacks"
     return (
-        f'<div class="room"><table role="table" class="stacks"><caption>{caption}</caption><thead role="rowgroup">'
-        f'<tr role="row"><th role="columnheader" scope="col">{text(first)}</th>{heads}</tr></thead>\n'
-        f'<tbody role="rowgroup">{body}</tbody></table></div>\n'
+        f'<div class="room"><table role="table" class="{kind}"><caption>{caption}</caption>\n'
+        f'<thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">{text(first)}</th>{heads}</tr>'
+        f'</thead>\n<tbody role="rowgroup">{body}</tbody></table></div>\n'
     )
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> str:
-    """What is said of one thing: names, and values as HTML."""
+    """Names, and one value of each as HTML."""
     body = "".join(f'<tr><th scope="row">{text(name)}</th><td>{value}</td></tr>\n' for name, value in rows)
     return f'<table class="facts"><tbody>{body}</tbody></table>\n'
 
