@@ -40,9 +40,10 @@ from experiments.runner.kernel_trace import STEP, Event, attention_kinds, keep_t
 from pi_model.distributed.process_group import process_group
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplexity
+from pi_model.models.config_file import read_config
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.families import model_config
-from pi_model.models.loading import SHIPPED, Checkpoint, load_checkpoint, random_llama, read_config
+from pi_model.models.loading import SHIPPED, Checkpoint, load_checkpoint, random_llama
 from pi_model.training.config import Architecture, Checkpointing, Config, Device, Lora, MixturePart
 from pi_model.training.loop import adamw, optimizer_step, train
 from pi_model.training.lora import with_first_adapters

@@ -28,9 +28,9 @@ def _add_extend(parser: argparse.ArgumentParser) -> None:
 
 
 def _extend(arguments: argparse.Namespace) -> None:
+    from pi_model.models.config_file import read_config
     from pi_model.models.extension import extend_checkpoint
     from pi_model.models.families import model_config
-    from pi_model.models.loading import read_config
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()

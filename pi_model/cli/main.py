@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pi_model.cli.benchmark import BENCHMARK
 from pi_model.cli.checkpoints import EXTEND, GGUF
+from pi_model.cli.examine import EXAMINE
 from pi_model.cli.passkey import PASSKEY
 from pi_model.cli.perplexity import PERPLEXITY
 from pi_model.cli.summarize import SUMMARIZE
@@ -16,7 +17,7 @@ from pi_model.cli.training import FINETUNE, PLAN
 from pi_model.errors import RunError, UsageError
 from pi_theory import console
 
-COMMANDS = (EXTEND, PERPLEXITY, PASSKEY, PLAN, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
+COMMANDS = (EXAMINE, EXTEND, PERPLEXITY, PASSKEY, PLAN, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
 
 DESCRIPTION = """
 Extends the context window of a LLaMA, Mistral, Qwen2 or Qwen3 model by Position Interpolation or another method, trains

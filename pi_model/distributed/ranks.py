@@ -5,43 +5,50 @@ are dealt out whole and results are placed by index, so the outcome does not dep
 """
 
 import os
+import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
-import torch.distributed as dist
 
 T = TypeVar("T")
 
 
+def _group() -> Any:
+    """torch.distributed if this process belongs to a group, else None. Who has not imported torch belongs to none."""
+    dist = sys.modules.get("torch.distributed")
+    return dist if dist is not None and dist.is_initialized() else None
+
+
 def start() -> None:
     """Join the process group that torchrun described; without torchrun, do nothing."""
-    if "RANK" in os.environ and not dist.is_initialized():
+    if "RANK" in os.environ and not _group():
+        import torch
+
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def stop() -> None:
     """Leave the process group, if there is one."""
-    if dist.is_initialized():
+    if dist := _group():
         dist.destroy_process_group()
 
 
 def rank() -> int:
     """The number of this process among all, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if (dist := _group()) else 0
 
 
 def world_size() -> int:
     """The number of processes."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if (dist := _group()) else 1
 
 
 def wait_for_all() -> None:
     """Return when every rank has come here."""
-    if dist.is_initialized():
+    if dist := _group():
         dist.barrier()
 
 
@@ -63,9 +70,11 @@ def join(values: np.ndarray) -> np.ndarray:
 
     Results are never negative, so a result wins over the -1 of a rank that does not have it.
     """
-    if not dist.is_initialized():
+    if not (dist := _group()):
         return np.array(values)
+    import torch
+
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     joined = torch.tensor(np.asarray(values), device=device)
     dist.all_reduce(joined, op=dist.ReduceOp.MAX)
-    return joined.cpu().numpy()
+    return np.asarray(joined.cpu().numpy())

@@ -183,6 +183,22 @@ def truncated_perplexity(
     return results
 
 
+def losses_by_token(model: CausalLM, ids: np.ndarray, bos_id: int | None = None) -> np.ndarray:
+    """The loss of every token of a text in nats, each predicted from all before it, in one pass.
+
+    Args:
+        model: in evaluation mode.
+        ids: token ids without special tokens.
+        bos_id: token put before the text. None puts none, and then the first token has no loss.
+
+    Returns:
+        float64, one loss for each token, or one less without BOS.
+    """
+    whole = Window(0, 0, len(ids), 0 if bos_id is not None else 1)
+    nats_S = _token_losses(model, _inputs([ids], [whole], bos_id), [whole], bos_id is not None)[0]
+    return np.asarray(nats_S.double().cpu().numpy())
+
+
 def _losses_of_tokens(
     model: CausalLM,
     documents: Sequence[np.ndarray],

@@ -21,8 +21,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub.errors import StrictDataclassError
-
 from pi_model.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -40,8 +38,7 @@ if TYPE_CHECKING:
     ModelConfig = LlamaConfig | MistralConfig | Qwen2Config | Qwen3Config
     CausalLM = LlamaForCausalLM | MistralForCausalLM | Qwen2ForCausalLM | Qwen3ForCausalLM
 else:
-    from transformers import PretrainedConfig as ModelConfig
-    from transformers import PreTrainedModel as CausalLM
+    ModelConfig = CausalLM = Any  # transformers is imported when a model first needs it
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def model_config(content: Mapping[str, Any]) -> ModelConfig:
         config = family.config_class.from_dict(deepcopy(dict(content)))
     except ZeroDivisionError as error:
         raise RunError("config.json: num_attention_heads is 0") from error
-    except _REFUSED as error:
+    except _refused() as error:
         raise RunError(f"config.json: {_reason(error)}") from error
     _check_sizes(config)
     _check_heads(content, config)
@@ -159,8 +156,12 @@ def model_config(content: Mapping[str, Any]) -> ModelConfig:
 
 _MOST_LAYERS = 1000
 
-# What transformers raises at values of a config.
-_REFUSED = (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, AssertionError)
+
+def _refused() -> tuple[type[Exception], ...]:
+    """What transformers raises at values of a config."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    return (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError, AssertionError)
 
 
 def _reason(error: Exception) -> str:
@@ -234,7 +235,7 @@ def empty_model(config: ModelConfig, *, attn_implementation: str = "sdpa", **how
     """
     try:
         return family_of(config).model_class._from_config(config, attn_implementation=attn_implementation, **how)
-    except _REFUSED as error:
+    except _refused() as error:
         raise RunError(f"config.json: transformers makes no model of it: {_reason(error)}") from error
 
 

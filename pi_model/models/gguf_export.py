@@ -18,11 +18,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pi_model.errors import RunError
+from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, family_of, head_dim, rotary_embedding, sliding_window
 from pi_model.models.gguf_import import DIVISORS, tensor_names
 from pi_model.models.gguf_positions import write_positions
 from pi_model.models.gguf_tokenizer import write_tokenizer
-from pi_model.models.loading import check_folder, load_tokenizer, local_folder, read_config, weight_files
+from pi_model.models.loading import check_folder, load_tokenizer, local_folder, weight_files
 from pi_model.models.rope_fields import RECORD_KEY
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension
 

@@ -5,7 +5,6 @@ Every source first becomes a folder (config.json, safetensors, tokenizer), and e
 
 import hashlib
 import importlib.util
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
 from pi_model.models.companions import read_json
+from pi_model.models.config_file import read_config
 from pi_model.models.families import (
     FAMILIES,
     CausalLM,
@@ -25,12 +25,10 @@ from pi_model.models.families import (
     empty_model,
     family_of,
     model_config,
-    refuse_other_heads,
 )
 from pi_model.models.gguf_import import CONVERSION, convert_gguf
-from pi_model.models.rope_fields import rope_fields
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
-from pi_model.models.weights import check_weights, refuse_adapter, refuse_other_weights
+from pi_model.models.weights import check_weights
 from pi_model.models.weights import weight_files as weight_files
 from pi_model.packages import Package, unpacked
 
@@ -200,38 +198,6 @@ def check_folder(
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     check_weights(folder, expected, tied=config.tie_word_embeddings)
     return config
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a folder's config.json.
-
-    Raises:
-        RunError: the file is missing or unreadable, or describes a model of a family that is not supported, quantised
-            weights or adapters, or has a malformed RoPE field.
-    """
-    refuse_adapter(folder)
-    path = folder / "config.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{folder}: holds no config.json; give the folder that save_pretrained wrote") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: not a JSON object; fetch it again")
-    check_content(folder, content)
-    return content
-
-
-def check_content(folder: Path, content: dict[str, Any]) -> None:
-    """Raise RunError where the content of a folder's config.json is as `read_config` refuses it."""
-    try:
-        family_of(content)
-    except RunError as error:
-        raise RunError(f"{folder / 'config.json'}: {error}") from None
-    refuse_other_heads(content)
-    refuse_other_weights(folder, content)
-    rope_fields(content)
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:

@@ -6,11 +6,9 @@ pairing.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from transformers import PreTrainedConfig
 
 from pi_model.errors import RunError, UsageError
 from pi_model.models.families import CausalLM
@@ -37,6 +35,9 @@ from pi_theory.scaling import (
     attention_factor,
     scaled_frequencies,
 )
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 # transformers computes powers in float32, pi_theory in float64: theta_j differs by a few units in the last place.
 FREQUENCY_RTOL = 1e-5
@@ -106,7 +107,7 @@ class Extension:
 
 
 def read_extension(
-    config: PreTrainedConfig | dict[str, Any],
+    config: "PreTrainedConfig | dict[str, Any]",
     *,
     window_tokens: int | None = None,
     context_tokens: int | None = None,
@@ -294,7 +295,7 @@ def write_extension(config: dict[str, Any], extension: Extension, dtype: str | N
     return new
 
 
-def check_frequencies(rotary: Any, config: PreTrainedConfig) -> Extension:
+def check_frequencies(rotary: Any, config: "PreTrainedConfig") -> Extension:
     """Compare the frequencies that transformers' rotary embedding will really use with those of pi_theory.
 
     The frequencies are not among the saved weights. If the config is edited after the model was built, the whole model
@@ -310,6 +311,8 @@ def check_frequencies(rotary: Any, config: PreTrainedConfig) -> Extension:
     Raises:
         RunError: the frequencies differ by more than float32 rounding.
     """
+    import torch
+
     extension = read_extension(config)
     ours = extension.frequencies(context=extension.original_tokens)
     on_meta = rotary.inv_freq.is_meta

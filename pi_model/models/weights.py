@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from pi_model.distributed import ranks
 from pi_model.errors import RunError
@@ -93,6 +91,8 @@ def copy_weights(folder: Path, target: Path, *, tied: bool) -> None:
 
 def _leave_out(name: str, path: Path) -> None:
     """Remove a weight from a file of weights, and from the index beside it."""
+    from safetensors.torch import save_file
+
     with safe_open(path, framework="pt") as file:
         kept, metadata = {key: file.get_tensor(key) for key in file.keys() if key != name}, file.metadata()  # noqa: SIM118
     path.unlink()  # the tensors may be views of the file
@@ -114,7 +114,7 @@ def stored_weights(folder: Path) -> dict[str, StoredWeight]:
     stored: dict[str, StoredWeight] = {}
     for path in weight_files(folder):
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="numpy") as file:
                 for name in file.keys():  # noqa: SIM118
                     if name in stored:
                         raise RunError(f"{folder}: {stored[name].path.name} and {path.name} both hold {name}")
@@ -177,6 +177,8 @@ def _equal(head: StoredWeight, name: str, embedding: StoredWeight) -> bool:
     """Whether a stored head and the embedding have the same values."""
     if head.shape != embedding.shape or head.kind != embedding.kind:
         return False
+    import torch
+
     with safe_open(head.path, framework="pt") as one, safe_open(embedding.path, framework="pt") as other:
         return torch.equal(one.get_tensor(name), other.get_tensor("model.embed_tokens.weight"))
 

@@ -8,6 +8,7 @@ import torch
 from transformers import LlamaConfig
 
 from pi_model.errors import UsageError
+from pi_model.models.config_file import read_config
 from pi_model.models.families import (
     ModelConfig,
     empty_model,
@@ -16,7 +17,7 @@ from pi_model.models.families import (
     refuse_unseen_context,
     sliding_window,
 )
-from pi_model.models.loading import SHIPPED, read_config
+from pi_model.models.loading import SHIPPED
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA

@@ -21,8 +21,9 @@ from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, refuse_inside
+from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
-from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder, read_config
+from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder
 from pi_model.models.rope_parameters import (
     Extension,
     check_context,

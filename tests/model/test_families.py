@@ -21,9 +21,10 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.passkey import Judge, Prompt
 from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.evaluation.summarization import Sampling, generate
+from pi_model.models.config_file import read_config
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.families import FAMILIES, family_of, model_config, rotary_embedding, sliding_window
-from pi_model.models.loading import load_checkpoint, random_model, read_config
+from pi_model.models.loading import load_checkpoint, random_model
 from pi_model.models.rope_parameters import check_frequencies
 from pi_model.planning import Shape
 from pi_model.training.config import ADAPTABLE, Evaluation, Lora

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from pi_model.errors import RunError
+from pi_model.models.config_file import check_content, read_config
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.families import FAMILIES
-from pi_model.models.loading import check_content, check_folder, load_checkpoint, random_llama, read_config
+from pi_model.models.loading import check_folder, load_checkpoint, random_llama
 from pi_model.models.weights import INDEX, SINGLE, stored_weights, weight_dtype, weight_files
 from pi_model.training.preparation import prepare, weight_reader
 from pi_theory.scaling import LinearPI

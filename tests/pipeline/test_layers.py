@@ -7,10 +7,12 @@ import pytest
 
 from experiments.records.record import ROOT
 
+# The modules that say something of a checkpoint, for `pi_model.examine`.
+PREDICTIVE = ("scaling", "rope", "interpolation", "amplification", "reach", "resolution", "displacement")
 ALLOWED = {
     "paper": {"paper", "experiments.records.record", "pi_theory.console"},
     "pi_theory": {"pi_theory"},
-    "pi_model": {"pi_model", "pi_theory.scaling", "pi_theory.arguments", "pi_theory.console"},
+    "pi_model": {"pi_model", *(f"pi_theory.{name}" for name in PREDICTIVE), "pi_theory.arguments", "pi_theory.console"},
     "experiments": {"experiments", "pi_theory", "pi_model"},
     "figures": {"figures", "experiments.records.record", "experiments.records.source_hashes", "pi_theory.console"},
 }
@@ -65,7 +67,19 @@ ROOMS = {
     "evaluation": {"errors", "files", "distributed", "models", "data"},
     "training": {"errors", "files", "gpus", "distributed", "models", "data", "evaluation"},
     "planning": {"errors", "gpus", "models", "training"},
-    "cli": {"errors", "files", "gpus", "distributed", "models", "data", "evaluation", "training", "planning"},
+    "examine": {"errors", "files", "gpus", "models", "data", "evaluation", "training", "planning"},
+    "cli": {
+        "errors",
+        "files",
+        "gpus",
+        "distributed",
+        "models",
+        "data",
+        "evaluation",
+        "training",
+        "planning",
+        "examine",
+    },
 }
 IN_ROOMS = sorted((ROOT / "pi_model").glob("*/**/*.py")) + sorted((ROOT / "pi_model").glob("[!_]*.py"))
 

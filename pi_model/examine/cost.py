@@ -1,0 +1,46 @@
+"""What fine-tuning to the context would take, by the planner, with the paper's settings."""
+
+from pathlib import Path
+
+from pi_model import planning
+from pi_model.errors import RunError, UsageError
+from pi_model.examine.findings import Cost, Identity
+from pi_model.gpus import GPUS
+from pi_model.training.overrides import override
+from pi_model.training.recipes import recipe
+
+
+def cost(identity: Identity, folder: Path, context_tokens: int, *, gpu: str, gpus: int | None) -> Cost | None:
+    """Plan a fine-tuning of the checkpoint to the context.
+
+    Args:
+        identity: the checkpoint.
+        folder: where its config.json is.
+        context_tokens: L', the window that was asked for.
+        gpu: a key of `pi_model.gpus.GPUS`.
+        gpus: how many of them; None takes the fewest that have room.
+
+    Returns:
+        None where it cannot be planned, for instance because layers have a sliding window.
+    """
+    try:
+        known = identity.model if identity.model in ("tiny-llama", "smollm2-135m") else str(folder)
+        name, changes = planning.settings(known, context_tokens, None)
+        config = override(recipe(name), [*changes, "device=cuda"])
+        shape = planning.Shape.of(planning.architecture(config))
+        planned = planning.advise(config, shape, GPUS[gpu], gpus)
+    except (UsageError, RunError):
+        return None
+    run = (
+        f"{config.steps} steps of {config.global_batch} windows of {config.training_tokens} tokens, the paper's "
+        f"settings, micro_batch={planned.config.micro_batch}, "
+        f"activation_checkpointing={planned.config.activation_checkpointing}"
+    )
+    return Cost(
+        gpu=gpu,
+        gpus=planned.gpus,
+        hours=planned.sheet.run_time,
+        peak_gib=planned.peak_gib,
+        fits=planned.fits,
+        run=run,
+    )
