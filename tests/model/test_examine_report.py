@@ -93,11 +93,3 @@ def sample(model="smollm2-135m", better=0.0, window=8192, context=16384):
     )  # fmt: skip
 
 
-if __name__ == "__main__":
-    import sys
-    out = Path(sys.argv[1])
-    (out / "one.html").write_text(page([sample()]))
-    (out / "two.html").write_text(page([sample(), replace(sample("tuned/model-of-a-rather-long-name", 0.21), complete=True)]))
-    bare = sample()
-    bare = replace(bare, sharpness=None, cost=None, methods=tuple(replace(m, displacement=None, bend=None, measured=None, passkeys=None) for m in bare.methods), recommendation=Recommendation(None, None, (), ()))
-    (out / "bare.html").write_text(page([bare]))

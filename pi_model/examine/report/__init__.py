@@ -9,9 +9,10 @@ from pathlib import Path
 from pi_model.examine.findings import Examination
 from pi_model.examine.report.checkpoint import checkpoint, cost, proved
 from pi_model.examine.report.compared import LETTERS, compared
-from pi_model.examine.report.markup import badge, called, code, facts, got, items, number, text, titled, whole
+from pi_model.examine.report.markup import badge, code, facts, got, items, number, text, whole
 from pi_model.examine.report.methods import loss_by_position, methods, passkeys, reach
 from pi_model.examine.report.terms import TERMS, WAYS, Term
+from pi_model.examine.summary import headline
 
 _UNFINISHED = (
     "Not everything was measured yet: the same command with more <code>--minutes</code> goes on where it stopped and "
@@ -71,31 +72,13 @@ def _columns(examinations: Sequence[Examination], content: Callable[[Examination
 
 def _answer(one: Examination) -> str:
     """The recommendation in one sentence, and what it is the answer to."""
-    method, context = one.recommendation.method, got(whole(one.context_tokens), "context")
-    model = text(one.identity.model)
-    training = {
-        True: "fine-tuning is worth it",
-        False: "fine-tuning is not worth it",
-        None: "whether fine-tuning is worth it cannot be told yet",
-    }[one.recommendation.fine_tune]
-    if method is None:
-        says = f"Which method lets {model} read {context} tokens best cannot be told yet; {training}."
-    elif method == "none":
-        says = f"Leave {model} as it is to read {context} tokens; {training}."
-    else:
-        says = f"Extend {model} by {text(_titled(one, method))} to read {context} tokens; {training}."
+    asked = got(whole(one.context_tokens), "context")
     window, today = got(whole(one.identity.window_tokens), "window"), got(whole(one.identity.context_tokens), "config")
     unfinished = "" if one.complete else f" {_UNFINISHED}"
     return (
-        f'<p class="answer">{says}</p>\n<p class="soft">It was trained on windows of {window} tokens and serves '
-        f"{today} today.{unfinished}</p>\n"
+        f'<p class="answer">{text(headline(one))}</p>\n<p class="soft">{text(one.identity.model)} was trained on '
+        f"{window} tokens and serves {today} today; asked for: {asked}.{unfinished}</p>\n"
     )
-
-
-def _titled(one: Examination, name: str) -> str:
-    """A method that is recommended, with its factor if it was looked at."""
-    found = next((method for method in one.methods if method.method == name), None)
-    return titled(name, found.factor) if found else called(name)
 
 
 def _what_to_do(one: Examination) -> str:

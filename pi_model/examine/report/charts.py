@@ -96,7 +96,8 @@ def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable
     shown = [line for line in drawn if line.label in curves]
 
     def draw(width: int) -> tuple[float, str]:
-        labels = {line.label: f"{line.label} {loss(curves[line.label][-1][1])}" for line in shown}
+        ends = {line.label: curves[line.label][-1][1] for line in shown}
+        labels = {name: f"↑ {name} ({loss(nats)})" if nats > high else name for name, nats in ends.items()}
         left, top, bottom = 38, 30 + _ROW * len(marks), 46
         right = 14 + _LETTER * max(map(len, labels.values()), default=0)
         height = 330 if width < 500 else 420
@@ -123,12 +124,12 @@ def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable
             + "".join(_path(line, [(x(at), y(nats)) for at, nats in curves[line.label]]) for line in shown)
             + "</svg>"
         )
-        ends = {line.label: min(max(y(curves[line.label][-1][1]), top + 4), height - bottom) for line in shown}
+        heights = {name: min(max(y(nats), top + 4), height - bottom) for name, nats in ends.items()}
+        places = _apart(heights, 18, top + 4)
         for line in shown:
-            at, placed = ends[line.label], _apart(ends, 18, top + 4)[line.label]
-            up = "↑ " if curves[line.label][-1][1] > high else ""
+            at, placed = heights[line.label], places[line.label]
             parts.append(f'<path class="leader" d="M{left + inner:.1f} {at:.1f}l8 {placed - at:.1f}"/>')
-            parts.append(_say(left + inner + 10, placed + 4, up + labels[line.label], f"label {line.style}"))
+            parts.append(_say(left + inner + 10, placed + 4, labels[line.label], f"label {line.style}"))
         return height, "\n".join(parts)
 
     return draw
@@ -169,7 +170,7 @@ def shares(drawn: Sequence[Row]) -> Callable[[int], tuple[float, str]]:
     def draw(width: int) -> tuple[float, str]:
         left = 8 + _LETTER * max((len(row.label) for row in drawn), default=0)
         top, each, box = 42, 58, 32
-        column = (width - left - 4) / max(1, len(distances))
+        column = min(100.0, (width - left - 4) / max(1, len(distances)))
         wide = min(column - 6, 64)
         height = top + each * len(drawn)
         parts = [_say(2, 16, "per cent found, by distance k in tokens", "axis")]

@@ -38,7 +38,7 @@ def _chart(both: dict[str, Examination]) -> str:
         drawn,
         [*marks, charts.Mark(tokens, "target")],
         tokens,
-        'Both checkpoints as they are, without any method. <a href="#how-loss">How losses are got</a>.',
+        'Both checkpoints as they are, without any method. <a href="#how-loss">More on losses</a>.',
     )
 
 

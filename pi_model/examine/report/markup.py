@@ -4,6 +4,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import category
 
 UNKNOWN = "not known yet"
 UNMEASURED = "not measured"
@@ -21,7 +22,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def text(value: object) -> str:
     """Any value as text that HTML and SVG show as it stands; what cannot be seen is written as an escape."""
-    return html.escape("".join(one if one.isprintable() else _escape(one) for one in str(value)))
+    return html.escape("".join(map(_seen, str(value))))
 
 
 def code(command: str) -> str:
@@ -30,8 +31,9 @@ def code(command: str) -> str:
     return "<pre><code>" + "\n".join(lines) + "</code></pre>"
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def _seen(character: str) -> str:
+    seen = character.isprintable() or category(character) == "Zs"  # spaces of any width
+    return character if seen else character.encode("unicode_escape").decode()
 
 
 def number(value: float | None, digits: int = 3, missing: str = UNKNOWN) -> str:

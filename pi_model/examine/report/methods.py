@@ -37,9 +37,9 @@ def loss_by_position(one: Examination) -> str:
         if method.measured
     ]
     caption = (
-        "Each line is the mean loss of the documents at that position, read by one method; its value at the end "
-        "stands beside it. The thick line has the lowest loss over the whole. ↑: the line leaves the picture at its "
-        f'top. <a href="#how-loss">How losses are got</a>, on {text(one.data)}.'
+        "Each line is the mean loss of the documents at that position, read by one method; the thick one is lowest "
+        "over the whole. A line with ↑ leaves the picture at its top, and its loss at the end is in brackets. Read: "
+        f'{text(one.data)}. <a href="#how-loss">More on losses</a>.'
     )
     return losses_by_position("Loss by position, for each method", drawn, _marks(one), one.context_tokens, caption)
 
