@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pi_model.examine.findings import Examination
-from pi_model.examine.report.checkpoint import checkpoint, cost, proved
-from pi_model.examine.report.compared import LETTERS, compared
+from pi_model.examine.report.checkpoint import cost, identity, proved
+from pi_model.examine.report.comparison import LETTERS, compared
 from pi_model.examine.report.markup import badge, code, facts, got, items, number, text, whole
-from pi_model.examine.report.methods import loss_by_position, methods, passkeys, reach
+from pi_model.examine.report.methods import loss_by_position, methods_compared, passkeys, reach
 from pi_model.examine.report.terms import TERMS, WAYS, Term
 from pi_model.examine.summary import headline
 
@@ -113,10 +113,10 @@ def _how() -> str:
 _SECTIONS: dict[str, tuple[str, Callable[[Examination], str]]] = {
     "do": ("What to do", _what_to_do),
     "loss": ("Loss by position", loss_by_position),
-    "methods": ("The methods compared", methods),
+    "methods": ("The methods compared", methods_compared),
     "reach": ("How far each method reaches", reach),
     "passkeys": ("Passkeys", passkeys),
-    "checkpoint": ("What the checkpoint is", checkpoint),
+    "checkpoint": ("What the checkpoint is", identity),
     "proved": ("What is certain about its heads", proved),
     "cost": ("What fine-tuning costs", cost),
 }

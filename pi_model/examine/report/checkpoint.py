@@ -18,7 +18,7 @@ from pi_model.examine.report.markup import (
 )
 
 
-def checkpoint(one: Examination) -> str:
+def identity(one: Examination) -> str:
     """What it is, and its oddities."""
     its = one.identity
     scaling = "none" if its.method == "none" else titled(its.method, its.factor)

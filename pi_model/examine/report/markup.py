@@ -22,7 +22,8 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def text(value: object) -> str:
     """Any value as text that HTML and SVG show as it stands; what cannot be seen is written as an escape."""
-    return html.escape("".join(map(_seen, str(value))))
+    said = str(value)
+    return html.escape(said if said.isprintable() else "".join(map(_seen, said)))
 
 
 def code(command: str) -> str:

@@ -24,7 +24,7 @@ from pi_model.examine.report.markup import (
     whole,
 )
 
-SUCCESS = 0.2
+REACHED = 0.2
 """The share of trials from which on a distance counts as reached: Chen et al. 2023, Section 3.3."""
 
 
@@ -72,7 +72,7 @@ def _at(curve: Sequence[Stretch], start: int, end: int) -> str:
     return loss(next((one.loss_nats for one in curve if (one.start, one.end) == (start, end)), None))
 
 
-def methods(one: Examination) -> str:
+def methods_compared(one: Examination) -> str:
     """What is known of each method before measuring, and what was measured, in two tables."""
     winner = best(one.methods)
     names = [titled(method.method, method.factor) for method in one.methods]
@@ -195,7 +195,7 @@ def k_max(found: Mapping[int, float]) -> int:
     """The largest distance up to which every distance is reached; 0 if there is none."""
     reached = 0
     for distance in sorted(found):
-        if not found[distance] >= SUCCESS:
+        if not found[distance] >= REACHED:
             break
         reached = distance
     return reached
