@@ -51,7 +51,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from pi_model.data.documents import Source
     from pi_model.errors import UsageError
-    from pi_model.examine.examination import examine
+    from pi_model.examine.examination import examine_checkpoint
     from pi_model.examine.findings import Examination
     from pi_model.examine.summary import answer, text
     from pi_model.files import write_text
@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> None:
     found: list[Examination] = []
     for model in arguments.models:
         found.append(
-            examine(
+            examine_checkpoint(
                 model,
                 context_tokens=found[0].context_tokens if found else arguments.context,
                 minutes=arguments.minutes,

@@ -27,7 +27,7 @@ from pi_model.models.rope_parameters import understood
 from pi_model.models.weights import weight_dtype
 
 
-def examine(
+def examine_checkpoint(
     model: str | Path,
     *,
     context_tokens: int | None = None,

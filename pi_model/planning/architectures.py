@@ -17,8 +17,8 @@ from pi_model.models.families import (
     refuse_unseen_context,
     sliding_window,
 )
-from pi_model.models.loading import SHIPPED
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
+from pi_model.models.sources import SHIPPED
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
 
