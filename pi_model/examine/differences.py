@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pi_model.examine.findings import Method
+from pi_model.examine.findings import Method, Stretch
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,13 @@ class Difference:
 def mean(values: Sequence[float]) -> float | None:
     """The mean, or None of nothing."""
     return sum(values) / len(values) if values else None
+
+
+def mean_until(curve: Iterable[Stretch], tokens: int) -> float | None:
+    """The mean loss of the stretches that end within so many tokens, or None if none does."""
+    within = [one for one in curve if one.end <= tokens]
+    length = sum(one.end - one.start for one in within)
+    return sum((one.end - one.start) * one.loss_nats for one in within) / length if length > 0 else None
 
 
 def difference(losses: Sequence[float], others: Sequence[float]) -> Difference | None:

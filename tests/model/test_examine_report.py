@@ -288,6 +288,8 @@ def test_charts_say_in_words_what_they_show_and_have_labels_at_their_lines():
 def test_two_examinations_are_subtracted_only_where_they_read_the_same():
     before, after = sample(), sample("tuned", better=0.21)
     assert "−0.210\xa0±\xa0" in Page(page([before, after])).text
+    longer = replace(after, identity=replace(after.identity, context_tokens=16384))
+    assert "up to 8,192 tokens" in Page(page([before, longer])).text
     for other in (
         replace(after, data="my.jsonl"),
         replace(after, context_tokens=32768),

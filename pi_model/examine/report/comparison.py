@@ -1,7 +1,9 @@
 """What a report says of two checkpoints, such as a model before and after fine-tuning, each read as it is."""
 
-from pi_model.examine.differences import difference
-from pi_model.examine.findings import Examination, Method
+from collections.abc import Sequence
+
+from pi_model.examine.differences import difference, mean_until
+from pi_model.examine.findings import Examination, Method, Stretch
 from pi_model.examine.report import charts
 from pi_model.examine.report.markup import UNMEASURED, Column, got, table, text, whole
 from pi_model.examine.report.methods import k_max, losses_by_position, mean_loss, said_difference
@@ -43,18 +45,31 @@ def _chart(both: dict[str, Examination]) -> str:
 
 
 def _table(both: dict[str, Examination], *, subtract: bool) -> str:
-    plain = [_as_it_is(one) for one in both.values()]
-    same_window = len({one.identity.window_tokens for one in both.values()}) == 1
+    before, after = ((one.measured if one else None) for one in map(_as_it_is, both.values()))
+    windows = {one.identity.context_tokens for one in both.values()}
     rows = []
-    for part in ("inside", "whole", "last"):
-        before, after = (getattr(one.measured, part) if one and one.measured else () for one in plain)
-        alike = subtract and (same_window or part != "inside")
-        less = said_difference(difference(after, before)) if alike else "not compared"
-        rows.append((f"{part}: loss (perplexity)", [mean_loss(before), mean_loss(after), less]))
-    found = [got(whole(k_max(one.passkeys)) if one and one.passkeys else UNMEASURED, "passkey") for one in plain]
-    rows.append(("k_max of passkeys, in tokens", [*found, ""]))
+    for part in ("inside", "whole", "last") if len(windows) == 1 else ("whole", "last"):
+        losses = [getattr(one, part) if one else () for one in (before, after)]
+        less = said_difference(difference(losses[1], losses[0])) if subtract else "not compared"
+        rows.append((f"{part}: loss (perplexity)", [*map(mean_loss, losses), less]))
+    if len(windows) == 2 and before and after:  # then what is inside for one is not for the other
+        rows.insert(0, _inside_smaller(before.curve, after.curve, min(windows), subtract=subtract))
+    found = [method.passkeys if (method := _as_it_is(one)) else None for one in both.values()]
+    reached = [got(whole(k_max(shares)) if shares else UNMEASURED, "passkey") for shares in found]
+    rows.append(("k_max of passkeys, in tokens", [*reached, ""]))
     columns = [Column("A"), Column("B"), Column("B less A", "difference")]
     return table("The two checkpoints as they are", "measured", columns, rows)
+
+
+def _inside_smaller(
+    before: Sequence[Stretch], after: Sequence[Stretch], window: int, *, subtract: bool
+) -> tuple[str, list[str]]:
+    """The row of losses in the window of the one that serves fewer tokens, from the losses by position."""
+    losses = [mean_until(curve, window) for curve in (before, after)]
+    known = [[nats] if nats is not None else [] for nats in losses]
+    found = difference(known[1], known[0])
+    less = said_difference(found) if subtract else "not compared"
+    return f"up to {whole(window)} tokens: loss (perplexity)", [*map(mean_loss, known), less]
 
 
 def _as_it_is(one: Examination) -> Method | None:

@@ -51,8 +51,8 @@ TERMS = (
          "the attention that training made: a share for each head (total variation, from 0 to 1), added up over all "
          "heads. Less is better."),
     Term("loss", "loss and perplexity", "The loss is how surprised the model is by the next token, in nats; "
-         "perplexity is its exponential. Inside means positions within the trained window, whole means the whole "
-         "target, last means its last eighth. Each document is read in one pass."),
+         "perplexity is its exponential. Inside means positions within the window that the checkpoint serves today, "
+         "whole means the whole target, last means its last eighth. Each document is read in one pass."),
     Term("difference", "difference and its error", "Losses are subtracted document by document, because both methods "
          "read the same ones, and then averaged; ± is one standard error over documents, and needs two of them. The "
          "difference in per cent is that of perplexity."),
