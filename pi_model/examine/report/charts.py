@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pi_model.examine.findings import Stretch
-from pi_model.examine.report.markup import loss, number, text, whole
+from pi_model.examine.report.markup import number, text, whole
 
 WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of page.css, and pixels
 _LETTER, _SMALL_LETTER = 8.2, 7.0  # pixels that a letter of a label takes, and of an axis
@@ -30,7 +30,7 @@ class Line:
 
     label: str
     style: str
-    curve: Sequence[Stretch]
+    curve: tuple[Stretch, ...]
     bold: bool = False
 
     def points(self) -> list[tuple[float, float]]:
@@ -88,51 +88,74 @@ def figure(title: str, says: str, draw: Callable[[int], tuple[float, str]], capt
     return f'<figure><div class="room">{"".join(pictures)}</div><figcaption>{caption}</figcaption></figure>\n'
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """Where losses by position are drawn: its edges in pixels, and the positions and losses that they stand for."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    tokens: int
+    low: float
+    high: float
+
+    def x(self, position: float) -> float:
+        return self.left + (self.right - self.left) * min(1.0, position / max(1, self.tokens))
+
+    def y(self, nats: float) -> float:
+        return self.top + (self.bottom - self.top) * (self.high - nats) / (self.high - self.low)
+
+
 def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable[[int], tuple[float, str]]:
     """Losses by position up to so many tokens; what lies far above the lowest lines leaves the picture at its top."""
-    curves = {line.label: line.points() for line in drawn}
-    curves = {label: points for label, points in curves.items() if points}
-    low, high = _range(list(curves.values()))
-    shown = [line for line in drawn if line.label in curves]
+    shown = [line for line in drawn if line.points()]
+    low, high = _range([line.points() for line in shown])
 
     def draw(width: int) -> tuple[float, str]:
-        ends = {line.label: curves[line.label][-1][1] for line in shown}
-        labels = {name: f"↑ {name} ({loss(nats)})" if nats > high else name for name, nats in ends.items()}
-        left, top, bottom = 38, 30 + _ROW * len(marks), 46
-        right = 14 + _LETTER * max(map(len, labels.values()), default=0)
+        ends = {line: line.points()[-1][1] for line in shown}
+        above = {line: f"↑ {line.label} {number(nats, 2)}" for line, nats in ends.items() if nats > high}
+        labels = {line: line.label for line in shown} | above
         height = 330 if width < 500 else 420
-        inner, tall = width - left - right, height - top - bottom
-
-        def x(position: float) -> float:
-            return left + inner * min(1.0, position / max(1, tokens))
-
-        def y(nats: float) -> float:
-            return top + tall * (high - nats) / (high - low)
-
-        parts = [_say(2, 16, "loss in nats per token (lower is better)", "axis")]
-        for level in _ticks(low, high):
-            parts.append(f'<path class="grid" d="M{left} {y(level):.1f}H{left + inner:.1f}"/>')
-            parts.append(_say(left - 6, y(level) + 4, f"{level:g}", "axis end"))
-        for step in (0, 2, 4) if width < 500 else range(5):
-            middle = "axis middle" if step else "axis"
-            parts.append(_say(x(tokens * step / 4), height - bottom + 20, whole(tokens * step // 4), middle))
-        parts.append(_say(left + inner / 2, height - 6, "position in the text, in tokens", "axis middle"))
-        parts += _marks(marks, x, (top, height - bottom), width)
-        # An SVG inside an SVG cuts off what leaves it, and needs no id to do so.
-        parts.append(
-            f'<svg x="0" y="{top}" width="{width}" height="{tall}" viewBox="0 {top} {width} {tall}">'
-            + "".join(_path(line, [(x(at), y(nats)) for at, nats in curves[line.label]]) for line in shown)
-            + "</svg>"
+        beside = max(20 + _LETTER * max(map(len, labels.values()), default=0), _SMALL_LETTER * len(whole(tokens)) / 2)
+        frame = _Frame(38, width - beside, 30 + _ROW * len(marks), height - 46, tokens, low, high)
+        tall = frame.bottom - frame.top
+        return height, "\n".join(
+            [
+                *_axes(frame, steps=2 if width < 500 else 4),
+                *_marks(marks, frame.x, (frame.top, frame.bottom), width),
+                # An SVG inside an SVG cuts off what leaves it, and needs no id to do so.
+                f'<svg y="{frame.top}" width="{width}" height="{tall}" viewBox="0 {frame.top} {width} {tall}">',
+                *(_path(line, [(frame.x(at), frame.y(nats)) for at, nats in line.points()]) for line in shown),
+                "</svg>",
+                *_ends(frame, ends, labels),
+            ]
         )
-        heights = {name: min(max(y(nats), top + 4), height - bottom) for name, nats in ends.items()}
-        places = _apart(heights, 18, top + 4)
-        for line in shown:
-            at, placed = heights[line.label], places[line.label]
-            parts.append(f'<path class="leader" d="M{left + inner:.1f} {at:.1f}l8 {placed - at:.1f}"/>')
-            parts.append(_say(left + inner + 10, placed + 4, labels[line.label], f"label {line.style}"))
-        return height, "\n".join(parts)
 
     return draw
+
+
+def _axes(frame: _Frame, steps: int) -> list[str]:
+    parts = [_say(2, 16, "loss in nats per token (lower is better)", "axis")]
+    for level in _ticks(frame.low, frame.high):
+        parts.append(f'<path class="grid" d="M{frame.left} {frame.y(level):.1f}H{frame.right:.1f}"/>')
+        parts.append(_say(frame.left - 6, frame.y(level) + 4, f"{level:g}", "axis end"))
+    for step in range(steps + 1):
+        position = frame.tokens * step // steps
+        parts.append(_say(frame.x(position), frame.bottom + 20, whole(position), "axis middle" if step else "axis"))
+    middle = (frame.left + frame.right) / 2
+    return [*parts, _say(middle, frame.bottom + 40, "position in the text, in tokens", "axis middle")]
+
+
+def _ends(frame: _Frame, ends: dict[Line, float], labels: dict[Line, str]) -> list[str]:
+    """The labels beside the ends of lines, moved apart where these are close."""
+    heights = {line: min(max(frame.y(nats), frame.top + 4), frame.bottom) for line, nats in ends.items()}
+    parts = []
+    for line, placed in _apart(heights, 18, frame.top + 4).items():
+        at = heights[line]
+        parts.append(f'<path class="leader" d="M{frame.right:.1f} {at:.1f}l8 {placed - at:.1f}"/>')
+        parts.append(_say(frame.right + 10, placed + 4, labels[line], f"label {line.style}"))
+    return parts
 
 
 def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Callable[[int], tuple[float, str]]:
@@ -220,10 +243,10 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round((first + one) * step, 10) for one in range(int((high - first * step) / step + 1e-9) + 1)]
 
 
-def _apart(places: dict[str, float], gap: float, top: float) -> dict[str, float]:
+def _apart(places: dict[Line, float], gap: float, top: float) -> dict[Line, float]:
     """The places moved so that none is closer to another than the gap, in their order and none above the top."""
     order = sorted(places, key=lambda one: places[one])
-    moved: dict[str, float] = {}
+    moved: dict[Line, float] = {}
     previous = -math.inf
     for one in order:
         moved[one] = previous = max(places[one], previous + gap)

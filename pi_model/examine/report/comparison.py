@@ -55,9 +55,11 @@ def _table(both: dict[str, Examination], *, subtract: bool) -> str:
     if len(windows) == 2 and before and after:  # then what is inside for one is not for the other
         rows.insert(0, _inside_smaller(before.curve, after.curve, min(windows), subtract=subtract))
     found = [method.passkeys if (method := _as_it_is(one)) else None for one in both.values()]
-    reached = [got(whole(k_max(shares)) if shares else UNMEASURED, "passkey") for shares in found]
-    rows.append(("k_max of passkeys, in tokens", [*reached, ""]))
-    columns = [Column("A"), Column("B"), Column("B less A", "difference")]
+    reached = [k_max(shares) if shares else None for shares in found]
+    more = "not compared" if None in reached else f"{(reached[1] or 0) - (reached[0] or 0):+,}".replace("-", "−")
+    cells = [whole(reached[0], UNMEASURED), whole(reached[1], UNMEASURED), more]
+    rows.append(("k_max of passkeys, in tokens", [got(cell, "passkey") for cell in cells]))
+    columns = [Column("A"), Column("B"), Column("B minus A", "difference")]
     return table("The two checkpoints as they are", "measured", columns, rows)
 
 

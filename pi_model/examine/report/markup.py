@@ -173,9 +173,8 @@ def table(caption: str, first: str, columns: Sequence[Column], rows: Sequence[tu
         + "</tr>\n"
         for head, cells in rows
     )
-    kind = "stacks many" if len(columns) >= 4 else "stacks"
     return (
-        f'<div class="room"><table role="table" class="{kind}"><caption>{caption}</caption>\n'
+        f'<div class="room"><table role="table" class="stacks"><caption>{caption}</caption>\n'
         f'<thead role="rowgroup"><tr role="row"><th role="columnheader" scope="col">{text(first)}</th>{heads}</tr>'
         f'</thead>\n<tbody role="rowgroup">{body}</tbody></table></div>\n'
     )

@@ -38,7 +38,7 @@ def loss_by_position(one: Examination) -> str:
     ]
     caption = (
         "Each line is the mean loss of the documents at that position, read by one method; the thick one is lowest "
-        "over the whole. A line with ↑ leaves the picture at its top, and its loss at the end is in brackets. Read: "
+        "over the whole. A line with ↑ leaves the picture at its top and ends at the loss beside its name. Read: "
         f'{text(one.data)}. <a href="#how-loss">More on losses</a>.'
     )
     return losses_by_position("Loss by position, for each method", drawn, _marks(one), one.context_tokens, caption)
@@ -96,7 +96,7 @@ def methods_compared(one: Examination) -> str:
         "method",
         [
             *(Column(f"{part}: loss (perplexity)", "loss") for part in ("inside", "whole", "last")),
-            Column("whole, less the best", "difference"),
+            Column("whole, minus the best", "difference"),
         ],
         [
             (text(name) + " ★" * (method is winner), _measured(method, winner))
