@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pi_model.examine.findings import Stretch
 from pi_model.examine.report.markup import number, text, whole
 
-WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of page.css, and pixels
+_WIDTHS = {"narrow": 370, "middle": 600, "broad": 960}  # the classes of page.css, and pixels
 _LETTER, _SMALL_LETTER = 8.2, 7.0  # pixels that a letter of a label takes, and of an axis
 _ROW = 17  # pixels from the label of one mark to that of the next
 _LARGEST = 1e6  # what is above is no loss of a token
+
+Drawing = Callable[[int], tuple[float, str]]
+"""What draws a chart: from a width in pixels to the height and the content of the SVG."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,17 @@ class Row:
     shares: dict[int, float]
 
 
-def figure(title: str, says: str, draw: Callable[[int], tuple[float, str]], caption: str) -> str:
+def figure(title: str, says: str, draw: Drawing, caption: str) -> str:
     """A chart at every width.
 
     Args:
         title: what it shows.
         says: what it says, for those who do not see it.
-        draw: from a width in pixels to the height and the content of the SVG.
+        draw: what draws it.
         caption: below it, as HTML.
     """
     pictures = []
-    for name, width in WIDTHS.items():
+    for name, width in _WIDTHS.items():
         height, content = draw(width)
         pictures.append(
             f'<svg class="{name}" viewBox="0 0 {width} {height:.0f}" role="img" '
@@ -107,7 +110,7 @@ class _Frame:
         return self.top + (self.bottom - self.top) * (self.high - nats) / (self.high - self.low)
 
 
-def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Callable[[int], tuple[float, str]]:
+def lines(drawn: Sequence[Line], marks: Sequence[Mark], tokens: int) -> Drawing:
     """Losses by position up to so many tokens; what lies far above the lowest lines leaves the picture at its top."""
     shown = [line for line in drawn if line.points()]
     low, high = _range([line.points() for line in shown])
@@ -158,7 +161,7 @@ def _ends(frame: _Frame, ends: dict[Line, float], labels: dict[Line, str]) -> li
     return parts
 
 
-def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Callable[[int], tuple[float, str]]:
+def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Drawing:
     """Numbers of tokens as bars, beside marks; a bar that would be far longer than the marks ends in an arrow."""
     furthest = max([mark.tokens for mark in marks] + [1])
     longest = min(1.6 * furthest, max([bar.tokens or 0 for bar in drawn] + [1.15 * furthest]))
@@ -186,40 +189,42 @@ def bars(drawn: Sequence[Bar], marks: Sequence[Mark]) -> Callable[[int], tuple[f
     return draw
 
 
-def shares(drawn: Sequence[Row]) -> Callable[[int], tuple[float, str]]:
+def shares(drawn: Sequence[Row]) -> Drawing:
     """A box for each row and distance, filled as high as the share."""
     distances = sorted({one for row in drawn for one in row.shares})
 
     def draw(width: int) -> tuple[float, str]:
         left = 8 + _LETTER * max((len(row.label) for row in drawn), default=0)
-        top, each, box = 42, 58, 32
+        top, each = 42, 58
         column = min(100.0, (width - left - 4) / max(1, len(distances)))
-        wide = min(column - 6, 64)
-        height = top + each * len(drawn)
+        middles = {distance: left + column * (place + 0.5) for place, distance in enumerate(distances)}
         parts = [_say(2, 16, "per cent found, by distance k in tokens", "axis")]
-        for index, distance in enumerate(distances):
+        for distance, middle in middles.items():
             said = whole(distance) if column > 46 else f"{distance / 1024:.3g}k"
-            parts.append(_say(left + column * (index + 0.5), top - 6, said, "axis middle"))
+            parts.append(_say(middle, top - 6, said, "axis middle"))
         for index, row in enumerate(drawn):
             y = top + each * index
-            parts.append(_say(left - 6, y + 20 + box / 2, row.label, "end"))
-            for place, distance in enumerate(distances):
-                middle = left + column * (place + 0.5)
-                if distance not in row.shares:
-                    parts.append(_say(middle, y + 20 + box / 2, "–", "axis middle"))
-                    continue
-                found = row.shares[distance]
-                filled = box * min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0
-                at = f'x="{middle - wide / 2:.1f}" width="{wide:.1f}"'
-                said = number(100 * found, 2) if math.isfinite(found) else "–"
-                parts.append(_say(middle, y + 14, said, "middle"))
-                parts.append(f'<rect class="box" {at} y="{y + 18}" height="{box}"/>')
-                parts.append(
-                    f'<rect class="bar {row.style}" {at} y="{y + 18 + box - filled:.1f}" height="{filled:.1f}"/>'
-                )
-        return height, "\n".join(parts)
+            parts.append(_say(left - 6, y + 36, row.label, "end"))
+            for distance, middle in middles.items():
+                found = row.shares.get(distance, math.nan)
+                parts += _box(found, middle, y, min(column - 6, 64), row.style)
+        return top + each * len(drawn), "\n".join(parts)
 
     return draw
+
+
+def _box(found: float, middle: float, y: float, wide: float, style: str) -> list[str]:
+    """A share as a box with its number above, or a dash where it is not known."""
+    if not math.isfinite(found):
+        return [_say(middle, y + 36, "–", "axis middle")]
+    tall = 32
+    filled = tall * min(max(found, 0.0), 1.0)
+    at = f'x="{middle - wide / 2:.1f}" width="{wide:.1f}"'
+    return [
+        _say(middle, y + 14, number(100 * found, 2), "middle"),
+        f'<rect class="box" {at} y="{y + 18}" height="{tall}"/>',
+        f'<rect class="bar {style}" {at} y="{y + 18 + tall - filled:.1f}" height="{filled:.1f}"/>',
+    ]
 
 
 def _range(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, float]:

@@ -1,10 +1,7 @@
 """What a report says of the checkpoint: what it is, what is certain about its heads, what fine-tuning it costs."""
 
-import math
-
 from pi_model.examine.findings import Examination
 from pi_model.examine.report.markup import (
-    UNKNOWN,
     UNMEASURED,
     badge,
     facts,
@@ -83,21 +80,18 @@ def cost(one: Examination) -> str:
     planned = one.cost
     if planned is None:
         return "<p>What fine-tuning would cost could not be planned.</p>"
-    peak = number(planned.peak_gib)
-    fits = {True: "yes", False: "no: pi-model plan says what would make room"}.get(planned.fits, UNKNOWN)
+    fits = "yes" if planned.fits else "no: pi-model plan says what would make room"
     rows = [
         ("run", text(planned.run)),
         ("on", f"{got(whole(planned.gpus), 'cost')} × {text(planned.gpu)}"),
         ("time", got(_hours(planned.hours), "cost")),
-        ("memory of each GPU", got(peak if peak == UNKNOWN else f"{peak} GiB", "cost")),
+        ("memory of each GPU", got(f"{number(planned.peak_gib)} GiB", "cost")),
         ("has room", got(fits, "cost")),
     ]
     return f"{facts(rows)}<p>{badge('planned')}</p>"
 
 
-def _hours(hours: float | None) -> str:
-    if hours is None or not math.isfinite(hours):
-        return number(hours)
+def _hours(hours: float) -> str:
     if hours < 1 / 60:
         return f"{number(3600 * hours, 2)} seconds"
     return f"{number(60 * hours, 2)} minutes" if hours < 1 else f"{number(hours)} hours"

@@ -50,15 +50,13 @@ def _table(both: dict[str, Examination], *, subtract: bool) -> str:
     rows = []
     for part in ("inside", "whole", "last") if len(windows) == 1 else ("whole", "last"):
         losses = [getattr(one, part) if one else () for one in (before, after)]
-        less = said_difference(difference(losses[1], losses[0])) if subtract else "not compared"
+        less = said_difference(difference(losses[1], losses[0])) if subtract else "not subtracted"
         rows.append((f"{part}: loss (perplexity)", [*map(mean_loss, losses), less]))
     if len(windows) == 2 and before and after:  # then what is inside for one is not for the other
         rows.insert(0, _inside_smaller(before.curve, after.curve, min(windows), subtract=subtract))
     found = [method.passkeys if (method := _as_it_is(one)) else None for one in both.values()]
-    reached = [k_max(shares) if shares else None for shares in found]
-    more = "not compared" if None in reached else f"{(reached[1] or 0) - (reached[0] or 0):+,}".replace("-", "−")
-    cells = [whole(reached[0], UNMEASURED), whole(reached[1], UNMEASURED), more]
-    rows.append(("k_max of passkeys, in tokens", [got(cell, "passkey") for cell in cells]))
+    reached = [got(whole(k_max(shares)) if shares else UNMEASURED, "passkey") for shares in found]
+    rows.append(("k_max of passkeys, in tokens", [*reached, "not subtracted"]))
     columns = [Column("A"), Column("B"), Column("B minus A", "difference")]
     return table("The two checkpoints as they are", "measured", columns, rows)
 
@@ -70,7 +68,7 @@ def _inside_smaller(
     losses = [mean_until(curve, window) for curve in (before, after)]
     known = [[nats] if nats is not None else [] for nats in losses]
     found = difference(known[1], known[0])
-    less = said_difference(found) if subtract else "not compared"
+    less = said_difference(found) if subtract else "not subtracted"
     return f"up to {whole(window)} tokens: loss (perplexity)", [*map(mean_loss, known), less]
 
 

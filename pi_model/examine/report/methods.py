@@ -30,9 +30,10 @@ REACHED = 0.2
 
 def loss_by_position(one: Examination) -> str:
     """The loss of every method along the context, with the trained window and the target marked."""
-    winner = best(one.methods)
+    measured = [method for method in one.methods if method.measured]
+    bold = best(measured) if len(measured) > 1 else None
     drawn = [
-        charts.Line(called(method.method), style(method.method), method.measured.curve, bold=method is winner)
+        charts.Line(called(method.method), style(method.method), method.measured.curve, bold=method is bold)
         for method in one.methods
         if method.measured
     ]

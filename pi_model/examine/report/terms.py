@@ -59,8 +59,9 @@ TERMS = (
     Term("passkey", "passkey and k", "A number is hidden in filler text k tokens before the question, and the model "
          "is asked for it; the share is how often it answers right. k_max is the largest k such that it succeeds at "
          "least one time in five there and at every smaller k tried."),
-    Term("theorem", "Theorem 2.1", "The bound of Chen et al. 2023 (arXiv:2306.15595) on how far interpolation can "
-         "move an attention score; here it is computed with certified digits for heads of this size and base."),
+    Term("theorem", "Theorem 2.1", "The bound of Chen et al. 2023 (arXiv:2306.15595) on how far an attention score "
+         "between two neighbouring trained positions can lie from what they give; the number is how far it does for "
+         "the worst head, over that bound: a sum of d/2 terms, by a formula that is proved in pi_theory."),
     Term("cost", "cost of fine-tuning", "The planner's memory, time and number of GPUs for the recipe that is named; "
          "it can be off where a model reaches less of a GPU's speed than assumed."),
     Term("minutes", "minutes", "The time that the measurements took on the device named, all sittings together."),
