@@ -33,6 +33,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
             data=tuple(MixturePart(name=name, weight=weight) for name, weight in config["training"].items()),
             seed=config["seed"],
             steps=config["steps"],
+            device="cpu",
             global_batch=config["batch"],
             micro_batch=config["batch"],
             peak_lr=config["peak_lr"],

@@ -19,6 +19,7 @@ from pi_model.models.families import (
 )
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.models.sources import SHIPPED
+from pi_model.notices import tell_which
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
 
@@ -104,7 +105,7 @@ def named_architecture(
         UsageError: The model is neither a known one nor a folder here.
         RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
     """
-    if model in _LLAMA_1:
+    if _is_llama_1(model):
         hidden, intermediate, layers, heads = _LLAMA_1[model]
         return LlamaConfig(
             hidden_size=hidden,
@@ -115,6 +116,7 @@ def named_architecture(
             max_position_embeddings=2048,
         )
     if model == "smollm2-135m":
+        tell_which(model, "the model from the package index")
         return LlamaConfig(
             hidden_size=576,
             intermediate_size=1536,
@@ -131,7 +133,7 @@ def named_architecture(
 
 def named_extension(model: str, *, window_tokens: int | None = None, context_tokens: int | None = None) -> Extension:
     """How the positions of a model are scaled; arguments and errors are those of `named_architecture`."""
-    named = model in _LLAMA_1 or model == "smollm2-135m"
+    named = _is_llama_1(model) or model == "smollm2-135m"
     config = named_architecture(model) if named else _content(model)
     return read_extension(config, window_tokens=window_tokens, context_tokens=context_tokens)
 
@@ -145,9 +147,16 @@ def _said(config: Config) -> dict[str, int | None]:
     return {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
 
 
+def _is_llama_1(model: str) -> bool:
+    """Whether a name means a LLaMA 1 on the hub; as everywhere, a folder here comes before the hub."""
+    return model in _LLAMA_1 and not Path(model).is_dir()
+
+
 def _content(model: str) -> dict[str, Any]:
     """The content of a folder's config.json."""
     folder = SHIPPED.get(model, Path(model))
+    if model in SHIPPED:
+        tell_which(model, "the model that this package ships")
     if not folder.is_dir():
         known = ", ".join(["smollm2-135m", *SHIPPED, *(f"llama-{size}" for size in LLAMA)])
         raise UsageError(f"model: {model} is no folder here; give a folder that has a config.json, or one of {known}")

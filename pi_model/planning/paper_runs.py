@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
+from pi_model.notices import tell_which
 from pi_model.planning.advice import advise
 from pi_model.planning.architectures import Shape, named_extension
 from pi_model.planning.sheet import Plan
@@ -37,7 +38,9 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
         RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
     """
     size = model.removeprefix("llama-")
-    known = size in LLAMA
+    known = model == f"llama-{size}" and size in LLAMA
+    if known:
+        tell_which(model, f"{LLAMA[size]} on the hub")
     window = named_extension(LLAMA[size] if known else model, window_tokens=window_tokens).context_tokens
     context = context_tokens or max(_CONTEXTS[0], window)
     if context < window:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ def test_the_same_examination_goes_on_where_it_stopped(tiny_folder, texts, exami
     calls = []
     kept = measurement.losses_by_token
     monkeypatch.setattr(measurement, "losses_by_token", lambda *a: calls.append(1) or kept(*a))
-    again = examine_checkpoint(tiny_folder, context_tokens=128, minutes=0, data=[texts])
+    again = examine_checkpoint(tiny_folder, context_tokens=128, minutes=1e-9, data=[texts])
     assert not calls
     assert again == examined
 
@@ -78,7 +80,7 @@ def test_the_same_examination_goes_on_where_it_stopped(tiny_folder, texts, exami
 def test_without_time_one_text_is_measured_as_the_model_is_and_the_rest_later(tiny_folder, texts, examined, cache):
     for path in (cache / "runs").rglob("*.*"):
         path.unlink()
-    first = examine_checkpoint(tiny_folder, context_tokens=128, minutes=0, data=[texts])
+    first = examine_checkpoint(tiny_folder, context_tokens=128, minutes=1e-9, data=[texts])
     assert not first.complete
     assert first.named("none").measured.documents == 1
     assert any(reason.evidence == "not known" for reason in first.recommendation.reasons)
@@ -116,7 +118,7 @@ def test_every_family_can_be_examined(family, texts, tmp_path):
 
 def test_an_extended_model_is_examined_by_its_own_method(tiny_folder, texts, tmp_path):
     extend_checkpoint(tiny_folder, LinearPI(2.0), tmp_path / "twice")
-    found = examine_checkpoint(tmp_path / "twice", minutes=0, data=[texts])
+    found = examine_checkpoint(tmp_path / "twice", minutes=1e-9, data=[texts])
     assert found.context_tokens == 256
     assert [(one.method, one.factor) for one in found.methods] == [("none", 2.0), ("linear", 4.0)]
     assert found.identity.window_tokens == 64
@@ -124,10 +126,30 @@ def test_an_extended_model_is_examined_by_its_own_method(tiny_folder, texts, tmp
 
 
 def test_a_context_that_is_served_already_needs_nothing(tiny_folder, texts):
-    found = examine_checkpoint(tiny_folder, context_tokens=64, minutes=0, data=[texts])
+    found = examine_checkpoint(tiny_folder, context_tokens=64, minutes=1e-9, data=[texts])
     assert found.recommendation.method == "none"
     assert found.recommendation.commands == ()
     assert "as it is" in headline(found)
+
+
+def test_with_no_minutes_only_the_config_is_looked_at_and_nothing_heavy_is_imported(tiny_folder, examined):
+    script = (
+        "import json, sys\n"
+        "from pi_model.cli.main import main\n"
+        "main(['examine', sys.argv[1], '--context', '128', '--minutes', '0', '--json'])\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tiny_folder)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    said = answer(examined)
+    assert found["theorem"] == said["theorem"]
+    for one, other in zip(found["methods"], said["methods"], strict=True):
+        assert all(one[key] == other[key] for key in ("method", "factor", "reach_tokens", "resolution"))
+        assert one["loss_nats"] is None
+    unread = ("tokenizer", "bos")
+    assert {k: v for k, v in found["identity"].items() if k not in unread} == {
+        k: list(v) if k == "oddities" else v for k, v in said["identity"].items() if k not in unread
+    }
 
 
 def identity(**changes) -> Identity:

@@ -193,10 +193,20 @@ def test_an_unknown_command_is_wrong_usage_whatever_it_is_called(name):
     assert ending(main, name).is_wrong_usage("pi-theory", "COMMAND")
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure():
-    pipe = f"{sys.executable} -m pi_theory.cli bounds | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("bounds | true", 141, ""),
+        ("bounds --json > /dev/full", 1, "No space left on device"),
+        ("--help >&-", 1, "is closed"),
+        ("bounds 2>/dev/full", 0, ""),
+    ],
+)
+def test_a_shell_learns_whether_the_output_has_arrived(words, code, said):
+    command = f"{sys.executable} -m pi_theory.cli {words}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (code, bool(said))
+    assert said in done.stderr
 
 
 def test_help_imports_nothing_heavy():
