@@ -14,7 +14,9 @@ FILES = (
 )
 
 
-def add_data(parser: argparse.ArgumentParser, what: str, *, column: str, column_help: str) -> None:
+def add_data(
+    parser: argparse.ArgumentParser, what: str, *, column: str, column_help: str, required: bool = True
+) -> None:
     """Declares where documents come from and how they are read.
 
     Args:
@@ -22,8 +24,9 @@ def add_data(parser: argparse.ArgumentParser, what: str, *, column: str, column_
         what: What the help says of --data.
         column: The default column.
         column_help: What the help says of --column.
+        required: Whether there must be some.
     """
-    parser.add_argument("--data", type=word, nargs="+", action="extend", required=True, metavar="DATA", help=what)
+    parser.add_argument("--data", type=word, nargs="+", action="extend", required=required, metavar="DATA", help=what)
     parser.add_argument("--column", type=word, default=column, help=column_help)
     parser.add_argument(
         "--split", type=word, default="test", help="Split of a corpus or dataset: train, validation or test."
@@ -42,5 +45,5 @@ def sources(arguments: argparse.Namespace) -> "list[Source]":
 
     return [
         Source(name, arguments.column, arguments.split, control_tokens=arguments.control_tokens)
-        for name in arguments.data
+        for name in arguments.data or ()
     ]
