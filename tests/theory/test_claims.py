@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from experiments.records.record import read, reading
 from pi_theory.claims import CLAIMS
 from pi_theory.verdicts import Settled, Verdict
+from tests.theory.mutations import mutated_statements
 
 EXPECTED = {
     "chen2023.thm2_1": Verdict.REFUTED,
@@ -28,6 +30,9 @@ EXPECTED = {
     "stability": Verdict.HOLDS,
     "stability.window": Verdict.HOLDS,
     "stability.edge": Verdict.REFUTED,
+    "pi.asks_beyond": Verdict.HOLDS,
+    "pi.worst": Verdict.REFUTED,
+    "pi.whole": Verdict.HOLDS,
     "extrapolation.thousandfold": Verdict.REFUTED,
     "methods.share_stability": Verdict.REFUTED,
 }
@@ -46,6 +51,16 @@ def test_every_claim_has_an_expected_verdict():
 def test_claim_settles_as_expected(claim_id):
     found = settled(claim_id)
     assert found.verdict is EXPECTED[claim_id], found.evidence.says
+
+
+@pytest.mark.parametrize("claim_id", [id for id, verdict in EXPECTED.items() if verdict is not Verdict.UNDECIDED])
+def test_no_verdict_survives_a_change_of_the_statement(claim_id):
+    """Each constant, sign and relation of each statement is changed, the hypotheses included."""
+    one, verdict = CLAIMS[claim_id], EXPECTED[claim_id]
+    changed = list(mutated_statements(one.statement))
+    assert changed
+    survivors = [other for other in changed if replace(one, statement=other).settle().verdict is verdict]
+    assert [other.latex() for other in survivors] == []
 
 
 def test_the_committed_record_says_what_each_claim_settles_to():

@@ -1,0 +1,46 @@
+"""The proofs, step by step: each step is a sentence with a formula, and a check of that formula which SymPy runs.
+
+`pi_theory.proofs.steps` says what a proof is. `PROOFS` has them all; those that others need as lemmas come first.
+"""
+
+from collections.abc import Callable
+
+from pi_theory.proofs.extrapolation import abel, pairs, ridge
+from pi_theory.proofs.interpolation import (
+    closed_form,
+    eq14_is_reversed,
+    frequencies,
+    midpoint,
+    monotonicity,
+    region,
+    sharp,
+    taylor,
+)
+from pi_theory.proofs.stability import (
+    published_reach,
+    score_stability,
+    stability,
+    whole_reach,
+    window_stability,
+)
+from pi_theory.proofs.steps import Proof
+
+PROOFS: tuple[Callable[[], Proof], ...] = (
+    frequencies,
+    sharp,
+    taylor,
+    closed_form,
+    eq14_is_reversed,
+    midpoint,
+    monotonicity,
+    region,
+    abel,
+    pairs,
+    ridge,
+    stability,
+    score_stability,
+    window_stability,
+    published_reach,
+    whole_reach,
+)
+"""All proofs, as functions that build them."""
