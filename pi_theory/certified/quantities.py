@@ -13,6 +13,7 @@ from pi_theory.amplification import FiniteWindow
 from pi_theory.certified.balls import Enclosure, exact, interval_ball
 from pi_theory.certified.envelope import minimum
 from pi_theory.certified.least_squares import ExactFit, exact_least_squares
+from pi_theory.certified.reach import certified_reach
 from pi_theory.leastsquares import random_points
 from pi_theory.scaling import scaling_by_name
 from pi_theory.statements import Quantity
@@ -63,6 +64,26 @@ class WorstScore(Quantity):
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         method = {"none": "", "linear": r"_{\rm PI}"}.get(self.args[5].name, rf"_{{\rm {self.args[5].name}}}")
         return rf"\max_h|a{method}({printer._print(self.args[0])})|"
+
+
+class ReachTokens(Quantity):
+    """The reach in tokens of a scaling method, of arguments (d, c, L, method, factor); see `pi_theory.reach`."""
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """The certified reach, a whole number."""
+        d, c, window, method, factor = self.args
+        if not all(one.is_number for one in (d, c, window, factor)):
+            raise ValueError(f"statement: {self} has free symbols")
+        scaling = scaling_by_name(method.name, float(number(factor)))
+        found = certified_reach(scaling, head_dim=int(d), base=number(c), window=int(window)).tokens
+        if found is None:
+            raise ArithmeticError("every pair turns at least once in the window, so that the reach has no limit")
+        return arb(found)
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return rf"{{\rm reach}}_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
 
 
 class FitValue(Quantity):

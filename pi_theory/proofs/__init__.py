@@ -16,6 +16,18 @@ from pi_theory.proofs.interpolation import (
     sharp,
     taylor,
 )
+from pi_theory.proofs.prediction import (
+    bend_cap,
+    bounded_bend,
+    interpolated_bend,
+    linear_cap,
+    linear_reach,
+    logit_shifts,
+    ntk_reach,
+    row_divergence,
+    row_variation,
+    trained_arc,
+)
 from pi_theory.proofs.stability import (
     published_reach,
     score_stability,
@@ -42,5 +54,15 @@ PROOFS: tuple[Callable[[], Proof], ...] = (
     window_stability,
     published_reach,
     whole_reach,
+    bend_cap,
+    bounded_bend,
+    interpolated_bend,
+    linear_cap,
+    trained_arc,
+    linear_reach,
+    ntk_reach,
+    row_divergence,
+    row_variation,
+    logit_shifts,
 )
 """All proofs, as functions that build them."""

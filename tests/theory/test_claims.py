@@ -35,6 +35,16 @@ EXPECTED = {
     "pi.whole": Verdict.HOLDS,
     "extrapolation.thousandfold": Verdict.REFUTED,
     "methods.share_stability": Verdict.REFUTED,
+    "resolution.cap": Verdict.HOLDS,
+    "resolution.linear": Verdict.HOLDS,
+    "resolution.score": Verdict.HOLDS,
+    "reach.linear": Verdict.HOLDS,
+    "reach.ntk": Verdict.HOLDS,
+    "reach.ntk.promise": Verdict.REFUTED,
+    "reach.turns": Verdict.HOLDS,
+    "attention.divergence": Verdict.HOLDS,
+    "attention.variation": Verdict.HOLDS,
+    "attention.shift": Verdict.HOLDS,
 }
 
 
