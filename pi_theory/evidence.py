@@ -24,10 +24,10 @@ def proved(claim: Claim, proof: Proof, says: str) -> Evidence:
         proof: of exactly its statement, hypotheses included.
         says: the sentence that explains the verdict.
     """
-    if (failure := proof.failure()) is not None:
-        return undecided(failure)
     if proof.theorem != claim.statement:
         return undecided(f"proof '{proof.id}' shows another statement: {proof.theorem.latex()}")
+    if (failure := proof.failure()) is not None:
+        return undecided(failure)
     return Evidence(Verdict.HOLDS, says)
 
 

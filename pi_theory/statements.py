@@ -175,12 +175,12 @@ _WORDS = {
 
 
 def _numbers(expression: sp.Basic) -> list[Fraction]:
-    """The numbers of an expression but 1 and the exponent -1; a fraction is its two parts, a power one number."""
+    """The numbers of an expression but the exponent -1; a fraction is its two parts, a power of a number one."""
     if isinstance(expression, sp.Rational):
         if expression.p == 1 and expression.q != 1:  # 1/8 is written as a division by 8
             return [Fraction(int(expression.q))]
-        parts = [Fraction(int(expression.p)), Fraction(int(expression.q))]
-        return [part for part in parts if part != 1]
+        parts = {Fraction(int(expression.p)), Fraction(int(expression.q))}
+        return sorted(parts - {Fraction(1)} if expression.q != 1 or len(parts) > 1 else parts)
     if isinstance(expression, sp.Pow):
         if expression.exp == -1:
             return _numbers(expression.base)
@@ -193,8 +193,6 @@ def _numbers_of_text(text: str) -> set[Fraction]:
     """The numbers that a sentence has: 4096, 1.5, 10^4 and 10^-50, and not the 1 of s1; a minus sign counts as -1."""
     found = {Fraction(-1)} if " - " in text else set()
     for sign, base, exponent in re.findall(r"(?<![\w.^])(- ?)?(\d+(?:\.\d+)?)(?:\^(-?\d+))?(?!\w)", text):
-        found |= {
-            Fraction(base) ** int(exponent or 1),
-            -(Fraction(base) ** int(exponent or 1)) if sign else Fraction(1),
-        }
+        value = Fraction(base) ** int(exponent or 1)
+        found |= {value, -value} if sign else {value}
     return found

@@ -9,7 +9,7 @@ from flint import arb, ctx
 from sympy.core.relational import Relational
 
 from pi_theory.certified.balls import B_ball, ball_sum, exact
-from pi_theory.certified.quantities import number
+from pi_theory.certified.quantities import integer, number
 from pi_theory.statements import ExtrapolationBound, Quantity, explicit
 
 _BITS = 128
@@ -54,7 +54,7 @@ def _ball(expression: sp.Basic, indices: Mapping[sp.Basic, int]) -> arb:
     match expression:
         case ExtrapolationBound():
             s, d, c = expression.args
-            return B_ball(number(s), head_dim=int(d), base=number(c))
+            return B_ball(number(s), head_dim=integer(d), base=number(c))
         case Quantity():
             return expression.ball()
         case sp.Symbol() if expression in indices:
@@ -63,7 +63,7 @@ def _ball(expression: sp.Basic, indices: Mapping[sp.Basic, int]) -> arb:
             return exact(number(expression))
         case sp.Sum():
             index, first, last = expression.args[1].args
-            places = range(int(first), int(last) + 1)
+            places = range(integer(first), integer(last) + 1)
             return ball_sum(_ball(expression.function, {**indices, index: n}) for n in places)
     if type(expression) in _FUNCTIONS:
         return _FUNCTIONS[type(expression)](*(_ball(one, indices) for one in expression.args))

@@ -10,13 +10,13 @@ all terms does not change |A_k|, so with w_k the mean of theta_0 .. theta_{k-1}
     |A_k(s + delta)| = |A_k + delta D_k + R|,   D_k = i (T_k - w_k A_k),   T_k = sum_{j<k} theta_j exp(i s theta_j),
     |R| <= delta^2/2 M_k,                       M_k = sum_{j<k} (theta_j - w_k)^2,
 
-and |A_k + delta D_k| is convex in delta. So its tangent bounds it from below, and its values at the two ends bound it
-from above. Summed over k,
+and |A_k + delta D_k| is convex in delta, so that its values at the two ends bound it from above. From below it is
+bounded by Re(conj(z_k) (A_k + delta D_k)), whatever the number z_k with |z_k| <= 1; for z_k = A_k/|A_k| this is its
+tangent. Summed over k,
 
     B(s) - r |G| - r^2 M/2  <=  B(s + delta)  <=  max over +-r of sum_k |A_k +- r D_k| + r^2 M/2,
 
-with M = sum_k M_k and G = sum_k Re(conj(A_k) D_k)/|A_k| = -sum_k Im(conj(A_k) T_k)/|A_k|, in which a term with
-A_k = 0 is bounded by 0. Where B has a minimum, the lower bound is off by a multiple of r^2 only, so that few boxes
+with M = sum_k M_k and G = sum_k Re(conj(z_k) D_k) = -sum_k Im(conj(A_k) T_k)/|A_k|, with z_k = 0 where A_k = 0. Where B has a minimum, the lower bound is off by a multiple of r^2 only, so that few boxes
 survive near it.
 
 **Floating point.** Every phase exp(i s theta_j) is a product of entries of tables that
@@ -29,12 +29,20 @@ n = d/2. Then
 * a sum of k terms, in any order, adds k^2 u;
 * squares, roots, the product with theta_j <= 1 and the quotient of G add at most 9 k u to a term of size k.
 
-Hence B, G and sum_k |A_k +- r D_k| with r <= 1/2 are wrong by at most
+In G, z_k is the direction of the A_k that was computed, which need not be near the true one where A_k is about 0. It
+need not be: with the true A_k and D_k, Re(conj(z_k) A_k) is at least |A_k| as computed less the error of A_k, and the
+error of Re(conj(z_k) D_k) is that of D_k, so that only errors of A_k and T_k count.
+
+Hence B, G with these z_k, and sum_k |A_k +- r D_k| with r <= 1/2 are wrong by at most
 
     E = n^2 (4 e + (6 n + 18) u).
 
 That is twice what the terms above add up to, which covers the products of errors. At d = 128, E/d is 3e-12 after 16
 bisections.
+
+**Edges.** The parts of an envelope are equal as fractions, and their edges are rounded to float64. Since
+| |A_k|' | <= sum_{j<k} |theta_j - w_k|, B changes by at most Lambda = sum_k sum_{j<k} |theta_j - w_k| a position; so the
+bounds of a part are widened by Lambda times how far its rounded edges lie outside of it.
 """
 
 import math
@@ -202,8 +210,14 @@ def envelope(lower: Number, upper: Number, pieces: int, *, head_dim: int, base: 
         piece = boxes.index * pieces // search.count
         np.minimum.at(low, piece, bounds.lower)
         np.maximum.at(high, piece, search.upper_bounds(boxes))
-    edges = np.array([float(search.start + search.span * i / pieces) for i in range(pieces + 1)])
-    return Envelope(edges, np.nextafter(low / head_dim, -np.inf), np.nextafter(high / head_dim, np.inf))
+    exact_edges = [search.start + search.span * i / pieces for i in range(pieces + 1)]
+    edges = np.array([float(edge) for edge in exact_edges])
+    moved = [float(Fraction(rounded) - edge) for rounded, edge in zip(edges.tolist(), exact_edges, strict=True)]
+    outside = np.maximum(0, np.maximum(-np.array(moved[:-1]), np.array(moved[1:])))
+    room = search.slope * outside * (1 + 1e-9)
+    return Envelope(
+        edges, np.nextafter((low - room) / head_dim, -np.inf), np.nextafter((high + room) / head_dim, np.inf)
+    )
 
 
 def integer_scan(upto: int, *, head_dim: int, base: Number, level: Number = 1) -> IntegerScan:
@@ -287,6 +301,8 @@ class _Search:
         # This is M = sum_k M_k, rounded up generously: the relative error of these sums is far below 1e-9.
         spread = np.cumsum(self.theta**2) - k * self.mean**2
         self.curvature = float(np.maximum(spread, 0).sum()) * (1 + 1e-9) + 1e-9
+        # This is Lambda, rounded up as generously.
+        self.slope = sum(float(np.abs(self.theta[:n] - mean).sum()) for n, mean in enumerate(self.mean, 1)) * (1 + 1e-9)
         if count is None:
             # At first r^2 M/2 is d/50, which is coarse enough to be quick and fine enough to drop most boxes.
             width = min(1.0, 2 * math.sqrt(0.04 * head_dim / self.curvature))

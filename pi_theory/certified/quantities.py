@@ -20,8 +20,25 @@ from pi_theory.statements import Quantity
 
 
 def number(expression: sp.Expr) -> Fraction:
-    """Returns the exact value of a rational SymPy number."""
+    """Returns the exact value of a rational SymPy number.
+
+    Raises:
+        ValueError: it is something else, such as a symbol that no hypothesis gives a number.
+    """
+    if not isinstance(expression, sp.Rational):
+        raise ValueError(f"statement: {expression} is not a rational number")
     return Fraction(int(expression.p), int(expression.q))
+
+
+def integer(expression: sp.Expr) -> int:
+    """Returns the value of a SymPy integer.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if (value := number(expression)).denominator != 1:
+        raise ValueError(f"statement: {expression} is not an integer")
+    return value.numerator
 
 
 class SmallestB(Quantity):
@@ -32,8 +49,8 @@ class SmallestB(Quantity):
     def ball(self) -> arb:
         """The certified minimum."""
         lower, upper, d, c = self.args
-        found = minimum(number(lower), number(upper), head_dim=int(d), base=number(c)).value
-        return interval_ball(found.lower, found.upper) * int(d)
+        found = minimum(number(lower), number(upper), head_dim=integer(d), base=number(c)).value
+        return interval_ball(found.lower, found.upper) * integer(d)
 
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         lower, upper = map(printer._print, self.args[:2])
@@ -57,7 +74,7 @@ class WorstScore(Quantity):
     def enclosure(self) -> Enclosure:
         """The certified values of the linear program and of its dual."""
         s, d, c, window, hmax, method, factor = self.args
-        program = _program(int(d), number(c), int(window), method.name, number(factor))
+        program = _program(integer(d), number(c), integer(window), method.name, number(factor))
         case = program.worst_case(float(number(s)), float(number(hmax)))
         return Enclosure(case.value, case.upper_bound)
 
@@ -92,7 +109,7 @@ class FitValue(Quantity):
     def ball(self) -> arb:
         """The curve at s, to six digits."""
         s, d, c, window, seed = self.args
-        return figure_2(int(d), number(c), int(window), int(seed), int(s)).values[0]
+        return figure_2(integer(d), number(c), integer(window), integer(seed), integer(s)).values[0]
 
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         return f"a({printer._print(self.args[0])})"
@@ -109,7 +126,7 @@ class ChanceWithin(Quantity):
     def ball(self) -> arb:
         """From 0 to the chance at the last position."""
         x, d, c, window = self.args
-        deviation = figure_2(int(d), number(c), int(window), 0, 2 * int(window) - 1).standard_deviations[0]
+        deviation = figure_2(integer(d), number(c), integer(window), 0, 2 * integer(window) - 1).standard_deviations[0]
         return arb(0).union((exact(number(x)) / (deviation * arb(2).sqrt())).erf())
 
     def _latex(self, printer: sp.printing.printer.Printer) -> str:

@@ -18,7 +18,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         default=512,
         metavar="L",
-        help="Length of the trained window in tokens: heads are bounded at the positions 0 to L.",
+        help="Length of the trained window in tokens: heads are bounded at the distances 0 to L - 1.",
     )
     parser.add_argument(
         "--factor",
@@ -45,9 +45,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=exact_number,
         action="append",
         metavar="S",
-        help="A position in the extended window, any real number from 0 to F L, at which to find the largest score. "
-        "Give the option once for each position. Default: 24 whole positions evenly spread over "
-        "it, and the half positions just below them.",
+        help="A distance in the extended window, any real number from 0 to F L - 1, at which to find the largest "
+        "score. Give the option once for each distance. Default: 24 whole distances evenly spread over "
+        "it, the last among them, and the half distances just below them.",
     )
 
 
@@ -65,15 +65,15 @@ def _run(arguments: argparse.Namespace) -> None:
         window=arguments.window,
         scaling=scaling_by_name(arguments.method, factor),
     )
-    last = factor * arguments.window
+    trained, last = arguments.window - 1, factor * arguments.window - 1
     positions = study_positions(arguments.window, factor) if arguments.position is None else arguments.position
     for position in positions:
         if not 0 <= position <= last:
             raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
     bar = tqdm(positions, desc="linear programs", delay=1, leave=False, disable=None)
     cases = [program.worst_case(float(position), hmax) for position in bar]
-    inside = [case for case in cases if case.position <= arguments.window]
-    beyond = [case for case in cases if case.position > arguments.window]
+    inside = [case for case in cases if case.position <= trained]
+    beyond = [case for case in cases if case.position > trained]
 
     def largest(cases: list[Any], field: str) -> float | None:
         return max((getattr(case, field) for case in cases), default=None)
@@ -110,13 +110,13 @@ def text(answer: dict[str, Any]) -> str:
     return "\n".join(
         [
             wrap(
-                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained position "
-                f"n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
+                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained distance "
+                f"n = 0 .. {answer['window'] - 1} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
                 f"d = {answer['head_dim']}, c = {answer['base']:g} and positions scaled by the method "
                 f"{answer['method']} with factor {answer['factor']:g}:"
             ),
-            row(f"inside, s <= {answer['window']}:", "inside"),
-            row(f"beyond, s > {answer['window']}:", "beyond"),
+            row(f"inside, s <= {answer['window'] - 1}:", "inside"),
+            row(f"beyond, s > {answer['window'] - 1}:", "beyond"),
             wrap(
                 f"Were every whole position trained, no score anywhere could exceed "
                 f"{answer['all_reals_all_integers_trained']:.6f} = sec(1/2)."

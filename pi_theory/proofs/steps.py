@@ -175,7 +175,7 @@ _REWRITES: tuple[Callable[[sp.Expr], sp.Expr], ...] = (
 def _is_nonzero_at_a_point(expression: sp.Expr) -> bool:
     """Whether an expression is clearly not 0 at one point, which saves the search for a proof that it is."""
     symbols = sorted(expression.free_symbols, key=str)
-    point = {one: sp.Integer(n + 6) if one.is_integer else sp.Rational(3 * n + 4, 7) for n, one in enumerate(symbols)}
+    point = {one: sp.Integer(n + 6) if one.is_integer else sp.Rational(3 * n + 25, 7) for n, one in enumerate(symbols)}
     try:
         return abs(complex(expression.subs(point).evalf(30))) > 1e-9
     except TypeError:  # SymPy has no digits of it

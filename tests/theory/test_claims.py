@@ -63,13 +63,13 @@ def test_claim_settles_as_expected(claim_id):
     assert found.verdict is EXPECTED[claim_id], found.evidence.says
 
 
-@pytest.mark.parametrize("claim_id", [id for id, verdict in EXPECTED.items() if verdict is not Verdict.UNDECIDED])
-def test_no_verdict_survives_a_change_of_the_statement(claim_id):
+@pytest.mark.parametrize("claim_id", [id for id, verdict in EXPECTED.items() if verdict is Verdict.HOLDS])
+def test_no_statement_that_holds_survives_a_change(claim_id):
     """Each constant, sign and relation of each statement is changed, the hypotheses included."""
-    one, verdict = CLAIMS[claim_id], EXPECTED[claim_id]
+    one = CLAIMS[claim_id]
     changed = list(mutated_statements(one.statement))
     assert changed
-    survivors = [other for other in changed if replace(one, statement=other).settle().verdict is verdict]
+    survivors = [other for other in changed if replace(one, statement=other).settle().verdict is Verdict.HOLDS]
     assert [other.latex() for other in survivors] == []
 
 
