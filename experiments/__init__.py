@@ -22,6 +22,9 @@ STUDIES = (
     "smollm2_passkey",
     "smollm2_heads",
     "smollm2_jump",
+    "smollm2_reach",
+    "smollm2_bends",
+    "smollm2_displacement",
     "smollm2_finetune",
     "smollm2_summaries",
 )

@@ -11,13 +11,15 @@ from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.head_bends import Inside, attended_bends, loss_by_sharpest, units_of
 from experiments.measurement.head_scores import queries_and_keys
 from experiments.measurement.position_loss import by_bucket, onset, recent_losses, token_losses
+from experiments.measurement.prediction_curves import predictions
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.records.study import load
 from pi_model.errors import UsageError
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama
 from pi_theory.displacement import change, moved
-from pi_theory.resolution import bend, bend_cap
+from pi_theory.reach import reach
+from pi_theory.resolution import bend, bend_cap, linear_cap_ratio
 from pi_theory.rope import frequencies, score
 from pi_theory.scaling import LinearPI, NoScaling, Yarn, attention_factor
 from tests.model.conftest import byte_tokenizer
@@ -140,6 +142,13 @@ def test_parts_of_a_long_text_are_read_by_themselves(model):
     np.testing.assert_allclose(q_NHTJ[:, :, WINDOW : 2 * WINDOW - 1], queries_and_keys(model, alone)[0][:, :, 1:])
 
 
+def test_the_curves_of_predictions_are_those_of_the_theory():
+    curves = predictions(**KIND, largest=4.0, points=3)
+    assert curves["factors"] == pytest.approx([1, 2, 4])
+    assert curves["reach_tokens"]["linear"][1] == reach(LinearPI(2.0), **KIND).tokens
+    assert 1 / 16 < curves["kept"]["linear"][2] <= linear_cap_ratio(4)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A random model with a tokenizer, and a text."""
@@ -150,7 +159,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-SMALL = {
+SMALL: dict[str, dict[str, object]] = {
     "tiny_reach": {"bucket": 8, "bootstrap": 5},
     "tiny_bends": {"tokens": WINDOW, "queries": 4, "counts": [1], "draws": 1, "alone": False},
     "tiny_displacement": {"windows": [16, 48], "queries": 2, "bootstrap": 5},
