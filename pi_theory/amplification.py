@@ -218,7 +218,9 @@ def study_positions(window: int, factor: float, count: int = 24) -> Float[np.nda
     Raises:
         ValueError: window is not an integer of at least 1.
     """
-    last = max(1, math.floor(factor * check_count(window)) - 1)
+    last = math.floor(factor * check_count(window)) - 1
+    if last < 1:
+        return np.zeros(1)
     integers = np.unique(np.round(np.linspace(1, last, count)))
     return np.sort(np.concatenate([integers - 0.5, integers]))
 

@@ -64,8 +64,9 @@ def scores(
         ``positions`` and, at each of them, ``extrapolated`` and ``scaled``, the certified upper bound of the linear
         program without scaling and with it. ``curve_positions``, denser, and at each of them: ``eq8``, which holds
         whatever was trained; ``window``, the finite-window theorem at s / factor, which linear interpolation asks for,
-        or ``trivial`` where that is beyond the last trained distance; ``head_extrapolated`` and ``head_scaled``, the score of one head, the worst one extrapolated to the end, as it
-        is and with scaled frequencies. ``trivial`` and ``stability_constant``, which depend on no position.
+        or ``trivial`` where that is beyond the last trained distance; ``head_extrapolated`` and ``head_scaled``, the
+        score of one head, the worst one extrapolated to the end, as it is and with scaled frequencies. ``trivial`` and
+        ``stability_constant``, which depend on no position.
 
     Raises:
         ValueError: an argument is outside its domain.
@@ -100,10 +101,11 @@ def scores(
         **{name: [case.upper_bound for case in found] for name, found in cases.items()},
         "curve_positions": curve_positions.tolist(),
         "eq8": (2 * largest_h * B(curve_positions, head_dim=head_dim, base=base)).tolist(),
-        "window": [
-            window_bound(s, window, trivial) if s <= window - 1 else trivial
-            for s in (curve_positions / factor).tolist()
-        ],
+        "window": np.where(
+            curve_positions <= factor * (window - 1),
+            [window_bound(s, window, trivial) for s in asked.tolist()],
+            trivial,
+        ).tolist(),
         **heads,
         "trivial": trivial,
         "stability_constant": stability_constant(),

@@ -4,8 +4,8 @@ import argparse
 from fractions import Fraction
 from typing import Any
 
-from pi_theory.cli.options import add_head, exact_number
-from pi_theory.console import Command, counted, show, whole, wrap
+from pi_theory.cli.options import add_head, exact_between, exact_number, expect, whole_between
+from pi_theory.console import Command, counted, show, wrap
 
 # The keys of pi_theory.scaling.METHODS, which would have to import numpy.
 METHODS = ("none", "linear", "ntk", "dynamic", "yarn", "llama3")
@@ -15,14 +15,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--window",
-        type=whole(1),
+        type=whole_between(1, 1 << 20),
         default=512,
         metavar="L",
         help="Length of the trained window in tokens: heads are bounded at the distances 0 to L - 1.",
     )
     parser.add_argument(
         "--factor",
-        type=exact_number,
+        type=exact_between(1, 1e9),
         default=Fraction(2),
         metavar="F",
         help="Extended window divided by trained window, at least 1.",
@@ -35,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hmax",
-        type=exact_number,
+        type=exact_between(1e-9, 1e12),
         default=Fraction(1),
         metavar="H",
         help="Bound of |Re h_j| and |Im h_j|, the coefficients of a head.",
@@ -55,21 +55,27 @@ def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from pi_theory.amplification import FiniteWindow, stability_constant, study_positions
-    from pi_theory.arguments import check_factor, check_positive
     from pi_theory.scaling import scaling_by_name
 
-    factor, hmax = float(check_factor(arguments.factor)), float(check_positive(arguments.hmax, "hmax"))
+    factor, hmax = float(arguments.factor), float(arguments.hmax)
+    trained, last = arguments.window - 1, factor * arguments.window - 1
+    positions = study_positions(arguments.window, factor) if arguments.position is None else arguments.position
+    for position in positions:
+        if not 0 <= position <= last:
+            raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
+    # Measured: a program takes 5 microseconds for each number of its matrix, and more than that where there are many.
+    numbers = arguments.head_dim * (arguments.window + arguments.head_dim)
+    expect(
+        5e-6 * (len(positions) + 1) * numbers * (1 + numbers / 2e5),
+        "window",
+        "choose a smaller --window or --head-dim, or single positions",
+    )
     program = FiniteWindow(
         head_dim=arguments.head_dim,
         base=arguments.base,
         window=arguments.window,
         scaling=scaling_by_name(arguments.method, factor),
     )
-    trained, last = arguments.window - 1, factor * arguments.window - 1
-    positions = study_positions(arguments.window, factor) if arguments.position is None else arguments.position
-    for position in positions:
-        if not 0 <= position <= last:
-            raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
     bar = tqdm(positions, desc="linear programs", delay=1, leave=False, disable=None)
     cases = [program.worst_case(float(position), hmax) for position in bar]
     inside = [case for case in cases if case.position <= trained]
