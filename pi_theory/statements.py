@@ -62,7 +62,7 @@ def _put(statement: sp.Basic, values: Mapping[sp.Basic, sp.Basic]) -> sp.Basic:
     return statement.func(*(_put(one, values) for one in statement.args))
 
 
-class Quantity(sp.Function):
+class Quantity(sp.Function):  # type: ignore[misc]  # SymPy has no types
     """A named quantity of statements.
 
     A subclass has a `definition`, its value in elementary functions, or a method ``ball`` that computes it.
@@ -147,9 +147,9 @@ def published(s: sp.Expr, s1: sp.Expr, s2: sp.Expr) -> sp.Expr:
     return d * (s - s1) * (s2 - s) / (8 * sp.log(c))
 
 
-def midpoint_error(d: sp.Expr = d, c: sp.Expr = c) -> sp.Expr:
+def midpoint_error(d: sp.Expr | int = d, c: sp.Expr | int = c) -> sp.Expr:
     """Returns the largest interpolation error halfway between neighbours, for max|h| = 1."""
-    return sp.Sum(1 - sp.cos(Theta(j, d, c) / 2), (j, 0, d / 2 - 1))
+    return sp.Sum(1 - sp.cos(Theta(j, d, c) / 2), (j, 0, sp.Rational(1, 2) * d - 1))
 
 
 def unsaid(statement: Statement, sentence: str) -> str | None:
