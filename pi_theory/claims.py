@@ -7,15 +7,24 @@ them all, and `CLAIMS` holds them by id: ``CLAIMS["chen2023.thm2_1"].settle()`` 
 from fractions import Fraction
 
 import sympy as sp
-from sympy import Eq, Ge, Le, Or, Rational, Symbol, log, sec
+from sympy import And, Eq, Ge, Le, Or, Rational, Symbol, log, sec
 
 from pi_theory import proofs
 from pi_theory.amplification import whole_factor
 from pi_theory.certified.balls import enclosure
+from pi_theory.certified.best_constant import best_constant
 from pi_theory.certified.decide import ball
 from pi_theory.certified.envelope import first_below, integer_scan, minimum
 from pi_theory.certified.interpolation import certify_smallest_valid_head_dim, taylor_interpolation_ball
-from pi_theory.certified.quantities import ChanceWithin, FitValue, ReachTokens, SmallestB, WorstScore, figure_2
+from pi_theory.certified.quantities import (
+    BestConstant,
+    ChanceWithin,
+    FitValue,
+    ReachTokens,
+    SmallestB,
+    WorstScore,
+    figure_2,
+)
 from pi_theory.evidence import decided, proved, refuted_at, undecided
 from pi_theory.leastsquares import random_points, ridge_bound
 from pi_theory.scaling import METHODS
@@ -40,6 +49,7 @@ PAPER = "arXiv:2306.15595v2"
 HERE = "this package"
 LLAMA = "d = 128, c = 10^4"
 _LLAMA = (Eq(d, 128), Eq(c, 10_000))
+_SECANT = sec(Rational(1, 2))
 _AT_MIDPOINT = published(Rational(1, 2), sp.Integer(0), sp.Integer(1))
 
 CLAIMS = REGISTRY
@@ -363,6 +373,25 @@ def stability(claim: Claim) -> Evidence:
 
 
 @claim(
+    id="stability.best",
+    says="The best constant of the stability theorem for scores, functions of type 1, is at least 1.1311 and at most "
+    "1.1317, so that sec(1/2) is not it.",
+    statement=Statement(
+        And(Ge(BestConstant(1), Rational("1.1311")), Le(BestConstant(1), Rational("1.1317"))),
+    ),
+    source=HERE + "; the proof stands in pi_theory.certified.best_constant",
+    domain="real functions whose frequencies do not exceed 1; all integers are trained",
+)
+def stability_best(claim: Claim) -> Evidence:
+    found = best_constant()
+    return decided(
+        claim,
+        f"a polynomial of period 710 has {found.lower:.6f}, and a dual function gives {found.upper:.6f}",
+        needs=[proofs.stability()],
+    )
+
+
+@claim(
     id="stability.window",
     says="If |a(n)| <= 1 at the trained distances n = 0 to L - 1, then |a(s)| <= sec(1/2 + e ceil(ln S)/(2 D)) at "
     "every real s between them, where S = sum|h| and D - 1 is the distance of s from the nearer end of the window.",
@@ -374,7 +403,6 @@ def stability_window(claim: Claim) -> Evidence:
     return proved(claim, proofs.window_stability(), "the proof stands in pi_theory.amplification")
 
 
-_SECANT = sec(Rational(1, 2))
 _NONE, _LINEAR = Symbol("none"), Symbol("linear")
 
 

@@ -62,7 +62,7 @@ def _put(statement: sp.Basic, values: Mapping[sp.Basic, sp.Basic]) -> sp.Basic:
     return statement.func(*(_put(one, values) for one in statement.args))
 
 
-class Quantity(sp.Function):
+class Quantity(sp.Function):  # type: ignore[misc]  # SymPy has no types
     """A named quantity of statements.
 
     A subclass has a `definition`, its value in elementary functions, or a method ``ball`` that computes it.
@@ -147,16 +147,17 @@ def published(s: sp.Expr, s1: sp.Expr, s2: sp.Expr) -> sp.Expr:
     return d * (s - s1) * (s2 - s) / (8 * sp.log(c))
 
 
-def midpoint_error(d: sp.Expr = d, c: sp.Expr = c) -> sp.Expr:
+def midpoint_error(d: sp.Expr | int = d, c: sp.Expr | int = c) -> sp.Expr:
     """Returns the largest interpolation error halfway between neighbours, for max|h| = 1."""
-    return sp.Sum(1 - sp.cos(Theta(j, d, c) / 2), (j, 0, d / 2 - 1))
+    return sp.Sum(1 - sp.cos(Theta(j, d, c) / 2), (j, 0, sp.Rational(1, 2) * d - 1))
 
 
 def unsaid(statement: Statement, sentence: str) -> str | None:
     """Returns what a statement has and its sentence does not say: a number or a relation. None if there is nothing."""
     said = _numbers_of_text(sentence)
     for number in sorted(set(_numbers(statement.then)).union(*map(_numbers, statement.given))):
-        if number not in said:
+        parts = {Fraction(number.numerator), Fraction(number.denominator)} - {Fraction(1)}
+        if number not in said and (number.denominator == 1 or not parts <= said):
             return f"the number {number}"
     for relation in statement.then.atoms(Relational):
         if not any(word in sentence for word in _WORDS[type(relation)]):
@@ -175,12 +176,9 @@ _WORDS = {
 
 
 def _numbers(expression: sp.Basic) -> list[Fraction]:
-    """The numbers of an expression but the exponent -1; a fraction is its two parts, a power of a number one."""
+    """The numbers of an expression but the exponent -1; a power of a number is one."""
     if isinstance(expression, sp.Rational):
-        if expression.p == 1 and expression.q != 1:  # 1/8 is written as a division by 8
-            return [Fraction(int(expression.q))]
-        parts = {Fraction(int(expression.p)), Fraction(int(expression.q))}
-        return sorted(parts - {Fraction(1)} if expression.q != 1 or len(parts) > 1 else parts)
+        return [Fraction(int(expression.p), int(expression.q))]
     if isinstance(expression, sp.Pow):
         if expression.exp == -1:
             return _numbers(expression.base)

@@ -107,9 +107,9 @@ def search_seconds(upto: Number, *, head_dim: int, base: Number) -> float:
     Raises:
         ValueError: an argument is outside its domain.
     """
-    half = check_head_dim(head_dim) // 2
-    boxes = _first_boxes(Fraction(upto), head_dim, _curvature(certified_frequencies(head_dim, base)))
-    return 2e-7 * boxes * (half + 1) + 2e-6 * 256 * half  # measured
+    theta = float(check_base(base)) ** (-np.arange(0, check_head_dim(head_dim), 2) / head_dim)
+    boxes = _first_boxes(Fraction(upto), head_dim, _curvature(theta))
+    return 2e-7 * boxes * (theta.size + 1) + 2e-6 * 256 * theta.size  # measured
 
 
 def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_width: float = 1e-6) -> Extremum:

@@ -11,6 +11,7 @@ from flint import arb
 
 from pi_theory.amplification import FiniteWindow
 from pi_theory.certified.balls import Enclosure, exact, interval_ball
+from pi_theory.certified.best_constant import best_constant
 from pi_theory.certified.envelope import minimum
 from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.certified.reach import certified_reach
@@ -101,6 +102,22 @@ class ReachTokens(Quantity):
 
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         return rf"{{\rm reach}}_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
+
+
+class BestConstant(Quantity):
+    """The best constant of the stability theorem for functions of type 1, the argument."""
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """Between the two certified bounds."""
+        if self.args[0] != 1:
+            raise ValueError(f"statement: the best constant is known for type 1 only, not {self.args[0]}")
+        found = best_constant()
+        return interval_ball(found.lower, found.upper)
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return f"C({printer._print(self.args[0])})"
 
 
 class FitValue(Quantity):

@@ -37,6 +37,27 @@ from pi_theory.proofs.stability import (
 )
 from pi_theory.proofs.steps import Proof
 
+__all__ = [
+    "PROOFS",
+    "Proof",
+    "abel",
+    "closed_form",
+    "eq14_is_reversed",
+    "frequencies",
+    "midpoint",
+    "monotonicity",
+    "pairs",
+    "published_reach",
+    "region",
+    "ridge",
+    "score_stability",
+    "sharp",
+    "stability",
+    "taylor",
+    "whole_reach",
+    "window_stability",
+]
+
 PROOFS: tuple[Callable[[], Proof], ...] = (
     frequencies,
     sharp,

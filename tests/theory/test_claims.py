@@ -28,6 +28,7 @@ EXPECTED = {
     "eq8.never_better": Verdict.HOLDS,
     "half_d": Verdict.UNDECIDED,
     "stability": Verdict.HOLDS,
+    "stability.best": Verdict.HOLDS,
     "stability.window": Verdict.HOLDS,
     "stability.edge": Verdict.REFUTED,
     "pi.asks_beyond": Verdict.HOLDS,
