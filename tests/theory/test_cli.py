@@ -219,7 +219,7 @@ numbers = st.one_of(
 @given(data=st.data())
 def test_any_numbers_end_in_an_answer_or_in_one_line_that_names_what_is_wrong(data):
     """Whatever is expected to take longer than a moment is refused here, as more than an hour is elsewhere."""
-    command = data.draw(st.sampled_from(["bounds", "extrapolation", "amplification", "fit"]))
+    command = data.draw(st.sampled_from(["bounds", "extrapolation", "amplification", "fit", "reach", "resolution"]))
     words = [command, "--json"]
     for name, action in VALUED:
         if name == command and data.draw(st.booleans()):
