@@ -91,7 +91,9 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
             for name, p in predictions.items()
         },
         "error": {
-            name: float(np.median([abs(math.log2(o / q)) for q, o in pairs(p, everything)] or [math.nan]))
+            name: float(np.median([abs(math.log2(o / q)) for q, o in matched]))
+            if (matched := pairs(p, everything))
+            else None
             for name, p in predictions.items()
         },
         "model": described(checkpoint, config),
