@@ -122,7 +122,7 @@ class PairScores:
         hmax, hsum, hstep: max|h_j|, sum|h_j|, max|h_j - h_(j+1)|.
         trained: the largest |a| at trained distances.
         highest: the largest a at trained distances.
-        interpolated: the largest |a| at interpolated positions over ``trained``.
+        interpolated: the largest |a| at interpolated positions, those beyond the window included, over ``trained``.
         published, taylor, sharp: the largest |a - a_lin| between integers over each bound of it at max|h|.
         amplification: for each multiple b of the window, the largest |a| in [L, bL) over ``trained``.
         excess: for each multiple b of the window, the largest a in [L, bL) less ``highest``, in logits.
@@ -171,19 +171,21 @@ class Bounds:
         head_dim: d.
         base: c.
         window: L in tokens.
-        factor: an integer; interpolated positions are the multiples of 1/factor up to L - 1.
+        factor: an integer; interpolated positions are the multiples of 1/factor up to L - 1/factor, which PI asks for
+            in ``factor`` windows. The last of them lie beyond the largest trained distance.
         beyond: integers; extrapolation is followed up to each of these multiples of L.
 
-    The interpolated positions include the integers, where scores are what training saw.
+    The interpolated positions include the integers, where scores are what training saw. Errors of interpolation are
+    measured between trained distances only.
     """
 
     def __init__(self, *, head_dim: int, base: float, window: int, factor: int, beyond: Sequence[int]) -> None:
         self.head_dim, self.base, self.window, self.beyond = head_dim, base, window, sorted(beyond)
         self.theta = frequencies(head_dim, base)
         self._trained = self.rows(np.arange(window))
-        s = np.arange(factor * (window - 1) + 1) / factor
+        s = np.arange(factor * window) / factor
         self._interpolated = self.rows(s)
-        between = s[s != np.floor(s)]
+        between = s[(s != np.floor(s)) & (s < window - 1)]
         lam = between - np.floor(between)
         left = np.floor(between)
         exact, first, second = (exp_i(np.multiply.outer(at, self.theta)) for at in (between, left, left + 1))
@@ -261,7 +263,7 @@ class Bounds:
         at = int(beyond.argmax())
         relative = float(max(np.abs(h_J.real).max(), np.abs(h_J.imag).max()) / trained)
         program = FiniteWindow(
-            head_dim=self.head_dim, base=self.base, window=self.window - 1, scaling=NoScaling()
+            head_dim=self.head_dim, base=self.base, window=self.window, scaling=NoScaling()
         ).worst_case(float(positions[at]), relative)
         return {
             "position": float(positions[at]),
