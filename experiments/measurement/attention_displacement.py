@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Complex, Float, Integer
 
-from experiments.measurement.head_scores import queries_and_keys
+from pi_model.examine.heads import queries_and_keys
 from pi_model.models.families import CausalLM
 from pi_theory.displacement import Change, Moved, displacement, moved
 from pi_theory.rope import exp_i

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Complex, Float, Integer
 
 from experiments.measurement.head_ablation import Head, treated
-from experiments.measurement.head_scores import queries_and_keys
 from experiments.measurement.position_loss import token_losses
 from experiments.measurement.rank_correlation import spearman
+from pi_model.examine.heads import queries_and_keys
 from pi_model.models.families import CausalLM
 from pi_theory.displacement import Change
 from pi_theory.rope import exp_i

@@ -15,48 +15,19 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Complex, Float, Integer
+from jaxtyping import Complex, Float
 
-from pi_model.models.families import CausalLM, family_of
+from pi_model.examine.heads import queries_and_keys
+from pi_model.models.families import CausalLM
 from pi_theory.amplification import FiniteWindow, stability_constant
 from pi_theory.extrapolation import B
 from pi_theory.interpolation import published_bound, sharp_bound, taylor_bound
-from pi_theory.rope import as_complex, exp_i, frequencies
+from pi_theory.rope import exp_i, frequencies
 from pi_theory.scaling import NoScaling
 
 # How keys are drawn for a query: any earlier one, or as the head itself attends.
 Draw = Literal["uniform", "attended"]
 _BLOCK = 1 << 22  # scores held at once
-
-
-@torch.inference_mode()
-def queries_and_keys(
-    model: CausalLM, ids_T: Integer[np.ndarray, " T"]
-) -> tuple[Complex[np.ndarray, "N H T J"], Complex[np.ndarray, "N H T J"]]:
-    """Every head's unrotated queries, and the keys it reads, of one document in one forward pass."""
-    q, k = ("q_norm", "k_norm") if family_of(model.config).qk_norm else ("q_proj", "k_proj")
-    taken: dict[str, list[np.ndarray]] = {q: [], k: []}
-    hooks = [
-        getattr(layer.self_attn, name).register_forward_hook(
-            lambda module, inputs, output, kept=kept: kept.append(output[0].float().cpu().numpy())
-        )
-        for layer in model.model.layers
-        for name, kept in taken.items()
-    ]
-    try:
-        model.model(input_ids=torch.from_numpy(ids_T.astype(np.int64))[None].to(model.device), use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    d = int(model.model.layers[0].self_attn.head_dim)
-
-    def split(flat_NTX: list[np.ndarray]) -> np.ndarray:
-        each_NTGD = np.stack(flat_NTX).reshape(len(flat_NTX), len(ids_T), -1, d)
-        return as_complex(each_NTGD, "half").swapaxes(1, 2)
-
-    q_NHTJ, k_NGTJ = split(taken[q]), split(taken[k])
-    return q_NHTJ, np.repeat(k_NGTJ, q_NHTJ.shape[1] // k_NGTJ.shape[1], axis=1)
 
 
 def draw_coefficients(

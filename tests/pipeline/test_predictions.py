@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 
 from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.head_bends import Inside, attended_bends, loss_by_sharpest, units_of
-from experiments.measurement.head_scores import queries_and_keys
 from experiments.measurement.position_loss import by_bucket, onset, recent_losses, token_losses
 from experiments.measurement.prediction_curves import predictions
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.records.study import load
 from pi_model.errors import UsageError
+from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama
 from pi_theory.displacement import change, moved
