@@ -73,7 +73,8 @@ def scores(
         ArithmeticError: a linear program has no solution in float64.
     """
     last = factor * window - 1
-    positions, curve_positions = np.linspace(0, last, points), np.linspace(0, last, 2049)
+    between = 2 * math.ceil(1024 / last)  # even, so that a whole range has its integers and its middle on the curve
+    positions, curve_positions = np.linspace(0, last, points), np.linspace(0, last, between * math.ceil(last) + 1)
     largest_h = math.sqrt(2) * hmax
     trivial = trivial_bound(head_dim=head_dim, hmax=largest_h)
     scalings = {"extrapolated": NoScaling(), "scaled": scaling_by_name(method, factor)}
