@@ -29,8 +29,8 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """Within the block, no other process can be within such a block for the same lock file.
 
     Args:
-        path: the lock file. Its folder is made where it is missing. At the end the file is removed, and a folder that it
-            locked as a whole too, if that was made here and nothing is in it.
+        path: the lock file. Its folder is made where it is missing. At the end the file is removed, and so is a folder
+            that was locked as a whole, if it was made here and nothing is in it.
         what: what is locked, for the message.
 
     Raises:
