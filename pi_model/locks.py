@@ -29,15 +29,15 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """Within the block, no other process can be within such a block for the same lock file.
 
     Args:
-        path: the lock file. Its folder is made where it is missing. At the end the file is removed, and the folder too
-            if it was made here and nothing is in it.
+        path: the lock file. Its folder is made where it is missing. At the end the file is removed, and so is a folder
+            that was locked as a whole, if it was made here and nothing is in it.
         what: what is locked, for the message.
 
     Raises:
         RunError: another process holds the lock; the message says which, on what host, and since when.
         OSError: the file cannot be made.
     """
-    made = not path.parent.exists()
+    made = path.name == NAME and not path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with path.open("a+", encoding="utf-8") as file:

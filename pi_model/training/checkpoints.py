@@ -14,6 +14,7 @@ import re
 import shutil
 import typing
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ class Checkpoints:
                 folder.mkdir(parents=True, exist_ok=True)
                 for step in self._numbered(_PARTIAL):
                     shutil.rmtree(self._partial(step))  # of a process that was killed
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Let a checkpoint that is being written be complete before a run fails over something else."""
+        if isinstance(error, Exception):
+            with suppress(Exception, CheckpointException):
+                self.wait()
 
     def path(self, step: int) -> Path:
         """The folder of the checkpoint after `step` steps."""

@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def train(
     told = stated(config.device, chosen_device(config.device))
     config = replace(config, device="cpu" if chosen_device(config.device) == "cpu" else "cuda")
     refuse_other_run(config, out)
-    with process_group(config.device) as device, alone(out):
+    with process_group(config.device) as device, alone(out), ExitStack() as stack:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
         if progress and rank == 0 and told:
@@ -106,7 +107,7 @@ def train(
         optimizer = adamw(model, config)
         if config.lora is not None and rank == 0:
             run |= base_identity(start)
-        checkpoints = Checkpoints(out / "checkpoints", run, config.keep)
+        checkpoints = stack.enter_context(Checkpoints(out / "checkpoints", run, config.keep))
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
             raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")

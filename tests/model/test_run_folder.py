@@ -4,6 +4,7 @@ import json
 import shutil
 from concurrent.futures import Future
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -14,7 +15,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from pi_model.distributed.process_group import process_group
 from pi_model.errors import RunError, UsageError
 from pi_model.locks import NAME, locked
-from pi_model.training import checkpoints
+from pi_model.training import checkpoints, run_log
 from pi_model.training.config import Architecture, Config, Evaluation, Lora, MixturePart, Summaries
 from pi_model.training.loop import train
 from pi_model.training.midrun_evaluation import MidrunEvaluation
@@ -176,6 +177,20 @@ def test_a_checkpoint_that_cannot_be_written_says_why_and_leaves_nothing(config,
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "async_save", full)
         with pytest.raises(RunError, match=r"step-00000002: not written: No space left on device; free space there"):
+            train(config, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/checkpoints").iterdir()] == ["step-00000001"]
+    assert train(config, tmp_path / "out").resumed_at == 1
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_with_its_last_checkpoint_whole(config, tmp_path, monkeypatch):
+    real = run_log.append_line
+
+    def full(path, line):
+        real(Path("/dev/full") if '"step": 2' in line else path, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_log, "append_line", full)
+        with pytest.raises(RunError, match="/dev/full: not written: No space left"):
             train(config, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out/checkpoints").iterdir()] == ["step-00000001"]
     assert train(config, tmp_path / "out").resumed_at == 1
