@@ -62,7 +62,8 @@ def test_amplification_separates_inside_from_beyond():
     linear = run_json(*arguments, "--method", "linear")
     assert none["inside"] <= none["certified_inside"] < 1.2
     # by (L' - 1)/(L - 1) no distance leaves the window; by L'/L the last one does
-    whole = run_json(*arguments[:-4], "--factor", "127/63", "--hmax", "10", "--method", "linear")
+    shape, hmax, last = arguments[:5], arguments[-2:], ("--position", "126", "--position", "127")
+    whole = run_json(*shape, *hmax, "--factor", "127/63", "--method", "linear", *last)
     assert whole["beyond"] <= whole["certified_beyond"] < 1.2 < linear["beyond"] < none["beyond"]
     one = run_json(*arguments, "--method", "none", "--position", "100.5")
     assert one["inside"] is None
