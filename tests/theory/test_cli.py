@@ -158,7 +158,7 @@ def test_a_bare_command_prints_its_help_and_is_done(monkeypatch):
         ("amplification --factor 1e17", "--factor"),
         ("amplification --position 1e400", "--position"),
         ("amplification --window 100000", "window"),
-        ("fit --head-dim 16 --window 64 --digits 500000", "digits"),
+        ("fit --head-dim 16 --window 64 --digits 999999", "digits"),
         ("fit --window 1000000", "window"),
         ("fit --ridge 1e400", "--ridge"),
         ("fit --ridge 1e5000", "--ridge"),
