@@ -263,7 +263,10 @@ def figure_2_size(claim: Claim) -> Evidence:
     id="chen2023.fig2.almost_every",
     says="Almost every least-squares curve through random points exceeds 8000 beyond the window: at most 1 curve in "
     "10^50 stays within 8000.",
-    statement=Statement(Le(sp.Pow(10, 50, evaluate=False) * ChanceWithin(8000, d, c, L), 1), (*_LLAMA, Eq(L, 2048))),
+    statement=Statement(
+        Le(sp.Mul(sp.Pow(10, 50, evaluate=False), ChanceWithin(8000, d, c, L), evaluate=False), 1),
+        (*_LLAMA, Eq(L, 2048)),
+    ),
     source=f"{PAPER}, Section 2.4",
     domain=f"{LLAMA}, L = 2048, exact least-squares fit of independent N(0, 1) points",
 )
