@@ -5,6 +5,13 @@
 
 from collections.abc import Callable
 
+from pi_theory.proofs.amplification import (
+    published_reach,
+    score_stability,
+    stability,
+    whole_reach,
+    window_stability,
+)
 from pi_theory.proofs.extrapolation import abel, pairs, ridge
 from pi_theory.proofs.interpolation import (
     closed_form,
@@ -28,25 +35,21 @@ from pi_theory.proofs.prediction import (
     row_variation,
     trained_arc,
 )
-from pi_theory.proofs.stability import (
-    published_reach,
-    score_stability,
-    stability,
-    whole_reach,
-    window_stability,
-)
 from pi_theory.proofs.steps import Proof
 
 __all__ = [
     "PROOFS",
     "Proof",
     "abel",
+    "amplification",
     "bend_cap",
     "bounded_bend",
     "closed_form",
     "eq14_is_reversed",
+    "extrapolation",
     "frequencies",
     "interpolated_bend",
+    "interpolation",
     "linear_cap",
     "linear_reach",
     "logit_shifts",
@@ -54,6 +57,7 @@ __all__ = [
     "monotonicity",
     "ntk_reach",
     "pairs",
+    "prediction",
     "published_reach",
     "region",
     "ridge",
@@ -62,6 +66,7 @@ __all__ = [
     "score_stability",
     "sharp",
     "stability",
+    "steps",
     "taylor",
     "trained_arc",
     "whole_reach",

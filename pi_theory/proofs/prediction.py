@@ -8,8 +8,8 @@ from functools import cache
 import sympy as sp
 from sympy import And, Eq, Ge, I, Integer, Le, Rational, Sum, cos, exp, log, pi, sin, sqrt, tan, tanh
 
+from pi_theory.proofs.amplification import stability
 from pi_theory.proofs.interpolation import HEADS, more, t, u, x
-from pi_theory.proofs.stability import stability
 from pi_theory.proofs.steps import Proof, equal, follows, nonnegative_from_zero, true
 from pi_theory.statements import L, Quantity, Theta, c, d, everywhere, j, kappa, s, tau
 

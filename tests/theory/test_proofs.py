@@ -4,8 +4,8 @@ import pytest
 import sympy as sp
 
 from pi_theory.proofs import PROOFS, midpoint, stability, taylor
+from pi_theory.proofs.amplification import tau
 from pi_theory.proofs.interpolation import t, x
-from pi_theory.proofs.stability import tau
 from pi_theory.proofs.steps import Proof, equal, follows, nonnegative_from_zero, true
 from tests.theory.mutations import mutations
 
