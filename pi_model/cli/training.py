@@ -83,7 +83,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     if override(recipe(name), changes).device != "cuda":
         changes.append("device=cuda")
     config = override(recipe(name), changes)
-    shape = planning.Shape.of(planning.architecture(config))
+    shape = planning.Shape.of_run(config)
     extension = planning.present_extension(config) if config.model else None
     if extension is not None:
         tell_window(arguments, str(config.model), extension)

@@ -6,6 +6,7 @@ from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
 from pi_model.planning.advice import advise
 from pi_model.planning.architectures import Shape, named_extension
+from pi_model.planning.known_models import known_model
 from pi_model.planning.sheet import Plan
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
@@ -28,22 +29,23 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
     """The recipe and the overrides that extend a model with the paper's settings.
 
     Args:
-        model: "llama-7b", "llama-13b", "llama-33b", "llama-65b", "smollm2-135m", "tiny-llama" or a folder.
+        model: A name, folder or GGUF file, as `pi_model.planning.architectures.named_architecture` takes it.
         context_tokens: The extended window L'; None is 8192, or the model's own window where that is longer.
         window_tokens: The window that the model was trained on, where its config does not say so.
 
     Raises:
         UsageError: There is no such model, or the context is shorter than its window.
-        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
+        RunError: The config.json or GGUF file is broken, or does not say which window the model was trained on.
     """
-    size = model.removeprefix("llama-")
+    size = model.lower().removeprefix("llama-")
     known = size in LLAMA
-    window = named_extension(LLAMA[size] if known else model, window_tokens=window_tokens).context_tokens
+    published = known_model(model)
+    window = named_extension(model, window_tokens=window_tokens).context_tokens
     context = context_tokens or max(_CONTEXTS[0], window)
     if context < window:
         raise UsageError(f"context: {context} is shorter than the window of {model}, which has {window} tokens")
     nearest = next((length for length in _CONTEXTS if length >= context), _CONTEXTS[-1])
-    changes = [] if known else [f"model={model}"]
+    changes = [] if known else [f"model={published.model if published else model}"]
     if not known or window_tokens is not None:
         changes.append(f"window_tokens={window}")
     if window_tokens is not None:

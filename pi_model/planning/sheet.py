@@ -10,7 +10,9 @@ from pi_model.planning.memory import Memory
 from pi_model.planning.peaks import Peaks
 from pi_model.planning.speed import Speed
 from pi_model.training.config import Config
-from pi_model.training.loss import BLOCK_TOKENS
+
+# `pi_model.training.loss.BLOCK_TOKENS`, which is not imported because it imports torch.
+_BLOCK_TOKENS = {"cpu": 256, "cuda": 1024}
 
 # Share of a GPU's memory that tensors may take. The CUDA context, NCCL's buffers and fragmentation take the rest. This
 # is an assumption. On one H100 alone, a step with 66.49 GiB of tensors ran, 0.89 of its 80 GB.
@@ -99,7 +101,7 @@ def plan(
         checkpointing=config.activation_checkpointing,
         compile=config.compile,
         cuda=config.device == "cuda",
-        block=BLOCK_TOKENS[config.device],
+        block=_BLOCK_TOKENS[config.device],
         memory=gpu.memory,
         usable=usable,
         peak_flops=gpu.bfloat16 if bfloat16 else gpu.float32,
