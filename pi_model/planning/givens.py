@@ -26,6 +26,7 @@ class Givens(Adapters, Shape):
     """The architecture, its adapters, the run and the hardware, as the formulas name them."""
 
     gpus: Annotated[int, "GPUs, each with one rank of the run"]
+    context_parallel: Annotated[int, "GPUs that share the tokens of each window"]
     micro_batch: Annotated[int, "windows in a forward pass of one GPU"]
     global_batch: Annotated[int, "windows in an optimiser step, over all GPUs"]
     sequence: Annotated[int, "tokens in a training window"]

@@ -80,8 +80,6 @@ def plan(
         UsageError: A share or the number of GPUs is out of range, or the config has context_parallel above 1, for which
             there are no formulas.
     """
-    if config.context_parallel > 1:
-        raise UsageError("context_parallel: a run whose ranks share windows cannot be planned; use context_parallel=1")
     for name, share in (("utilisation", utilisation), ("usable", usable)):
         if not 0 < share <= 1:
             raise UsageError(f"{name}: must be above 0 and at most 1, got {share}")
@@ -92,6 +90,7 @@ def plan(
         **asdict(shape),
         **asdict(adapter_sizes(shape, config.lora)),
         gpus=gpus,
+        context_parallel=config.context_parallel,
         micro_batch=config.micro_batch,
         global_batch=config.global_batch,
         sequence=config.training_tokens,

@@ -56,6 +56,7 @@ def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
             lambda name: torch.full(shapes[name], 0.01),
             torch.device("cpu"),
             lora=config.lora,
+            context_parallel=config.context_parallel,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
         )
