@@ -17,6 +17,7 @@ and loads neither torch nor transformers. Everything else is in the subpackages:
 - `pi_model.models`: read, extend and write checkpoints.
 - `pi_model.data`: documents, embedded corpora, training windows and prompts.
 - `pi_model.evaluation`: perplexity, passkey retrieval, benchmarks and summaries.
+- `pi_model.examine`: what to know of a checkpoint before it is extended.
 - `pi_model.training`: recipes, configs and the training loop.
 - `pi_model.distributed`: the processes of a torchrun.
 - `pi_model.planning`: memory, time and GPUs that a training run takes.
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pi_model.errors import RunError, UsageError
     from pi_model.evaluation.passkey import PasskeyResult, passkey
     from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity, truncated_perplexity
+    from pi_model.examine.examination import examine_checkpoint
+    from pi_model.examine.findings import Examination
     from pi_model.models.extension import extend_checkpoint
     from pi_model.models.gguf_export import export_gguf
     from pi_model.models.loading import Checkpoint, load_checkpoint
@@ -44,12 +47,14 @@ _HOMES = {
     "Checkpoint": "pi_model.models.loading",
     "Config": "pi_model.training.config",
     "Documents": "pi_model.data.documents",
+    "Examination": "pi_model.examine.findings",
     "PasskeyResult": "pi_model.evaluation.passkey",
     "RunError": "pi_model.errors",
     "Selection": "pi_model.data.documents",
     "Source": "pi_model.data.documents",
     "UsageError": "pi_model.errors",
     "WindowResult": "pi_model.evaluation.perplexity",
+    "examine_checkpoint": "pi_model.examine.examination",
     "export_gguf": "pi_model.models.gguf_export",
     "extend_checkpoint": "pi_model.models.extension",
     "load_checkpoint": "pi_model.models.loading",
@@ -66,12 +71,14 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Documents",
+    "Examination",
     "PasskeyResult",
     "RunError",
     "Selection",
     "Source",
     "UsageError",
     "WindowResult",
+    "examine_checkpoint",
     "export_gguf",
     "extend_checkpoint",
     "load_checkpoint",
@@ -90,6 +97,7 @@ _MODULES = [
     "distributed",
     "errors",
     "evaluation",
+    "examine",
     "files",
     "gpus",
     "models",

@@ -42,7 +42,8 @@ from pi_model.evaluation.passkey import PromptMaker
 from pi_model.files import cache_dir
 from pi_model.gpus import GPUS
 from pi_model.models.families import CausalLM, ModelConfig, empty_model
-from pi_model.models.loading import SHIPPED, first_token, load_tokenizer
+from pi_model.models.loading import first_token, load_tokenizer
+from pi_model.models.sources import SHIPPED
 from pi_model.planning.architectures import Shape, architecture
 from pi_model.planning.sheet import plan
 from pi_model.training.config import Architecture, Checkpointing, Config, Device, Dtype, MixturePart

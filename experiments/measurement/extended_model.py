@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import local_folder
+from pi_model.models.sources import local_folder
 from pi_theory.scaling import scaling_by_name
 
 

@@ -18,7 +18,8 @@ from experiments.measurement.processes import in_processes
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
-from pi_model.models.loading import load_checkpoint, local_folder
+from pi_model.models.loading import load_checkpoint
+from pi_model.models.sources import local_folder
 from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.records.record import digest, write_atomically
 from pi_model.files import cache_dir, sha256_file
-from pi_model.models.loading import local_folder
+from pi_model.models.sources import local_folder
 
 Measured = dict[str, Any]  # a measurement, as a record holds it
 

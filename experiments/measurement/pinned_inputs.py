@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from experiments.records.record import digest
 from pi_model.data.corpora import CORPORA
 from pi_model.files import sha256_file
-from pi_model.models.loading import EMBEDDED, local_folder
+from pi_model.models.sources import EMBEDDED, local_folder
 
 
 def smollm2_checkpoint() -> dict[str, str]:

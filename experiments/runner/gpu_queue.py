@@ -38,7 +38,7 @@ from experiments.runner.scheduler import Step, run_steps
 from experiments.studies import tiny_pretrain
 from pi_model.data.corpora import CORPORA
 from pi_model.files import cache_dir
-from pi_model.models.loading import EMBEDDED
+from pi_model.models.sources import EMBEDDED
 from pi_model.packages import archive
 from pi_theory.console import script_parser
 

@@ -43,7 +43,8 @@ from pi_model.evaluation.perplexity import sliding_perplexity, truncated_perplex
 from pi_model.models.config_file import read_config
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.families import model_config
-from pi_model.models.loading import SHIPPED, Checkpoint, load_checkpoint, random_llama
+from pi_model.models.loading import Checkpoint, load_checkpoint, random_llama
+from pi_model.models.sources import SHIPPED
 from pi_model.training.config import Architecture, Checkpointing, Config, Device, Lora, MixturePart
 from pi_model.training.loop import adamw, optimizer_step, train
 from pi_model.training.lora import with_first_adapters

@@ -32,8 +32,9 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.models.families import CausalLM
-from pi_model.models.loading import Checkpoint, check_folder, load_checkpoint, load_tokenizer, local_folder
+from pi_model.models.loading import Checkpoint, check_folder, load_checkpoint, load_tokenizer
 from pi_model.models.rope_parameters import read_extension
+from pi_model.models.sources import local_folder
 from pi_model.training.config import Config
 from pi_model.training.loop import train
 from pi_model.training.recipes import smollm2

@@ -14,7 +14,8 @@ from experiments.records.study import Study
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.evaluation.perplexity import WindowResult, truncated_perplexity
 from pi_model.files import sha256_file
-from pi_model.models.loading import load_checkpoint, local_folder
+from pi_model.models.loading import load_checkpoint
+from pi_model.models.sources import local_folder
 
 
 def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:

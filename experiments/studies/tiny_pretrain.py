@@ -26,7 +26,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, sha256_file
 from pi_model.models.companions import copy_companions
 from pi_model.models.config_file import read_config
-from pi_model.models.loading import local_folder
+from pi_model.models.sources import local_folder
 from pi_model.training.config import Architecture, Config, Evaluation
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny

@@ -2,10 +2,14 @@
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from pi_model.cli.model_options import MODEL, add_hardware, add_window, quiet_libraries
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, whole, word
+
+if TYPE_CHECKING:
+    from pi_model.examine.findings import Examination
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(at_least=0),
         default=3.0,
         metavar="M",
-        help="How long to measure each model. Results are kept: the same command with more minutes goes on.",
+        help="How long to measure each model. Results are kept: the same command with more minutes goes on. With 0 "
+        "only the config is looked at, which takes a second.",
     )
     parser.add_argument(
         "--data",
@@ -48,33 +53,40 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_hardware(parser)
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _examined(arguments: argparse.Namespace, model: str, context_tokens: int | None) -> "Examination":
+    if not arguments.minutes:
+        from pi_model.examine.glance import glance
+
+        return glance(model, context_tokens=context_tokens, window_tokens=arguments.window)
     from pi_model.data.documents import Source
+    from pi_model.examine.examination import examine_checkpoint
+
+    quiet_libraries()
+    return examine_checkpoint(
+        model,
+        context_tokens=context_tokens,
+        minutes=arguments.minutes,
+        data=[Source(name, arguments.column) for name in arguments.data],
+        window_tokens=arguments.window,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        gpu=arguments.gpu,
+        gpus=arguments.gpus,
+        progress=not arguments.quiet,
+    )
+
+
+def _run(arguments: argparse.Namespace) -> None:
     from pi_model.errors import UsageError
-    from pi_model.examine.examination import examine
     from pi_model.examine.findings import Examination
     from pi_model.examine.summary import answer, text
     from pi_model.files import write_text
 
     if len(arguments.models) > 2:
         raise UsageError(f"MODEL: one model, or two to compare, got {len(arguments.models)}")
-    quiet_libraries()
     found: list[Examination] = []
     for model in arguments.models:
-        found.append(
-            examine(
-                model,
-                context_tokens=found[0].context_tokens if found else arguments.context,
-                minutes=arguments.minutes,
-                data=[Source(name, arguments.column) for name in arguments.data],
-                window_tokens=arguments.window,
-                dtype=arguments.dtype,
-                device=arguments.device,
-                gpu=arguments.gpu,
-                gpus=arguments.gpus,
-                progress=not arguments.quiet,
-            )
-        )
+        found.append(_examined(arguments, model, found[0].context_tokens if found else arguments.context))
     answers = [answer(one) for one in found]
     whole_answer = answers[0] if len(answers) == 1 else {"examinations": answers}
     said = "\n\n".join(text(one) for one in found)

@@ -23,9 +23,9 @@ DESCRIPTION = """
 Extends the context window of a LLaMA, Mistral, Qwen2 or Qwen3 model by Position Interpolation or another method, trains
 the model, and measures what it gained and what it lost.
 
-The commands are listed in the order in which one uses them: extend a checkpoint; measure it with perplexity and
-passkey; plan the training and finetune it; measure the trained model with benchmark and summarize; and write it with
-gguf for llama.cpp.
+The commands are listed in the order in which one uses them: examine a checkpoint; extend it; measure it with
+perplexity and passkey; plan the training and finetune it; measure the trained model with benchmark and summarize; and
+write it with gguf for llama.cpp.
 
 Two models need no download from a model hub: tiny-llama, which is shipped with this package, and smollm2-135m, which
 is fetched from the package index when it is first used.

@@ -14,6 +14,7 @@ from pi_model.errors import UsageError
 from pi_model.examine.certainty import Way, certain, theorem, ways
 from pi_model.examine.cost import cost
 from pi_model.examine.findings import Examination, Method
+from pi_model.examine.glance import glance
 from pi_model.examine.heads import TOKENS, look
 from pi_model.examine.identity import identity
 from pi_model.examine.measurement import Measurement
@@ -21,13 +22,11 @@ from pi_model.examine.recommendation import predicted_order, recommend
 from pi_model.examine.texts import EMBEDDED, Texts, long_texts
 from pi_model.files import cache_dir
 from pi_model.models.config_file import read_config
-from pi_model.models.families import model_config
 from pi_model.models.loading import Checkpoint, load_checkpoint
 from pi_model.models.rope_parameters import understood
-from pi_model.models.weights import weight_dtype
 
 
-def examine(
+def examine_checkpoint(
     model: str | Path,
     *,
     context_tokens: int | None = None,
@@ -45,7 +44,8 @@ def examine(
     Args:
         model: a folder, a hub name, a GGUF file or an embedded name, see `pi_model.models.loading.load_checkpoint`.
         context_tokens: L', the window that is wanted; None is twice the window that the checkpoint serves.
-        minutes: how long to measure. Results are kept, so that the same call with more minutes goes on.
+        minutes: how long to measure. Results are kept, so that the same call with more minutes goes on. With 0 only
+            the config is looked at, see `pi_model.examine.glance`.
         data: texts to measure on; the embedded books and code where there is none.
         window_tokens: the window that the model was trained on, where its config does not say so.
         dtype: number format to run in, "float32", "bfloat16" or "float16".
@@ -60,19 +60,22 @@ def examine(
     """
     if not 0 <= minutes < math.inf:
         raise UsageError(f"minutes: must be a finite number of at least 0, got {minutes}")
+    if minutes == 0:
+        return glance(model, context_tokens=context_tokens, window_tokens=window_tokens)
     checkpoint = load_checkpoint(model, dtype=dtype, device=device, window_tokens=window_tokens)
     content = understood(read_config(checkpoint.folder), window_tokens=window_tokens)
     current = checkpoint.extension
     asked = 2 * current.context_tokens if context_tokens is None else context_tokens
     if asked < 2:
         raise UsageError(f"context: must be at least 2 tokens, got {asked}")
+    tokenizer = checkpoint.tokenizer
     found = identity(
         str(model),
+        checkpoint.folder,
         content,
-        model_config(content),
         current,
-        checkpoint.tokenizer,
-        weight_dtype(checkpoint.folder, content),
+        tokenizer=f"{type(tokenizer).__name__}, {len(tokenizer)} tokens",
+        bos=None if checkpoint.bos_id is None else str(tokenizer.convert_ids_to_tokens(checkpoint.bos_id)),
     )
     sources = data or [Source(name) for name in EMBEDDED]
     texts = long_texts(sources, checkpoint.tokenizer, asked - (checkpoint.bos_id is not None), progress=progress)

@@ -224,8 +224,8 @@ class Examination:
         theorem: what is proved for its heads.
         sharpness: what its heads say; None if only the config was looked at.
         methods: the ways to that window, the checkpoint as it is first.
-        data: what the texts for the measurement were.
-        device: what it ran on, with the number format and the versions of torch and transformers.
+        data: what the texts for the measurement were; empty if only the config was looked at.
+        device: what it ran on, with the number format and the versions of torch and transformers; empty likewise.
         minutes: how long the measurements took, all sittings together.
         complete: whether everything that was to be measured was.
         recommendation: what to do.

@@ -76,6 +76,8 @@ def text(examination: Examination) -> str:
         lines += ["", "Not as in a plain LLaMA:"]
         lines += [wrap(f"{oddity.what}: {oddity.means}", "    ", "  - ") for oddity in identity.oddities]
     measured = f"Measured for {examination.minutes:.1f} minutes on {examination.data}; {examination.device}."
+    if not examination.device:
+        measured = "Nothing was measured: this is what the config alone says."
     more = "" if examination.complete else " The same command with more --minutes refines this."
     return "\n".join([*lines, "", wrap(measured + more)])
 

@@ -7,8 +7,9 @@ from pi_model.files import new_folder, refuse_inside
 from pi_model.models.companions import copy_companions, fit_companions
 from pi_model.models.config_file import read_config
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
-from pi_model.models.loading import check_folder, load_tokenizer, local_folder
+from pi_model.models.loading import check_folder, load_tokenizer
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
+from pi_model.models.sources import local_folder
 from pi_model.models.weights import copy_weights, weight_dtype
 from pi_model.models.written_folder import check_written
 from pi_theory.scaling import Scaling

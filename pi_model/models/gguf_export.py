@@ -23,9 +23,10 @@ from pi_model.models.families import ModelConfig, family_of, head_dim, rotary_em
 from pi_model.models.gguf_import import DIVISORS, tensor_names
 from pi_model.models.gguf_positions import write_positions
 from pi_model.models.gguf_tokenizer import write_tokenizer
-from pi_model.models.loading import check_folder, load_tokenizer, local_folder, weight_files
+from pi_model.models.loading import check_folder, load_tokenizer, weight_files
 from pi_model.models.rope_fields import RECORD_KEY
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension
+from pi_model.models.sources import local_folder
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter

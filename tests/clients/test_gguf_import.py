@@ -22,8 +22,9 @@ from pi_model.models.gguf_export import interleaved
 from pi_model.models.gguf_import import halves
 from pi_model.models.gguf_positions import read_positions, write_positions
 from pi_model.models.gguf_tokenizer import SPLITS
-from pi_model.models.loading import load_checkpoint, local_folder
+from pi_model.models.loading import load_checkpoint
 from pi_model.models.rope_parameters import Extension, read_extension, write_extension
+from pi_model.models.sources import local_folder
 from pi_theory.scaling import LinearPI, Llama3, NoScaling, NTKAware, Yarn
 from tests.clients.conftest import TEXT, byte_level_like, sentencepiece_like
 from tests.clients.gguf_files import FAMILIES, VOCABULARY, WINDOW, llama3_divisors, make_file, make_folder, rewrite

@@ -53,7 +53,7 @@ def test_a_bare_command_prints_its_help_and_is_done():
 
 
 def test_the_help_tells_the_order_of_use_and_the_models_that_need_no_hub():
-    order = ["extend", "perplexity", "passkey", "plan", "finetune", "benchmark", "summarize", "gguf"]
+    order = ["examine", "extend", "perplexity", "passkey", "plan", "finetune", "benchmark", "summarize", "gguf"]
     assert list(COMMANDS) == order
     described = cli.DESCRIPTION.replace("\n", " ")
     assert sorted(order, key=described.index) == order
@@ -111,7 +111,9 @@ def test_no_option_takes_an_empty_value_and_no_number_a_negative_one(command, ac
     assert refuses(action, "-1") or not takes_numbers
 
 
-@pytest.mark.parametrize("words", [["extend", ""], ["gguf", ""], ["finetune", ""], ["plan", ""]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["examine", ""], ["extend", ""], ["gguf", ""], ["finetune", ""], ["plan", ""]], ids=" ".join
+)
 def test_no_positional_argument_is_taken_empty(words):
     ended = ending(main, *words, *["--factor=2"] * (words[0] == "extend"), *["--out=x"] * (words[0] != "plan"))
     assert ended.is_wrong_usage("pi-model", "must not be empty")

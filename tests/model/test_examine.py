@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from pi_model.errors import UsageError
 from pi_model.evaluation.perplexity import losses_by_token, truncated_perplexity
 from pi_model.examine import measurement
 from pi_model.examine.certainty import ways
-from pi_model.examine.examination import examine
+from pi_model.examine.examination import examine_checkpoint
 from pi_model.examine.findings import Examination, Identity, Measured, Method
 from pi_model.examine.heads import _distances
 from pi_model.examine.recommendation import TIE, predicted_order, recommend
@@ -41,7 +43,7 @@ def texts(tmp_path):
 
 @pytest.fixture
 def examined(tiny_folder, texts) -> Examination:
-    return examine(tiny_folder, context_tokens=128, minutes=5, data=[texts])
+    return examine_checkpoint(tiny_folder, context_tokens=128, minutes=5, data=[texts])
 
 
 def test_every_way_is_measured_and_its_losses_are_those_of_a_folder_extended_so(examined, tiny_folder, texts, tmp_path):
@@ -70,7 +72,7 @@ def test_the_same_examination_goes_on_where_it_stopped(tiny_folder, texts, exami
     calls = []
     kept = measurement.losses_by_token
     monkeypatch.setattr(measurement, "losses_by_token", lambda *a: calls.append(1) or kept(*a))
-    again = examine(tiny_folder, context_tokens=128, minutes=0, data=[texts])
+    again = examine_checkpoint(tiny_folder, context_tokens=128, minutes=1e-9, data=[texts])
     assert not calls
     assert again == examined
 
@@ -78,11 +80,11 @@ def test_the_same_examination_goes_on_where_it_stopped(tiny_folder, texts, exami
 def test_without_time_one_text_is_measured_as_the_model_is_and_the_rest_later(tiny_folder, texts, examined, cache):
     for path in (cache / "runs").rglob("*.*"):
         path.unlink()
-    first = examine(tiny_folder, context_tokens=128, minutes=0, data=[texts])
+    first = examine_checkpoint(tiny_folder, context_tokens=128, minutes=1e-9, data=[texts])
     assert not first.complete
     assert first.named("none").measured.documents == 1
     assert any(reason.evidence == "not known" for reason in first.recommendation.reasons)
-    assert examine(tiny_folder, context_tokens=128, minutes=5, data=[texts]).methods == examined.methods
+    assert examine_checkpoint(tiny_folder, context_tokens=128, minutes=5, data=[texts]).methods == examined.methods
 
 
 def test_a_model_is_rescaled_as_if_it_were_loaded_so_and_is_the_same_afterwards(tiny_folder, tmp_path):
@@ -105,7 +107,7 @@ def test_every_family_can_be_examined(family, texts, tmp_path):
     more = {"head_dim": 8} if family == "qwen3" else {}
     random_model(family, vocab_size=260, **more).save_pretrained(folder)
     byte_tokenizer(adds_bos=True).save_pretrained(folder)
-    found = examine(folder, context_tokens=256, minutes=5, data=[texts])
+    found = examine_checkpoint(folder, context_tokens=256, minutes=5, data=[texts])
     assert found.methods[0].passkeys is not None
     assert found.identity.family == family
     parameters = sum(one.numel() for one in load_checkpoint(folder).model.parameters())
@@ -116,7 +118,7 @@ def test_every_family_can_be_examined(family, texts, tmp_path):
 
 def test_an_extended_model_is_examined_by_its_own_method(tiny_folder, texts, tmp_path):
     extend_checkpoint(tiny_folder, LinearPI(2.0), tmp_path / "twice")
-    found = examine(tmp_path / "twice", minutes=0, data=[texts])
+    found = examine_checkpoint(tmp_path / "twice", minutes=1e-9, data=[texts])
     assert found.context_tokens == 256
     assert [(one.method, one.factor) for one in found.methods] == [("none", 2.0), ("linear", 4.0)]
     assert found.identity.window_tokens == 64
@@ -124,10 +126,30 @@ def test_an_extended_model_is_examined_by_its_own_method(tiny_folder, texts, tmp
 
 
 def test_a_context_that_is_served_already_needs_nothing(tiny_folder, texts):
-    found = examine(tiny_folder, context_tokens=64, minutes=0, data=[texts])
+    found = examine_checkpoint(tiny_folder, context_tokens=64, minutes=1e-9, data=[texts])
     assert found.recommendation.method == "none"
     assert found.recommendation.commands == ()
     assert "as it is" in headline(found)
+
+
+def test_with_no_minutes_only_the_config_is_looked_at_and_nothing_heavy_is_imported(tiny_folder, examined):
+    script = (
+        "import json, sys\n"
+        "from pi_model.cli.main import main\n"
+        "main(['examine', sys.argv[1], '--context', '128', '--minutes', '0', '--json'])\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tiny_folder)], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    said = answer(examined)
+    assert found["theorem"] == said["theorem"]
+    for one, other in zip(found["methods"], said["methods"], strict=True):
+        assert all(one[key] == other[key] for key in ("method", "factor", "reach_tokens", "resolution"))
+        assert one["loss_nats"] is None
+    unread = ("tokenizer", "bos")
+    assert {k: v for k, v in found["identity"].items() if k not in unread} == {
+        k: list(v) if k == "oddities" else v for k, v in said["identity"].items() if k not in unread
+    }
 
 
 def identity(**changes) -> Identity:
@@ -210,7 +232,7 @@ def test_a_wrong_argument_is_named(words, says, tiny_folder, capsys):
 
 def test_minutes_must_be_a_number(tiny_folder):
     with pytest.raises(UsageError, match="minutes"):
-        examine(tiny_folder, minutes=math.nan)
+        examine_checkpoint(tiny_folder, minutes=math.nan)
 
 
 def test_examining_leaves_no_gradient_and_no_change_in_the_config(tiny_folder):

@@ -7,7 +7,8 @@ import pytest
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.models.loading import SHIPPED, load_checkpoint
+from pi_model.models.loading import load_checkpoint
+from pi_model.models.sources import SHIPPED
 from pi_model.training.config import FREE_TO_CHANGE
 from pi_model.training.recipes import recipe
 
