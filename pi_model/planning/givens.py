@@ -46,8 +46,8 @@ class Givens(Adapters, Shape):
     checkpoint_every: Annotated[int, "steps between two checkpoints"]
     keep: Annotated[int, "checkpoints that are kept"]
     evaluations: Annotated[int, "times that the model is measured during the run"]
-    read_tokens: Annotated[int, "tokens that the model reads each time it is measured"]
-    read_pairs: Annotated[int, "the same, each times the length of the window it stands in"]
+    read_tokens: Annotated[float, "tokens that a GPU reads each time, at most"]
+    read_pairs: Annotated[float, "the same, each times the length of the window it stands in"]
     disk: Annotated[float, "bytes/s of the disk to and from a machine; an assumption"]
     tokenizing: Annotated[float, "tokens/s that one core makes of text; an assumption"]
 

@@ -66,7 +66,7 @@ def paper_gpus(config: Config) -> int | None:
     return 32 if config.context_tokens == 8192 and size != "65b" else 128
 
 
-def beside_paper(config: Config, shape: Shape, *, utilisation: float, usable: float) -> list[Plan]:
+def beside_paper(config: Config, shape: Shape, *, utilisation: float | None, usable: float) -> list[Plan]:
     """Plans of the run on as many A100s as the paper used, one for each memory size that A100s have.
 
     The paper does not say which of the two sizes it had. Both plans are set as `advise` sets them.
@@ -74,7 +74,7 @@ def beside_paper(config: Config, shape: Shape, *, utilisation: float, usable: fl
     Args:
         config: The run.
         shape: The architecture of its model.
-        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1.
+        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1; None assumes one.
         usable: Share of a GPU's memory that tensors may take, above 0 and at most 1.
 
     Returns:

@@ -38,7 +38,12 @@ class Sheet(Peaks, Surroundings):
 
 
 # The classes whose quantities are printed, in this order, under these headings.
-PARTS = {"Memory on each GPU": Memory, "Peak memory on each GPU": Peaks, "Arithmetic and time": Speed, "Around the steps": Surroundings}
+PARTS = {
+    "Memory on each GPU": Memory,
+    "Peak memory on each GPU": Peaks,
+    "Arithmetic and time": Speed,
+    "Around the steps": Surroundings,
+}
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def plan(
         window_link=link(gpu, config.context_parallel),
         checkpoint_every=config.checkpoint_every,
         keep=config.keep,
-        **_evaluated(config),
+        **_evaluated(config, gpus),
         disk=_DISK,
         tokenizing=_TOKENIZING,
     )
@@ -130,21 +135,21 @@ def compile_measured(config: Config) -> bool:
     return plain and config.device == "cuda" and config.dtype == "bfloat16"
 
 
-def _evaluated(config: Config) -> dict[str, int]:
-    """How often a run measures its model, and how much the model reads for it.
+def _evaluated(config: Config, gpus: int) -> dict[str, float]:
+    """How often a run measures its model, and how much each GPU reads for it.
 
-    A document is taken to have as many tokens as are read of one at most, or four of the longest windows.
+    GPUs share the windows of the perplexity, and each does all passkeys. A document is taken to have as many tokens as
+    are read of one at most, or four of the longest windows.
     """
     asked = config.evaluation
-    lengths: list[int] = []
-    if asked.data is not None:
+    read = [(config.context_tokens, float(asked.passkey_positions * asked.passkey_trials))]
+    if asked.data is not None and asked.windows:
         document = asked.max_tokens or 4 * max(asked.windows)
         for window in asked.windows:
             passes = -(-max(document - window, 0) // asked.stride) + 1
-            lengths += [min(window, document)] * (passes * asked.samples)
-    lengths += [config.context_tokens] * (asked.passkey_positions * asked.passkey_trials)
+            read.append((min(window, document), passes * asked.samples / gpus))
     return {
         "evaluations": len(asked.steps),
-        "read_tokens": sum(lengths),
-        "read_pairs": sum(length**2 for length in lengths),
+        "read_tokens": sum(length * count for length, count in read),
+        "read_pairs": sum(length**2 * count for length, count in read),
     }

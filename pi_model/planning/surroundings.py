@@ -46,7 +46,7 @@ class Surroundings(Speed):
 
     @cached_property
     def evaluation_time(self) -> Hours:
-        """Time to measure the model during the run; no two GPUs share the work."""
+        """Time to measure the model during the run, at most."""
         return (
             self.evaluations
             * 2
