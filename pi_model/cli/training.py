@@ -58,7 +58,7 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         "--price",
         type=number(above=0),
         metavar="X",
-        help="What an hour of one GPU costs; the answer has the run's cost.",
+        help="What an hour of one GPU costs, in any currency.",
     )
     parser.add_argument("--explain", action="store_true", help="Print the formula behind every number.")
     parser.add_argument(

@@ -1,7 +1,8 @@
 """Planning: the memory, arithmetic and time of a training run, before it is paid for.
 
-`sheet` makes a plan, whose formulas stand in `memory`, `peaks` and `speed`, over the numbers in `givens`. `advice`
-chooses settings, `levers` tells what would help, `known_models` has published models by name, `paper_runs` compares with the paper, and `reports` and `launch_scripts` write what comes of it.
+`sheet` makes a plan, whose formulas stand in `memory`, `peaks`, `speed` and `surroundings`, over the numbers in
+`givens`. `known_models` has published models by name. `advice` chooses settings, `levers` tells what would help,
+`paper_runs` compares with the paper, and `reports` and `launch_scripts` write what comes of it.
 """
 
 from pi_model.planning.advice import advise, fewest_gpus, leanest, usable_counts

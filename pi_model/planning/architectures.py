@@ -40,7 +40,10 @@ class Shape:
         Args:
             config: transformers' config, or the content of a config.json that says all of these sizes.
         """
-        said = config.get if isinstance(config, Mapping) else lambda name: getattr(config, name, None)
+
+        def said(name: str) -> Any:
+            return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+
         family = family_of(config)
         hidden, inner, heads = said("hidden_size"), said("intermediate_size"), said("num_attention_heads")
         size = said("head_dim") or hidden // heads

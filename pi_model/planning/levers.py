@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from pi_model.errors import UsageError
@@ -75,7 +76,7 @@ def levers(
             found = advise(changed, shape, change.gpu, change.gpus, fixed=kept, utilisation=utilisation, usable=usable)
         except UsageError:  # the config does not allow it, or so many GPUs cannot share the batch
             return None
-        settings = tuple(f"{name}={value}" for name, value in change.fields.items())
+        settings = tuple(f"{name}={str(value).lower()}" for name, value in change.fields.items())
         hardware = [] if change.gpu == planned.gpu else [f"--gpu {change.gpu.name}"]
         if not (settings or hardware) or change.gpus not in (None, planned.gpus):
             hardware.append(f"--gpus {found.gpus}")
@@ -101,12 +102,12 @@ def levers(
         for kind in (shared, shorter):
             add(_Change(fields | one, planned.gpu, gpus) for fields in adapters for one in kind)
     add([_Change({}, planned.gpu, None)] if planned.fits else _more_gpus(planned, config, shape, fixed, usable))
-    add(_Change({}, gpu, gpus) for gpu in sorted(GPUS.values(), key=_memory) if gpu.memory > planned.gpu.memory)
+    add(
+        _Change({}, gpu, gpus)
+        for gpu in sorted(GPUS.values(), key=attrgetter("memory"))
+        if gpu.memory > planned.gpu.memory
+    )
     return list(found.values())
-
-
-def _memory(gpu: Gpu) -> float:
-    return gpu.memory
 
 
 # Kinds of changes to a run, each from the smallest change to the largest.
@@ -124,7 +125,11 @@ def _lighter(config: Config, fixed: Collection[str]) -> list[list[dict[str, Any]
 
 
 def _sharing(config: Config) -> list[dict[str, Any]]:
-    return [{"context_parallel": degree} for degree in _DEGREES if degree > config.context_parallel]
+    # What a config refuses together with it.
+    given_up: dict[str, Any] = {"compile": False} if config.compile else {}
+    if config.activation_checkpointing == "selective":
+        given_up["activation_checkpointing"] = "full"
+    return [{"context_parallel": degree, **given_up} for degree in _DEGREES if degree > config.context_parallel]
 
 
 def _shorter(config: Config) -> list[dict[str, Any]]:
@@ -138,13 +143,13 @@ def _adapters(config: Config) -> list[dict[str, Any]]:
 
 def _more_gpus(planned: Plan, config: Config, shape: Shape, fixed: Collection[str], usable: float) -> Iterator[_Change]:
     """The fewest GPUs that are enough, where as few of them as possible share each window."""
-    for degree in (config.context_parallel, *(one["context_parallel"] for one in _sharing(config))):
+    for fields in ({}, *_sharing(config)):
         try:
-            lean = leanest(replace(config, context_parallel=degree), fixed)
+            lean = leanest(replace(config, **fields), {*fixed, *fields})
         except UsageError:
             return
         fewest = fewest_gpus(lean, shape, planned.gpu, usable=usable)
         count = next((count for count in usable_counts(lean) if fewest and count >= fewest), None)
         if count is not None:
-            yield _Change({} if degree == config.context_parallel else {"context_parallel": degree}, planned.gpu, count)
+            yield _Change(fields, planned.gpu, count)
             return

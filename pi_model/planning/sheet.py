@@ -1,6 +1,7 @@
 """A plan: the memory, arithmetic and time of a training run, before it is paid for."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pi_model.errors import UsageError
 from pi_model.gpus import Gpu, link
@@ -19,11 +20,11 @@ _BLOCK_TOKENS = {"cpu": 256, "cuda": 1024}
 # is an assumption. On one H100 alone, a step with 66.49 GiB of tensors ran, 0.89 of its 80 GB.
 USABLE = 0.9
 
-# Share of the data sheet's peak arithmetic that a run reaches, with recomputation counted as work. These are assumptions
-# for the models of the paper, 7B and larger. Steps of one window on one H100, in bfloat16, reached 0.31 to 0.39 at 1B
-# parameters for 8192 to 32768 tokens, and 0.44 with compiled layers at 16384; at 135M it was 0.07 to 0.30. No other GPU
-# was measured, and no traffic between GPUs, so less is assumed than was reached. LLaMA 65B was trained at 380 tokens a
-# second on each A100 (arXiv:2302.13971, Section 2.4), which is 0.48 without recomputation.
+# Share of the data sheet's peak arithmetic that a run reaches, with recomputation counted as work. These are
+# assumptions for the models of the paper, 7B and larger. Steps of one window on one H100, in bfloat16, reached 0.31 to
+# 0.39 at 1B parameters for 8192 to 32768 tokens, and 0.44 with compiled layers at 16384; at 135M it was 0.07 to 0.30.
+# No other GPU was measured, and no traffic between GPUs, so less is assumed than was reached. LLaMA 65B was trained at
+# 380 tokens a second on each A100 (arXiv:2302.13971, Section 2.4), which is 0.48 without recomputation.
 UTILISATION = 0.33
 UTILISATION_COMPILED = 0.39
 
@@ -135,7 +136,7 @@ def compile_measured(config: Config) -> bool:
     return plain and config.device == "cuda" and config.dtype == "bfloat16"
 
 
-def _evaluated(config: Config, gpus: int) -> dict[str, float]:
+def _evaluated(config: Config, gpus: int) -> dict[str, Any]:
     """How often a run measures its model, and how much each GPU reads for it.
 
     GPUs share the windows of the perplexity, and each does all passkeys. A document is taken to have as many tokens as
