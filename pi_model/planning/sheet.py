@@ -1,6 +1,6 @@
 """A plan: the memory, arithmetic and time of a training run, before it is paid for."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pi_model.errors import UsageError
@@ -101,8 +101,8 @@ def plan(
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     bfloat16 = config.dtype == "bfloat16"
     sheet = Sheet(
-        **asdict(shape),
-        **asdict(adapter_sizes(shape, config.lora)),
+        **vars(shape),
+        **vars(adapter_sizes(shape, config.lora)),
         gpus=gpus,
         context_parallel=config.context_parallel,
         micro_batch=config.micro_batch,

@@ -25,7 +25,7 @@ def found(config, shape, gpus, gpu=H100, fixed=()):
     gpus=st.sampled_from([1, 4, 8, 64, None]),
     lora=st.booleans(),
 )
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_each_lever_is_the_plan_of_the_run_with_that_change(size, context, gpu, gpus, lora):
     config = replace(recipe(f"llama_{size}_{context}_pi"), lora=Lora() if lora else None)
     shape = Shape.of_run(config)
