@@ -36,7 +36,7 @@ class Surroundings(Speed):
 
     @cached_property
     def loading_time(self) -> Hours:
-        """Time to read the weights, which every GPU reads whole."""
+        """Time to read the weights, which each of the eight GPUs of a machine reads whole."""
         return min(self.gpus, 8) * self.width * self.parameters / self.disk / 3600
 
     @cached_property

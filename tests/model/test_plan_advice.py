@@ -61,17 +61,20 @@ def test_memory_and_time_grow_with_context_and_size_and_shrink_with_gpus(context
     context=st.sampled_from([8192, 16384, 32768]),
     gpu=st.sampled_from(list(GPUS.values())),
     checkpointing=st.sampled_from(CHECKPOINTING),
+    shared=st.sampled_from([1, 2, 8]),
 )
 @settings(max_examples=30)
-def test_the_fewest_gpus_fit_and_one_fewer_do_not(size, context, gpu, checkpointing):
+def test_the_fewest_gpus_fit_and_one_fewer_do_not(size, context, gpu, checkpointing, shared):
     config = replace(recipe(f"llama_{size}_{context}_pi"), activation_checkpointing=checkpointing)
+    if checkpointing != "selective":
+        config = replace(config, context_parallel=shared)
     shape = Shape.of_run(config)
     fewest = fewest_gpus(config, shape, gpu)
     if fewest is None:
         assert not plan(config, shape, gpu, 10**6).fits
     else:
         assert plan(config, shape, gpu, fewest).fits
-        assert fewest == 1 or not plan(config, shape, gpu, fewest - 1).fits
+        assert fewest == config.context_parallel or not plan(config, shape, gpu, fewest - 1).fits
 
 
 @given(size=st.sampled_from(list(LLAMA)), gpu=st.sampled_from(list(GPUS.values())), gpus=st.sampled_from([8, 32, None]))

@@ -108,7 +108,7 @@ def test_a_price_gives_a_cost_of_the_run_and_of_what_would_help(capsys):
     assert text.startswith(
         "No, it does not fit on 8 x h100: each GPU needs 198.2 GiB and has room for 67.1 GiB. If it did"
     )
-    assert f"and cost {report['cost']:,.0f} at 2.5 an hour and GPU." in text
+    assert f"and cost {report['cost']:,.0f} at 2.5 an hour and GPU, loading and export included." in text
 
 
 def test_the_answer_is_readable_in_eighty_columns(capsys, monkeypatch):
