@@ -97,8 +97,7 @@ def advise(
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     plans = [
         plan(choice, shape, gpu, gpus, utilisation=utilisation, usable=usable)
-        for choice in _choices(config, fixed)
-        if _shares(choice, gpus)
+        for choice in _choices(config, fixed, gpus)
     ]
     if not plans:
         config.accumulation(gpus)  # raises, with the reason
@@ -117,12 +116,6 @@ def advise(
     return min(fitting, key=rank)
 
 
-def _shares(config: Config, gpus: int) -> bool:
-    """Whether so many GPUs can share the global batch evenly."""
-    readers, left = divmod(gpus, config.context_parallel)
-    return not left and config.global_batch % (readers * config.micro_batch) == 0
-
-
 def _enough(config: Config, shape: Shape, gpu: Gpu, usable: float) -> int:
     """The fewest GPUs that fit and can share the batch, or the most that can share it where it never fits."""
     counts = usable_counts(config)
@@ -130,17 +123,21 @@ def _enough(config: Config, shape: Shape, gpu: Gpu, usable: float) -> int:
     return next((count for count in counts if fewest and count >= fewest), counts[-1] if counts else 1)
 
 
-def _choices(config: Config, fixed: Collection[str]) -> list[Config]:
-    """The run with every setting that is not fixed and that a config allows."""
-    micro_batches = [config.micro_batch]
-    if "micro_batch" not in fixed:
-        batch = config.global_batch
-        micro_batches = [size for size in range(1, batch + 1) if batch % size == 0]
+def _choices(config: Config, fixed: Collection[str], gpus: int) -> list[Config]:
+    """The run with every setting that is not fixed, that it allows, and with which so many GPUs share the batch."""
+    readers, left = divmod(gpus, config.context_parallel)
+    if left or config.global_batch % readers:
+        return []
+    each = config.global_batch // readers
+    sizes = [config.micro_batch] if "micro_batch" in fixed else range(1, each + 1)
     kinds = [config.activation_checkpointing] if "activation_checkpointing" in fixed else list(CHECKPOINTING)
     if (config.compile or config.context_parallel > 1) and "activation_checkpointing" not in fixed:
         kinds.remove("selective")  # a config refuses it together with these
     choices = [
-        replace(config, micro_batch=size, activation_checkpointing=kind) for kind in kinds for size in micro_batches
+        replace(config, micro_batch=size, activation_checkpointing=kind)
+        for kind in kinds
+        for size in sizes
+        if each % size == 0
     ]
     if "compile" in fixed:
         return choices

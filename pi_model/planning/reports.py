@@ -188,7 +188,11 @@ def _answer(content: dict[str, Any]) -> list[str]:
     answer = f"Yes, it fits {where}" if content["fits"] else f"No, it does not fit {where}"
     model, cost = content["model"] or "a new model", content["cost"]
     takes, costs = ("The run takes", "costs") if content["fits"] else ("If it did, it would take", "cost")
-    cost = "" if cost is None else f", and {costs} {cost:,.0f} at {content['price']:g} an hour and GPU, loading and export included"
+    cost = (
+        ""
+        if cost is None
+        else f", and {costs} {cost:,.0f} at {content['price']:g} an hour and GPU, loading and export included"
+    )
     return [
         f"{answer}: each GPU {_needs(values)}. {takes} {_takes(values)}{cost}.",
         f"run: {model} at a context of {content['context_tokens']} tokens, {givens['steps']} steps of "
