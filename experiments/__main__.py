@@ -20,7 +20,7 @@ from experiments.records.study import Study, load
 from experiments.runner.orders import Order
 from experiments.runner.scheduler import Step, run_steps
 from pi_model.errors import RunError, UsageError
-from pi_theory.console import exit_code, script_parser, wrap
+from pi_theory.console import exit_code, put, script_parser, wrap
 
 REDO = ROOT / "build" / "redo.json"
 SHORTEST_MINUTES = 0.1
@@ -88,14 +88,13 @@ def _run(orders: list[Order], arguments: argparse.Namespace) -> int:
     if arguments.figures:
         steps.append(Step("figures, tables and page", [sys.executable, "-m", "figures"], 20, last=True))
     status = run_steps(steps)
-    if arguments.force and not status:
-        REDO.unlink()
     studies = [order.study() for order in pending]
     if arguments.json:
-        print(json.dumps([_row(study) for study in studies], indent=1))
+        put(json.dumps([_row(study) for study in studies], indent=1))
     elif not status:
-        for line in filter(None, map(_conclusion, studies)):
-            print(line)
+        put("".join(f"{line}\n" for line in map(_conclusion, studies) if line), end="")
+    if arguments.force and not status:
+        REDO.unlink()
     return status
 
 

@@ -15,7 +15,7 @@ from figures.drawing import FIGURE_FOLDER, TABLES, Shown, drawn
 from figures.headlines import headlines
 from figures.html_page import page
 from figures.verdicts import outcomes
-from pi_theory.console import script_parser
+from pi_theory.console import exit_code, script_parser
 
 
 def main() -> int:
@@ -63,4 +63,4 @@ def write_page(shown: list[Shown], folder: Path = FIGURE_FOLDER, *, awaiting: di
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code("python -m figures", main))

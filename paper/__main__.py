@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.records.record import ROOT, RecordError
 from paper import generate, lint
-from pi_theory.console import script_parser
+from pi_theory.console import exit_code, script_parser
 
 FOLDER = Path(__file__).resolve().parent
 _TEX = "apt-get install latexmk texlive-latex-extra texlive-fonts-recommended"
@@ -75,4 +75,4 @@ def build(folder: Path, auxiliary: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code("python -m paper", main))

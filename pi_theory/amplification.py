@@ -22,8 +22,9 @@ The proof has three steps; the algebra of step 1 is verified by `pi_theory.proof
 Sources: step 1 is due to M. Riesz 1914 and to Duffin and Schaeffer 1938; step 2, with a maximum at x, is M. Riesz's
 comparison with a cosine. A bound of this kind is Cartwright's theorem (Boas 1954, chapter 10).
 
-**Finite windows.** A model has seen only n = 0 .. L. Suppose |a(n)| <= 1 there and sum_j |h_j| <= S with S >= e. Then
-at a position s whose distance from the nearest unseen integer is D = min(s, L - s) + 1,
+**Finite windows.** A model trained on windows of L tokens has seen the distances n = 0 .. L - 1 only. Suppose
+|a(n)| <= 1 there and sum_j |h_j| <= S with S >= e. Then at a distance s in [0, L - 1], which is
+D = min(s, L - 1 - s) + 1 away from the nearest unseen integer,
 
     |a(s)| <= sec((1 + r)/2),      r = e ceil(ln S) / D,      provided 1 + r < pi.
 
@@ -31,6 +32,11 @@ Proof: m = ceil(ln S); g(x) = a(x) (sin(y)/y)^m with y = r (x - s)/m satisfies t
 t = 1 + r, and g(s) = a(s). At trained n, |g(n)| <= 1; at the others |y| >= r D / m = e, so |g(n)| <= S e^-m <= 1. QED
 This bound is `window_bound`. So a distance from the window's ends that is logarithmic in S is enough to make
 interpolation safe for every head.
+
+**Published Position Interpolation leaves the window.** On L' = kappa L tokens it divides the distances 0 .. L' - 1 by
+kappa. The largest becomes L - 1/kappa, which is 1 - 1/kappa of a position beyond the last trained distance L - 1, and
+nothing bounds the score there but the size of h. Dividing by (L' - 1)/(L - 1) instead keeps all distances within
+[0, L - 1] (`whole_factor`), so that the theorem speaks of them all.
 
 **Nothing of the kind holds beyond the window**, nor for scaling methods whose phases leave the curve s -> (s theta_j).
 There the worst case is the value of a linear program, `FiniteWindow`, and it grows with the coefficients allowed.
@@ -69,11 +75,11 @@ def stability_constant(theta_max: float = 1.0) -> float:
 
 
 def window_bound(position: float, window: int, coefficient_sum: float) -> float:
-    """Returns the bound of |a(s)| in the finite-window theorem, for scores with |a(n)| <= 1 at n = 0 .. window.
+    """Returns the bound of |a(s)| in the finite-window theorem, for scores with |a(n)| <= 1 at n = 0 .. window - 1.
 
     Args:
-        position: s in [0, window].
-        window: L, the last trained position.
+        position: s in [0, window - 1].
+        window: L, the trained window in tokens.
         coefficient_sum: S, an upper bound of sum_j |h_j|.
 
     Returns:
@@ -84,9 +90,10 @@ def window_bound(position: float, window: int, coefficient_sum: float) -> float:
     """
     check_count(window)
     check_positive(coefficient_sum, "coefficient_sum")
-    if not 0 <= position <= window:
-        raise ValueError(f"position: must lie in [0, {window}], got {position}")
-    distance = min(position, window - position) + 1
+    last = window - 1
+    if not 0 <= position <= last:
+        raise ValueError(f"position: must lie in [0, {last}], got {position}")
+    distance = min(position, last - position) + 1
     spread = 1 + math.e * max(1, math.ceil(math.log(coefficient_sum))) / distance
     return min(coefficient_sum, stability_constant(spread)) if spread < math.pi else coefficient_sum
 
@@ -104,9 +111,9 @@ class WorstCase:
 class FiniteWindow:
     """The linear program that finds the worst head of a finite window.
 
-    It maximises a'(s) over all h with |a(n)| <= 1 at the trained positions n = 0 .. L and |Re h_j|, |Im h_j| <= hmax.
-    Here a is the score with the trained frequencies, and a' the score that the scaling method computes at relative
-    position s of the extended window. YaRN's attention factor is left out, because it multiplies all scores alike.
+    It maximises a'(s) over all h with |a(n)| <= 1 at the trained distances n = 0 .. L - 1 and |Re h_j|, |Im h_j| <=
+    hmax. Here a is the score with the trained frequencies, and a' the score that the scaling method computes at
+    distance s of the extended window. YaRN's attention factor is left out, because it multiplies all scores alike.
 
     HiGHS solves the program in float64. Both sides of its solution are then checked in ball arithmetic, so that a
     `WorstCase` is certain whatever the solver did. For methods other than `LinearPI`, the scaled frequencies are taken
@@ -115,7 +122,7 @@ class FiniteWindow:
     Args:
         head_dim: d, even, at least 2.
         base: c > 1, taken exactly.
-        window: L, the last trained position.
+        window: L, the trained window in tokens.
         scaling: the method that the extended window uses; `NoScaling` is extrapolation.
 
     Raises:
@@ -155,7 +162,7 @@ class FiniteWindow:
             case _:
                 target = certifier.row(position, self._frequencies.tolist())
         v = np.array([float(x) for x in target])
-        d, n = v.size, self.window + 1
+        d, n = v.size, self.window
         cost = np.concatenate([np.ones(2 * n), np.full(2 * d, hmax)])
         best: WorstCase | None = None
         # The simplex method is several times faster; the interior point method closes the gaps that it leaves.
@@ -186,15 +193,34 @@ class FiniteWindow:
         return [self.worst_case(position, hmax) for position in positions]
 
 
-def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, " n"]:
-    """Returns ``count`` integers spread evenly over [1, factor * window] and the half-integers just below, sorted.
+def whole_factor(window: int, extended: int) -> Fraction:
+    """Returns (L' - 1)/(L - 1), the factor by which PI keeps every distance of L' tokens in the trained range.
 
-    Integers are the positions that a model asks for. Half-integers are the hardest real positions inside the window.
+    Raises:
+        ValueError: the window is not an integer of at least 2, or the extended one is shorter.
+
+    >>> whole_factor(512, 1024)
+    Fraction(1023, 511)
+    """
+    if check_count(window) < 2:
+        raise ValueError(f"window: must be an integer >= 2, got {window}")
+    if check_count(extended, "extended") < window:
+        raise ValueError(f"extended: must be at least the window, {window}, got {extended}")
+    return Fraction(extended - 1, window - 1)
+
+
+def study_positions(window: int, factor: float, count: int = 24) -> Float[np.ndarray, " n"]:
+    """Returns ``count`` integers spread evenly over 1 .. factor * window - 1, and the half-integers just below.
+
+    Integers are the distances that a model asks for; the last of them is the largest in the extended window.
+    Half-integers are the hardest real positions inside the trained window.
 
     Raises:
         ValueError: window is not an integer of at least 1.
     """
-    last = max(1, math.floor(factor * check_count(window)))
+    last = math.floor(factor * check_count(window)) - 1
+    if last < 1:
+        return np.zeros(1)
     integers = np.unique(np.round(np.linspace(1, last, count)))
     return np.sort(np.concatenate([integers - 0.5, integers]))
 

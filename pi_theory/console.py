@@ -5,17 +5,21 @@ once; a command imports what it needs when it runs.
 """
 
 import argparse
+import errno
+import io
 import json
 import math
 import os
 import re
 import shutil
+import stat
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_HelpFormatter, add_help=False, **settings)
         self._program = program or self.prog.split()[0]
         self.add_argument("-h", "--help", action="help", help="Show this help and exit.")
+
+    def print_help(self, file: Any = None) -> None:
+        """Prints the help like any other answer, so that a full disk ends it in one line."""
+        if code := exit_code(self._program, lambda: put(self.format_help(), end="")):
+            self.exit(code)
 
     def error(self, message: str) -> NoReturn:
         """Reports wrong usage in one line on standard error and exits with code 2."""
@@ -120,57 +129,236 @@ def exit_code(
     program: str,
     run: Callable[[], int | None],
     *,
-    wrong_usage: type[Exception],
-    failures: tuple[type[Exception], ...],
+    wrong_usage: type[Exception] | tuple[type[Exception], ...] = (),
+    failures: tuple[type[Exception], ...] = (),
     interrupted: str = "interrupted",
     less_memory: str = "",
 ) -> int:
     """Runs something and says in one line on standard error why it ended, if it did not end well.
 
+    It ends well only when everything that was printed has arrived.
+
     Args:
         program: What the line begins with.
         run: The work; an exit code that it returns is passed on.
         wrong_usage: What it raises when its arguments are at fault.
-        failures: What it raises when the arguments are right and the work cannot be done.
+        failures: What it raises when the arguments are right and the work cannot be done. An OSError, which the system
+            raises when it cannot read or write, always counts as one.
         interrupted: What to say after Ctrl-C.
         less_memory: How to make do with less memory.
 
     Returns:
-        0 done, 1 failed, 2 wrong usage, 130 interrupted. Any other exception is a fault of ours, which a traceback
-        serves best, and is raised.
+        0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 when the reader of the output has gone, as a shell has it
+        for programs that SIGPIPE ends. Any other exception is a fault of ours, which a traceback serves best, and is
+        raised.
     """
-    try:
-        return run() or 0
-    except KeyboardInterrupt:
-        return fail(program, interrupted, 130)
-    except BrokenPipeError:  # The reader, `head` for instance, has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except wrong_usage as error:
-        return fail(program, error, 2)
-    except failures as error:
-        return fail(program, error, 1)
-    except (MemoryError, RuntimeError) as error:
-        # PyTorch says that memory ran out by a RuntimeError of its own making.
-        if not less_memory or (not isinstance(error, MemoryError) and "memory" not in str(error)):
-            raise
-        return fail(program, f"out of memory: {less_memory}", 1)
+    with _standard_streams():
+        try:
+            code = run() or 0
+            _arrive()
+            return code
+        except KeyboardInterrupt:
+            return fail(program, interrupted, 130)
+        except BrokenPipeError:  # The reader, `head` for instance, has seen enough.
+            return 141
+        except wrong_usage as error:
+            return fail(program, error, 2)
+        except failures as error:
+            return fail(program, explained(error) if isinstance(error, OSError) else error, 1)
+        except OSError as error:
+            return fail(program, explained(error), 1)
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch says that memory ran out by a RuntimeError of its own making.
+            if not less_memory or (not isinstance(error, MemoryError) and "memory" not in str(error)):
+                raise
+            return fail(program, f"out of memory: {less_memory}", 1)
 
 
 def fail(program: str, error: object, code: int) -> int:
     """Prints an error as one line on standard error and returns the exit code."""
-    print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    _say(f"{program}: error: {' '.join(str(error).split())}")
     return code
 
 
 def warn(program: str, message: str) -> None:
     """Prints a warning as one line on standard error."""
-    print(f"{program}: warning: {message}", file=sys.stderr)
+    _say(f"{program}: warning: {message}")
 
 
-def show(arguments: argparse.Namespace, answer: dict[str, Any], text: str) -> None:
-    """Prints an answer: with --json as a JSON object in which NaN and infinities are null, else as text."""
-    print(json.dumps(_finite(answer), indent=2, allow_nan=False) if arguments.json else text, flush=True)
+def _say(line: str) -> None:
+    print(line, file=cast(Any, _Courtesy(sys.stderr)), flush=True)
+
+
+def show(
+    arguments: argparse.Namespace, answer: dict[str, Any], text: str, *, arrived: Callable[[], object] | None = None
+) -> None:
+    """Prints an answer: with --json as a JSON object in which NaN and infinities are null, else as text.
+
+    Args:
+        arguments: Those of the command.
+        answer: What --json prints.
+        text: What is printed without it.
+        arrived: Called when the answer has reached whoever reads it. What would be needed to give the answer again is
+            removed here, and nowhere before.
+
+    Raises:
+        OSError: The answer cannot be written.
+    """
+    put(json.dumps(_finite(answer), indent=2, allow_nan=False) if arguments.json else text)
+    if arrived is not None:
+        arrived()
+
+
+def put(text: str, end: str = "\n") -> None:
+    """Writes text to standard output, and returns when it has arrived there.
+
+    Raises:
+        BrokenPipeError: Whoever read the output has gone.
+        OSError: The output cannot be written.
+    """
+    print(text, end=end)
+    _arrive()
+
+
+def _arrive() -> None:
+    """Returns when what was printed is where it shall be: with the reader of a pipe, or in a file on its disk."""
+    sys.stdout.flush()
+    with suppress(io.UnsupportedOperation):  # no file of the system's, but one of a test
+        descriptor = sys.stdout.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fsync(descriptor)  # A network share may say only now that it is full.
+
+
+def explained(error: OSError, path: str | os.PathLike[str] | None = None) -> str:
+    """What the system could not do, in words: the file, the reason, and what can be done about it.
+
+    Args:
+        error: The system's error.
+        path: The file or folder, where the error itself does not name it.
+    """
+    where = error.filename if isinstance(error.filename, str | bytes) else path
+    named = f"{os.fsdecode(where)}: " if where is not None else ""
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{named}{error.strerror or error}{f'; {remedy}' if remedy else ''}"
+
+
+_FULL = "free space there, then give the same command again"
+_ABSENT = "the disk or network share does not answer; give the same command again when it does"
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "files may not become so large there; see ulimit -f, or choose another place",
+    errno.EACCES: "choose another place, or change its permissions",
+    errno.EPERM: "choose another place, or change its permissions",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file; choose another path",
+    errno.EISDIR: "give a file",
+    errno.EEXIST: "choose another name, or remove it",
+    errno.ENOTEMPTY: "choose another name, or remove it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a symbolic link leads back to itself; choose another path",
+    errno.EBADF: "redirect it to a file, or leave it open",
+    errno.EMFILE: "raise the limit with ulimit -n",
+    errno.EIO: _ABSENT,
+    errno.ESTALE: _ABSENT,
+    errno.ETIMEDOUT: _ABSENT,
+}
+
+
+@contextmanager
+def _standard_streams() -> Iterator[None]:
+    """Within the block, all three standard streams can be used, even those that the caller has closed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # The next file that is opened would get its number, and be written over by a library.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    before = sys.stdout, sys.stderr
+    ours = sys.stdout, sys.stderr = cast(Any, _Output(sys.stdout)), cast(Any, _Courtesy(sys.stderr))
+    try:
+        yield
+    finally:
+        if (sys.stdout, sys.stderr) == ours:
+            sys.stdout, sys.stderr = before
+
+
+class _Output:
+    """Standard output that says what it is when it fails, and writes what its encoding has no sign for by number.
+
+    Args:
+        stream: What Python has for it; None where it was closed before the program began.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._named() as stream:
+            encoding = stream.encoding or "utf-8"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with self._named() as stream:
+                stream.flush()
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise io.UnsupportedOperation
+        return self._stream.fileno()
+
+    @contextmanager
+    def _named(self) -> Iterator[Any]:
+        if self._stream is None:
+            raise OSError(errno.EBADF, "is closed", "standard output")
+        try:
+            yield self._stream
+        except OSError as error:
+            _abandon(self._stream)
+            raise OSError(error.errno, error.strerror, "standard output") from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Courtesy:
+    """Standard error, where messages and progress are a courtesy that must not end the work: what fails is lost.
+
+    Args:
+        stream: What Python has for it; None where it was closed before the program began.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if self._stream is not None:
+            try:
+                self._stream.write(text)
+            except OSError:
+                _abandon(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            try:
+                self._stream.flush()
+            except OSError:
+                _abandon(self._stream)
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _abandon(stream: Any) -> None:
+    """Sends what a stream still holds to nowhere. Python would try to write it once more at its end, and fail."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def wrap(text: str, indent: str = "", first: str | None = None) -> str:

@@ -16,7 +16,7 @@ bounded by the sizes |h_nj| of the coefficients, without their phases: |Delta_n|
 
     r_n = sum_j |h_nj| sqrt((t - 1)^2 + 4 t sin^2((s_n theta'_j - min(s_n, L-1) theta_j)/2)) / sqrt(d),
 
-and o at most the sum of the two largest r_n. The proofs stand in `pi_theory.prediction_proofs`, and
+and o at most the sum of the two largest r_n. The proofs stand in `pi_theory.proofs.prediction`, and
 `pi_theory.certified.displacement` computes these bounds of a row in balls.
 
 `displacement` adds up over the heads of a model what it takes from untouched queries and keys. That this number ranks

@@ -78,7 +78,7 @@ def stretches(
     return frequencies(head_dim, base) / scaled
 
 
-def reach(scaling: Scaling, *, head_dim: int, base: Number, window: int) -> Reach:
+def reach(scaling: Scaling, *, head_dim: int, base: Number, window: int, context: int | None = None) -> Reach:
     """Returns the longest window in which every slow pair's phase stays within its trained arc.
 
     It is found in float64, where a distance counts as within the arc up to one part in 10^12.
@@ -88,6 +88,7 @@ def reach(scaling: Scaling, *, head_dim: int, base: Number, window: int) -> Reac
         head_dim: d, even, at least 2.
         base: c > 1.
         window: L, the trained window in tokens.
+        context: the tokens for which dynamic NTK chooses its frequencies; if it is not given, each length its own.
 
     Raises:
         ValueError: an argument is outside its domain.
@@ -100,7 +101,7 @@ def reach(scaling: Scaling, *, head_dim: int, base: Number, window: int) -> Reac
         return Reach(None, None)
 
     def outside(tokens: int) -> np.ndarray:
-        stretch = stretches(scaling, head_dim=head_dim, base=base, window=window, context=tokens)[first:]
+        stretch = stretches(scaling, head_dim=head_dim, base=base, window=window, context=context or tokens)[first:]
         return np.asarray(tokens - 1 > (window - 1) * stretch * (1 + 1e-12))
 
     tokens = longest_window(lambda tokens: not outside(tokens).any(), window)

@@ -6,7 +6,7 @@ far the score at s lies above the mean of the scores beside it,
     beta(s) = a(s) - (a(s - 1) + a(s + 1))/2 = Re sum_j h_j (1 - cos theta_j) exp(i s theta_j),
 
 so that beta(s)/sqrt(d) is the log-odds of a key at s over the geometric mean of two keys of the same content beside it.
-Three facts, proved in `pi_theory.prediction_proofs`, say how large it can be:
+Three facts, proved in `pi_theory.proofs.prediction`, say how large it can be:
 
 **Cap.** |beta(s)| <= sum_j |h_j| (1 - cos theta_j), and h_j = |h_j| exp(-i s theta_j) attains it (`bend_cap`).
 

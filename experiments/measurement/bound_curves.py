@@ -1,8 +1,8 @@
 """Every bound as a curve, at a head dimension, base, window and factor of one's choice: what the notebooks draw.
 
 The bounds of the difference between a score and the line through its neighbours hold for max|h| = 1, and are
-proportional to max|h|. The bounds of a score hold for heads with |a(n)| <= 1 at the trained positions n = 0 .. L and
-|Re h_j|, |Im h_j| <= hmax, so that max|h| <= sqrt(2) hmax.
+proportional to max|h|. The bounds of a score hold for heads with |a(n)| <= 1 at the trained distances n = 0 .. L - 1
+and |Re h_j|, |Im h_j| <= hmax, so that max|h| <= sqrt(2) hmax.
 """
 
 import math
@@ -63,16 +63,18 @@ def scores(
     Returns:
         ``positions`` and, at each of them, ``extrapolated`` and ``scaled``, the certified upper bound of the linear
         program without scaling and with it. ``curve_positions``, denser, and at each of them: ``eq8``, which holds
-        whatever was trained; ``window``, the finite-window theorem at s / factor, which linear interpolation asks for;
-        ``head_extrapolated`` and ``head_scaled``, the score of one head, the worst one extrapolated to the end, as it
-        is and with scaled frequencies. ``trivial`` and ``stability_constant``, which depend on no position.
+        whatever was trained; ``window``, the finite-window theorem at s / factor, which linear interpolation asks for,
+        or ``trivial`` where that is beyond the last trained distance; ``head_extrapolated`` and ``head_scaled``, the
+        score of one head, the worst one extrapolated to the end, as it is and with scaled frequencies. ``trivial`` and
+        ``stability_constant``, which depend on no position.
 
     Raises:
         ValueError: an argument is outside its domain.
         ArithmeticError: a linear program has no solution in float64.
     """
-    last = factor * window
-    positions, curve_positions = np.linspace(0, last, points), np.linspace(0, last, 2049)
+    last = factor * window - 1
+    between = 2 * math.ceil(1024 / last)  # even, so that a whole range has its integers and its middle on the curve
+    positions, curve_positions = np.linspace(0, last, points), np.linspace(0, last, between * math.ceil(last) + 1)
     largest_h = math.sqrt(2) * hmax
     trivial = trivial_bound(head_dim=head_dim, hmax=largest_h)
     scalings = {"extrapolated": NoScaling(), "scaled": scaling_by_name(method, factor)}
@@ -88,6 +90,7 @@ def scores(
         ).tolist()
         for name, scaling in scalings.items()
     }
+    asked = np.minimum(curve_positions / factor, window - 1)
     return {
         "head_dim": head_dim,
         "base": base,
@@ -99,7 +102,11 @@ def scores(
         **{name: [case.upper_bound for case in found] for name, found in cases.items()},
         "curve_positions": curve_positions.tolist(),
         "eq8": (2 * largest_h * B(curve_positions, head_dim=head_dim, base=base)).tolist(),
-        "window": [window_bound(s, window, trivial) for s in (curve_positions / factor).tolist()],
+        "window": np.where(
+            curve_positions <= factor * (window - 1),
+            [window_bound(s, window, trivial) for s in asked.tolist()],
+            trivial,
+        ).tolist(),
         **heads,
         "trivial": trivial,
         "stability_constant": stability_constant(),

@@ -126,6 +126,7 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
         global_batch=batch,
         micro_batch=batch,
         steps=steps,
+        device="cpu",
         checkpoint_every=CHECKPOINT_STEPS,
         keep=1,
     )

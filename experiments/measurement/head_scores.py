@@ -15,48 +15,19 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Complex, Float, Integer
+from jaxtyping import Complex, Float
 
-from pi_model.models.families import CausalLM, family_of
+from pi_model.examine.heads import queries_and_keys
+from pi_model.models.families import CausalLM
 from pi_theory.amplification import FiniteWindow, stability_constant
 from pi_theory.extrapolation import B
 from pi_theory.interpolation import published_bound, sharp_bound, taylor_bound
-from pi_theory.rope import as_complex, exp_i, frequencies
+from pi_theory.rope import exp_i, frequencies
 from pi_theory.scaling import NoScaling
 
 # How keys are drawn for a query: any earlier one, or as the head itself attends.
 Draw = Literal["uniform", "attended"]
 _BLOCK = 1 << 22  # scores held at once
-
-
-@torch.inference_mode()
-def queries_and_keys(
-    model: CausalLM, ids_T: Integer[np.ndarray, " T"]
-) -> tuple[Complex[np.ndarray, "N H T J"], Complex[np.ndarray, "N H T J"]]:
-    """Every head's unrotated queries, and the keys it reads, of one document in one forward pass."""
-    q, k = ("q_norm", "k_norm") if family_of(model.config).qk_norm else ("q_proj", "k_proj")
-    taken: dict[str, list[np.ndarray]] = {q: [], k: []}
-    hooks = [
-        getattr(layer.self_attn, name).register_forward_hook(
-            lambda module, inputs, output, kept=kept: kept.append(output[0].float().cpu().numpy())
-        )
-        for layer in model.model.layers
-        for name, kept in taken.items()
-    ]
-    try:
-        model.model(input_ids=torch.from_numpy(ids_T.astype(np.int64))[None].to(model.device), use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    d = int(model.model.layers[0].self_attn.head_dim)
-
-    def split(flat_NTX: list[np.ndarray]) -> np.ndarray:
-        each_NTGD = np.stack(flat_NTX).reshape(len(flat_NTX), len(ids_T), -1, d)
-        return as_complex(each_NTGD, "half").swapaxes(1, 2)
-
-    q_NHTJ, k_NGTJ = split(taken[q]), split(taken[k])
-    return q_NHTJ, np.repeat(k_NGTJ, q_NHTJ.shape[1] // k_NGTJ.shape[1], axis=1)
 
 
 def draw_coefficients(
@@ -122,7 +93,7 @@ class PairScores:
         hmax, hsum, hstep: max|h_j|, sum|h_j|, max|h_j - h_(j+1)|.
         trained: the largest |a| at trained distances.
         highest: the largest a at trained distances.
-        interpolated: the largest |a| at interpolated positions over ``trained``.
+        interpolated: the largest |a| at interpolated positions, those beyond the window included, over ``trained``.
         published, taylor, sharp: the largest |a - a_lin| between integers over each bound of it at max|h|.
         amplification: for each multiple b of the window, the largest |a| in [L, bL) over ``trained``.
         excess: for each multiple b of the window, the largest a in [L, bL) less ``highest``, in logits.
@@ -171,19 +142,21 @@ class Bounds:
         head_dim: d.
         base: c.
         window: L in tokens.
-        factor: an integer; interpolated positions are the multiples of 1/factor up to L - 1.
+        factor: an integer; interpolated positions are the multiples of 1/factor up to L - 1/factor, which PI asks for
+            in ``factor`` windows. The last of them lie beyond the largest trained distance.
         beyond: integers; extrapolation is followed up to each of these multiples of L.
 
-    The interpolated positions include the integers, where scores are what training saw.
+    The interpolated positions include the integers, where scores are what training saw. Errors of interpolation are
+    measured between trained distances only.
     """
 
     def __init__(self, *, head_dim: int, base: float, window: int, factor: int, beyond: Sequence[int]) -> None:
         self.head_dim, self.base, self.window, self.beyond = head_dim, base, window, sorted(beyond)
         self.theta = frequencies(head_dim, base)
         self._trained = self.rows(np.arange(window))
-        s = np.arange(factor * (window - 1) + 1) / factor
+        s = np.arange(factor * window) / factor
         self._interpolated = self.rows(s)
-        between = s[s != np.floor(s)]
+        between = s[(s != np.floor(s)) & (s < window - 1)]
         lam = between - np.floor(between)
         left = np.floor(between)
         exact, first, second = (exp_i(np.multiply.outer(at, self.theta)) for at in (between, left, left + 1))
@@ -261,7 +234,7 @@ class Bounds:
         at = int(beyond.argmax())
         relative = float(max(np.abs(h_J.real).max(), np.abs(h_J.imag).max()) / trained)
         program = FiniteWindow(
-            head_dim=self.head_dim, base=self.base, window=self.window - 1, scaling=NoScaling()
+            head_dim=self.head_dim, base=self.base, window=self.window, scaling=NoScaling()
         ).worst_case(float(positions[at]), relative)
         return {
             "position": float(positions[at]),

@@ -16,7 +16,7 @@ from experiments.records import record, source_hashes
 from experiments.records.record import Record, RecordError
 from experiments.records.study import load
 from pi_model.errors import UsageError
-from pi_theory.console import script_parser
+from pi_theory.console import exit_code, script_parser
 
 HOW = "every definition that it reaches is, by its hash, that of this commit"
 
@@ -98,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code("python -m experiments.records.adopt", main))

@@ -25,14 +25,14 @@ from experiments.records.record import ROOT, Record, RecordError
 from experiments.records.study import Study, load
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
-from pi_theory.console import script_parser
+from pi_theory.console import exit_code, script_parser
 
 # They are the machine's and the hour's, not the study's.
 _NOT_COMPARED = ("seconds", "training_seconds", "resumed")
 _RUNS: dict[str, Any] = {}
 _RUN = """
 import importlib, json, sys
-from pi_theory.console import script_parser
+from pi_theory.console import exit_code, script_parser
 place, changes = json.load(sys.stdin)
 study = importlib.import_module(place).STUDY
 json.dump(study.run({**study.config, **changes}), sys.stdout)
@@ -193,4 +193,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code("python -m experiments.records.carry", main))

@@ -1,24 +1,28 @@
-"""The worst case by which each scaling method amplifies scores, by position and for several limits of the coefficients.
+"""The worst case by which each scaling method amplifies scores, by distance and for several limits of the coefficients.
 
-The value is the optimum of a linear program over all heads whose scores are at most 1 at the trained positions.
+The value is the optimum of a linear program over all heads whose scores are at most 1 at the trained distances. Beside
+each method stands "whole", Position Interpolation by (L' - 1)/(L - 1), which asks for no distance beyond the trained.
 """
 
+import math
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from experiments.records.study import Study
-from pi_theory.amplification import FiniteWindow, stability_constant, study_positions
-from pi_theory.scaling import scaling_by_name
+from pi_theory.amplification import FiniteWindow, stability_constant, study_positions, whole_factor
+from pi_theory.scaling import LinearPI, scaling_by_name
 
 
 def _method(config: dict[str, Any], method: str) -> list[dict[str, Any]]:
+    window, factor = config["window"], config["factor"]
+    whole = LinearPI(float(whole_factor(window, math.floor(factor * window))))
     program = FiniteWindow(
         head_dim=config["head_dim"],
         base=config["base"],
-        window=config["window"],
-        scaling=scaling_by_name(method, config["factor"]),
+        window=window,
+        scaling=whole if method == "whole" else scaling_by_name(method, factor),
     )
-    positions = study_positions(config["window"], config["factor"], config["positions"])
+    positions = study_positions(window, factor, config["positions"])
     curves = []
     for hmax in config["hmax"]:
         cases = program.profile(positions.tolist(), hmax)
@@ -49,7 +53,7 @@ STUDY = Study(
         "base": 10_000,
         "window": 512,
         "factor": 2.0,
-        "methods": ["none", "linear", "ntk", "dynamic", "yarn", "llama3"],
+        "methods": ["none", "linear", "whole", "ntk", "dynamic", "yarn", "llama3"],
         "hmax": [1.0, 10.0, 100.0],
         "positions": 24,
     },

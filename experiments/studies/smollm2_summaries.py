@@ -31,7 +31,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
     """
     folder = study_folder("smollm2_summaries", config)
     out: dict[str, Any] = {"resumed": folder.exists(), "rouge_settings": rouge_settings(), "cases": []}
-    plan = override(recipe(config["recipe"]), config["overrides"])
+    plan = override(recipe(config["recipe"]), ["device=cpu", *config["overrides"]])
     (data,) = plan.data
     assert isinstance(data, Summaries)
     outcome = train(plan, folder / "training", progress=progress)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from experiments.measurement.extended_model import extended_model
-from experiments.measurement.head_scores import queries_and_keys
 from experiments.measurement.pinned_inputs import tiny_llama_heads
 from experiments.measurement.unextended_model import held_out_documents
 from experiments.records.study import Study
 from pi_model.evaluation.perplexity import truncated_perplexity
+from pi_model.examine.heads import queries_and_keys
 from pi_model.models.loading import load_checkpoint
 from pi_model.training.config import MixturePart
 from pi_model.training.loop import train
@@ -33,6 +33,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
             data=tuple(MixturePart(name=name, weight=weight) for name, weight in config["training"].items()),
             seed=config["seed"],
             steps=config["steps"],
+            device="cpu",
             global_batch=config["batch"],
             micro_batch=config["batch"],
             peak_lr=config["peak_lr"],

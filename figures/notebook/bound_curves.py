@@ -59,7 +59,7 @@ def draw_scores(curves: dict[str, Any]) -> Figure:
     window = curves["window_tokens"]
     s = np.array(curves["curve_positions"])
     head = np.array(curves["head_extrapolated"])
-    left.plot(s[s <= window], head[s <= window], color=BLACK, lw=0.5, label="trained")
+    left.plot(s[s < window], head[s < window], color=BLACK, lw=0.5, label="trained")
     left.plot(s[s >= window], head[s >= window], color=extrapolated["color"], lw=0.5, label=none)
     left.plot(s, curves["head_scaled"], color=scaled["color"], lw=0.5, label=name)
     left.set_yscale("symlog", linthresh=2, linscale=0.7)
@@ -79,7 +79,7 @@ def draw_scores(curves: dict[str, Any]) -> Figure:
     for axes in (left, right):
         axes.axvline(window, color="0.5", lw=0.6, ls="--")
         axes.set_xlabel("relative position s")
-        axes.set_xlim(0, curves["factor"] * window)
+        axes.set_xlim(0, curves["factor"] * window - 1)
     left.legend(loc="upper left")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     figure.suptitle(

@@ -1,17 +1,18 @@
 """`pi-model benchmark`: zero-shot accuracy, several models on the same items."""
 
 import argparse
-import shutil
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pi_model.cli.model_options import (
     MODEL,
     add_hardware,
     add_window,
+    kept_progress,
     load,
-    progress_folder,
     quiet_libraries,
+    remover,
     warn_of_sliding,
 )
 from pi_theory.console import Command, path, show, whole, word
@@ -66,38 +67,37 @@ def _run(arguments: argparse.Namespace) -> None:
     models = list(dict.fromkeys(arguments.model))
     check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size)
     scores: dict[str, dict[str, Scores]] = {}
-    folders = []
-    for name in models:
-        checkpoint = load(arguments, name)
-        warn_of_sliding(checkpoint.model.config, checkpoint.extension.context_tokens)
-        folders.append(progress_folder(checkpoint, "benchmark"))
-        scores[name] = benchmark(
-            checkpoint.model,
-            checkpoint.tokenizer,
-            tasks,
-            context_tokens=checkpoint.extension.context_tokens,
-            bos=checkpoint.bos_id is not None,
-            data_dir=arguments.data_dir,
-            limit=arguments.limit,
-            batch_size=arguments.batch_size,
-            progress_folder=folders[-1],
-            progress=sys.stderr.isatty() and not arguments.quiet,
-        )
-        del checkpoint  # Or there would be two in memory while the next one is loaded.
-        if not arguments.quiet:
-            print(f"{name}: done", file=sys.stderr)
-    results = compare(scores)
-    answer = {
-        "models": models,
-        "data": str(arguments.data_dir or "hub"),
-        "limit": arguments.limit,
-        "dtype": arguments.dtype,
-        "harness": f"lm_eval {version('lm_eval')}",
-        "results": results,
-    }
-    show(arguments, answer, table(results))
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        folders = []
+        for name in models:
+            checkpoint = load(arguments, name)
+            warn_of_sliding(checkpoint.model.config, checkpoint.extension.context_tokens)
+            folders.append(stack.enter_context(kept_progress(checkpoint, "benchmark")))
+            scores[name] = benchmark(
+                checkpoint.model,
+                checkpoint.tokenizer,
+                tasks,
+                context_tokens=checkpoint.extension.context_tokens,
+                bos=checkpoint.bos_id is not None,
+                data_dir=arguments.data_dir,
+                limit=arguments.limit,
+                batch_size=arguments.batch_size,
+                progress_folder=folders[-1],
+                progress=sys.stderr.isatty() and not arguments.quiet,
+            )
+            del checkpoint  # Or there would be two in memory while the next one is loaded.
+            if not arguments.quiet:
+                print(f"{name}: done", file=sys.stderr)
+        results = compare(scores)
+        answer = {
+            "models": models,
+            "data": str(arguments.data_dir or "hub"),
+            "limit": arguments.limit,
+            "dtype": arguments.dtype,
+            "harness": f"lm_eval {version('lm_eval')}",
+            "results": results,
+        }
+        show(arguments, answer, table(results), arrived=remover(*folders))
 
 
 BENCHMARK = Command(

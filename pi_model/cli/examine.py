@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from pi_model.cli.data_options import FILES, add_data, sources
 from pi_model.cli.model_options import MODEL, add_hardware, add_window, quiet_libraries
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, whole, word
@@ -34,14 +35,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="How long to measure each model. Results are kept: the same command with more minutes goes on. With 0 "
         "only the config is looked at, which takes a second.",
     )
-    parser.add_argument(
-        "--data",
-        type=word,
-        action="append",
-        default=[],
-        help="Texts to measure on, as perplexity takes them; give the option once for each. Default: books and code.",
+    add_data(
+        parser,
+        f"Texts to measure on: {FILES}; the corpora books and code, or from the hub pg19, proof-pile or any dataset "
+        "(owner/name). Default: books and code.",
+        column="text",
+        column_help="Column that holds the text.",
+        required=False,
     )
-    parser.add_argument("--column", type=word, default="text", help="Column of .jsonl, .parquet or dataset to read.")
     parser.add_argument("--gpu", choices=tuple(GPUS), default="h100", help="Kind of GPU to plan a fine-tuning for.")
     parser.add_argument(
         "--gpus", type=whole(1), metavar="N", help="Number of these GPUs. Default: the fewest that have room."
@@ -58,7 +59,6 @@ def _examined(arguments: argparse.Namespace, model: str, context_tokens: int | N
         from pi_model.examine.glance import glance
 
         return glance(model, context_tokens=context_tokens, window_tokens=arguments.window)
-    from pi_model.data.documents import Source
     from pi_model.examine.examination import examine_checkpoint
 
     quiet_libraries()
@@ -66,7 +66,7 @@ def _examined(arguments: argparse.Namespace, model: str, context_tokens: int | N
         model,
         context_tokens=context_tokens,
         minutes=arguments.minutes,
-        data=[Source(name, arguments.column) for name in arguments.data],
+        data=sources(arguments),
         window_tokens=arguments.window,
         dtype=arguments.dtype,
         device=arguments.device,

@@ -2,8 +2,11 @@
 
 import argparse
 import hashlib
+import re
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,31 +62,43 @@ def add_hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="Number format of the weights."
     )
-    parser.add_argument("--device", type=word, default="cpu", help="Device to run on: cpu, cuda, or cuda:N for GPU N.")
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default="auto",
+        help="Device to run on: cpu, cuda, cuda:N for GPU N, or auto, which is cuda where there is a GPU.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Show no progress bar.")
+
+
+def _device(text: str) -> str:
+    """The type of an argument that names a device."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"unknown {text[:60]!r}, give auto, cpu, cuda or cuda:N")
+    return text
 
 
 def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     """The checkpoint of a source, on the device and in the number format that were asked for.
 
+    From then on ``arguments.device`` is the device that was chosen.
+
     Raises:
         UsageError: There is no such source or device.
         RunError: The checkpoint cannot be fetched or read.
     """
-    import torch
-
+    from pi_model.distributed.devices import chosen_device, stated
     from pi_model.distributed.ranks import rank, rank_zero_first
     from pi_model.models.loading import load_checkpoint
 
-    try:
-        torch.device(arguments.device)
-    except RuntimeError as error:
-        raise UsageError(f"device: unknown {arguments.device!r}, give cpu, cuda or cuda:N") from error
+    asked, arguments.device = arguments.device, chosen_device(arguments.device)
     quiet_libraries()
     checkpoint = rank_zero_first(
         lambda: load_checkpoint(source, dtype=arguments.dtype, device=arguments.device, window_tokens=arguments.window)
     )
     if rank() == 0:
+        if (line := stated(asked, arguments.device)) and not arguments.quiet:
+            print(f"pi-model: {line}", file=sys.stderr)
         tell_window(arguments, source, checkpoint.extension)
     return checkpoint
 
@@ -134,13 +149,42 @@ def warn_of_sliding(config: "ModelConfig", context_tokens: int) -> None:
         warn("pi-model", f"{hidden}; a context of {context_tokens} tokens is longer")
 
 
-def progress_folder(checkpoint: "Checkpoint", data: str) -> Path:
-    """The folder that keeps partial results of one model on one set of data, so that an interrupted run continues."""
-    from pi_model.files import cache_dir
+@contextmanager
+def kept_progress(checkpoint: "Checkpoint", *settings: object) -> Iterator[Path]:
+    """A folder that keeps partial results of one measurement of one model, so that an interrupted command continues.
+
+    No other command can use it within the block. Whoever has the results removes it, once they have been printed.
+
+    Args:
+        checkpoint: The model.
+        settings: What else the results depend on.
+
+    Raises:
+        RunError: Another process measures the same, or the folder cannot be written.
+    """
+    from pi_model.distributed.ranks import rank, wait_for_all
+    from pi_model.files import cache_dir, written
+    from pi_model.locks import NAME, locked
 
     # --window can change how positions are scaled, which the fingerprint of the files does not hold.
-    key = f"{checkpoint.fingerprint()} {checkpoint.extension} {checkpoint.model.device.type} {data}"
-    return cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    key = f"{checkpoint.fingerprint()} {checkpoint.extension} {checkpoint.model.device.type} {settings}"
+    folder = cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    with ExitStack() as stack:
+        if rank() == 0:
+            with written(folder):
+                stack.enter_context(locked(folder / NAME, f"{folder}, what this command keeps"))
+        wait_for_all()
+        yield folder
+
+
+def remover(*folders: Path) -> Callable[[], None]:
+    """A function that removes folders of kept progress."""
+
+    def remove() -> None:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return remove
 
 
 def quiet_libraries() -> None:

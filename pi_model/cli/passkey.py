@@ -1,10 +1,9 @@
 """`pi-model passkey`: how far back in its window a model finds a number."""
 
 import argparse
-import shutil
 from dataclasses import asdict
 
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, warn_of_lengths
+from pi_model.cli.model_options import add_model, bos_id, kept_progress, load, remover, warn_of_lengths
 from pi_theory.console import Command, show, whole, wrap
 
 
@@ -38,28 +37,27 @@ def _run(arguments: argparse.Namespace) -> None:
     context = arguments.max_context or checkpoint.extension.context_tokens
     warn_of_lengths(checkpoint, [context])
     bos = bos_id(arguments, checkpoint)
-    folder = progress_folder(checkpoint, "passkey")
-    result = passkey(
-        checkpoint.model,
-        checkpoint.tokenizer,
-        context_tokens=context,
-        positions=arguments.positions,
-        trials=arguments.trials,
-        seed=arguments.seed,
-        bos_id=bos,
-        progress_folder=folder,
-        progress=not arguments.quiet,
-    )
-    answer = {
-        "model": arguments.model,
-        "window_from": checkpoint.extension.stated,
-        "seed": arguments.seed,
-        "bos": bos is not None,
-        **asdict(result),
-    }
-    title = f"{arguments.model}: share found of {arguments.trials} numbers hidden k tokens before the end of the prompt"
-    show(arguments, answer, f"{wrap(title)}\n{result.table()}")
-    shutil.rmtree(folder, ignore_errors=True)
+    settings = {"positions": arguments.positions, "trials": arguments.trials, "seed": arguments.seed, "bos_id": bos}
+    with kept_progress(checkpoint, "passkey", context, settings) as folder:
+        result = passkey(
+            checkpoint.model,
+            checkpoint.tokenizer,
+            context_tokens=context,
+            **settings,
+            progress_folder=folder,
+            progress=not arguments.quiet,
+        )
+        answer = {
+            "model": arguments.model,
+            "window_from": checkpoint.extension.stated,
+            "seed": arguments.seed,
+            "bos": bos is not None,
+            **asdict(result),
+        }
+        title = (
+            f"{arguments.model}: share found of {arguments.trials} numbers hidden k tokens before the end of the prompt"
+        )
+        show(arguments, answer, f"{wrap(title)}\n{result.table()}", arrived=remover(folder))
 
 
 PASSKEY = Command(

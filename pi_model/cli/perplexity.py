@@ -1,12 +1,13 @@
 """`pi-model perplexity`: how well a model predicts documents, by the length of its window."""
 
 import argparse
-import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, warn_of_lengths
-from pi_theory.console import Command, counted, show, whole, word, wrap
+from pi_model.cli.data_options import FILES, add_data, sources
+from pi_model.cli.model_options import add_model, bos_id, kept_progress, load, remover, warn_of_lengths
+from pi_theory.console import Command, counted, show, whole, wrap
 
 if TYPE_CHECKING:
     from pi_model.data.documents import Selection
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument(
-        "--data",
-        type=word,
-        required=True,
-        help="The documents: a file or a folder of files (.txt, .jsonl, .parquet), one of the corpora books and "
-        "code, or from the hub pg19, proof-pile or any dataset (owner/name).",
+    add_data(
+        parser,
+        f"The documents: {FILES}, the corpora books and code, or from the hub pg19, proof-pile or any dataset "
+        "(owner/name).",
+        column="text",
+        column_help="Column of .jsonl, .csv, .parquet or dataset to read.",
     )
     parser.add_argument(
         "--windows", type=whole(2), nargs="+", required=True, metavar="N", help="Lengths of the input in tokens."
@@ -41,10 +42,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truncate",
         action="store_true",
         help="Score each document in one window, cut to its length, instead of sliding the window over it.",
-    )
-    parser.add_argument("--column", type=word, default="text", help="Column of .jsonl, .parquet or dataset to read.")
-    parser.add_argument(
-        "--split", type=word, default="test", help="Split of a corpus or dataset: train, validation or test."
     )
     parser.add_argument(
         "--min-tokens", type=whole(1), metavar="N", help="Leave out documents shorter than N tokens. Default: keep all."
@@ -81,22 +78,23 @@ def _run(arguments: argparse.Namespace) -> None:
     stride = arguments.stride or min(256, min(windows) // 2)
     for window in windows:
         check_window_and_stride(window, 1 if arguments.truncate else stride)
-    from pi_model.data.documents import Source, load_documents, tokenizer_sha256
+    from pi_model.data.documents import load_documents, tokenizer_sha256
     from pi_model.distributed import ranks
     from pi_model.evaluation.perplexity import sliding_perplexity, table, truncated_perplexity
 
-    ranks.start()
-    try:
+    with ExitStack() as stack:
+        ranks.start()
+        stack.callback(ranks.stop)
         checkpoint = load(arguments, arguments.model)
-        source = Source(arguments.data, arguments.column, arguments.split)
         progress = not arguments.quiet
         documents = ranks.rank_zero_first(
-            lambda: load_documents(source, checkpoint.tokenizer, _selection(arguments), progress=progress)
+            lambda: load_documents(sources(arguments), checkpoint.tokenizer, _selection(arguments), progress=progress)
         )
         bos = bos_id(arguments, checkpoint)
         if ranks.rank() == 0:
             warn_of_lengths(checkpoint, windows, [len(ids) for ids in documents.tokens])
-        folder = progress_folder(checkpoint, documents.sha256)
+        protocol = "truncated" if arguments.truncate else f"sliding {stride} {arguments.batch_tokens}"
+        folder = stack.enter_context(kept_progress(checkpoint, documents.sha256, protocol, windows, bos))
         common: dict[str, Any] = {
             "windows": windows,
             "bos_id": bos,
@@ -116,9 +114,11 @@ def _run(arguments: argparse.Namespace) -> None:
                 **common,
             )
         if ranks.rank() == 0:
+            data = " ".join(arguments.data)
             answer = {
                 "model": arguments.model,
-                "data": arguments.data,
+                "data": data,
+                "control_tokens": arguments.control_tokens,
                 "window_from": checkpoint.extension.stated,
                 "documents": len(documents.names),
                 "data_sha256": documents.sha256,
@@ -132,11 +132,8 @@ def _run(arguments: argparse.Namespace) -> None:
                 "results": [asdict(result) for result in results],
             }
             how = "each in one truncated window" if arguments.truncate else f"sliding windows, stride {stride}"
-            title = f"{arguments.model} on {counted(len(documents.names), 'document')} of {arguments.data}, {how}"
-            show(arguments, answer, f"{wrap(title)}\n{table(results)}")
-            shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        ranks.stop()
+            title = f"{arguments.model} on {counted(len(documents.names), 'document')} of {data}, {how}"
+            show(arguments, answer, f"{wrap(title)}\n{table(results)}", arrived=remover(folder))
 
 
 PERPLEXITY = Command(

@@ -3,27 +3,33 @@
 import argparse
 import hashlib
 import json
-import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
-from pi_model.cli.model_options import add_model, bos_id, load, progress_folder, quiet_libraries, warn_of_lengths
+from pi_model.cli.data_options import add_data, sources
+from pi_model.cli.model_options import (
+    add_model,
+    bos_id,
+    kept_progress,
+    load,
+    quiet_libraries,
+    remover,
+    warn_of_lengths,
+)
 from pi_theory.console import Command, counted, number, path, show, warn, whole, word, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument(
-        "--data",
-        type=word,
-        required=True,
-        help="The documents with their summaries: a file or folder (.jsonl, .parquet), the corpus abstracts, or a "
-        "dataset on the hub (owner/name).",
+    add_data(
+        parser,
+        "The documents with their summaries: files, folders or patterns (.jsonl, .json, .csv, .parquet and the like), "
+        "- for standard input, the corpus abstracts, or a dataset on the hub (owner/name).",
+        column="report",
+        column_help="Column that holds the document.",
     )
-    parser.add_argument("--column", type=word, default="report", help="Column that holds the document.")
     parser.add_argument("--summary-column", type=word, default="summary", help="Column that holds its summary.")
-    parser.add_argument(
-        "--split", type=word, default="test", help="Split of a corpus or dataset: train, validation or test."
-    )
     parser.add_argument(
         "--samples", type=whole(1), metavar="N", help="Use the first N documents only. Default: use all."
     )
@@ -72,8 +78,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from pi_model.data.documents import Source
-    from pi_model.data.summaries import SummaryPrompts, read_pairs
+    from pi_model.data.summaries import SummaryPrompts, read_all_pairs
     from pi_model.evaluation.summarization import (
         Sampling,
         mean_rouge,
@@ -82,13 +87,16 @@ def _run(arguments: argparse.Namespace) -> None:
         rouge_table,
         summarize,
     )
-    from pi_model.files import write_text
+    from pi_model.files import claimed_file, refuse_related, write_text
 
     quiet_libraries()
+    if arguments.out:
+        refuse_related(arguments.out, model=Path(arguments.model))
+        for name in arguments.data:
+            refuse_related(arguments.out, data=Path(name))
     rouge_scorer()  # Whether it is installed shows now rather than after the model is loaded.
     sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
-    source = Source(arguments.data, arguments.column, arguments.split)
-    pairs = list(read_pairs(source, arguments.summary_column))[: arguments.samples]
+    pairs = read_all_pairs(sources(arguments), arguments.summary_column)[: arguments.samples]
     checkpoint = load(arguments, arguments.model)
     window = arguments.context or checkpoint.extension.context_tokens
     warn_of_lengths(checkpoint, [window])
@@ -98,44 +106,52 @@ def _run(arguments: argparse.Namespace) -> None:
         document_tokens=arguments.document_tokens,
         summary_tokens=arguments.max_tokens,
         bos_id=bos_id(arguments, checkpoint),
+        control_tokens=arguments.control_tokens,
     )
     if maker.document_tokens < arguments.document_tokens:
         warn("pi-model", f"documents are cut to {maker.document_tokens} tokens: a window of {window} holds no more")
-    folder = progress_folder(checkpoint, hashlib.sha256(repr(pairs).encode()).hexdigest())
-    summaries = summarize(
-        checkpoint.model,
-        maker,
-        pairs,
-        sampling,
-        batch_tokens=arguments.batch_tokens,
-        progress_folder=folder,
-        progress=not arguments.quiet,
-    )
-    if arguments.out:
-        write_text(arguments.out, "".join(json.dumps(asdict(summary)) + "\n" for summary in summaries))
-    rouge = mean_rouge(summaries)
-    ended = sum(summary.ended for summary in summaries)
-    answer = {
-        "model": arguments.model,
-        "data": arguments.data,
-        "split": arguments.split,
-        "documents": len(summaries),
-        "window": window,
-        "window_from": checkpoint.extension.stated,
-        "document_tokens": maker.document_tokens,
-        "sampling": asdict(sampling),
-        "dtype": arguments.dtype,
-        "device": arguments.device,
-        "ended": ended,
-        "rouge": rouge,
-        "rouge_settings": rouge_settings(),
-    }
-    title = (
-        f"{arguments.model} on {counted(len(summaries), 'document')} of {arguments.data}; {ended} of the summaries "
-        "ended by themselves"
-    )
-    show(arguments, answer, f"{wrap(title)}\n{rouge_table(rouge)}")
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        if arguments.out:
+            stack.enter_context(claimed_file(arguments.out))
+        documents = hashlib.sha256(repr((pairs, arguments.control_tokens)).encode()).hexdigest()
+        folder = stack.enter_context(
+            kept_progress(checkpoint, documents, sampling, window, maker.document_tokens, maker.prompt(""))
+        )
+        summaries = summarize(
+            checkpoint.model,
+            maker,
+            pairs,
+            sampling,
+            batch_tokens=arguments.batch_tokens,
+            progress_folder=folder,
+            progress=not arguments.quiet,
+        )
+        if arguments.out:
+            write_text(arguments.out, "".join(json.dumps(asdict(summary)) + "\n" for summary in summaries))
+        rouge = mean_rouge(summaries)
+        ended = sum(summary.ended for summary in summaries)
+        data = " ".join(arguments.data)
+        answer = {
+            "model": arguments.model,
+            "data": data,
+            "control_tokens": arguments.control_tokens,
+            "split": arguments.split,
+            "documents": len(summaries),
+            "window": window,
+            "window_from": checkpoint.extension.stated,
+            "document_tokens": maker.document_tokens,
+            "sampling": asdict(sampling),
+            "dtype": arguments.dtype,
+            "device": arguments.device,
+            "ended": ended,
+            "rouge": rouge,
+            "rouge_settings": rouge_settings(),
+        }
+        title = (
+            f"{arguments.model} on {counted(len(summaries), 'document')} of {data}; {ended} of the summaries "
+            "ended by themselves"
+        )
+        show(arguments, answer, f"{wrap(title)}\n{rouge_table(rouge)}", arrived=remover(folder))
 
 
 SUMMARIZE = Command(

@@ -89,6 +89,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     if override(recipe(name), changes).device != "cuda":
         changes.append("device=cuda")
     config = override(recipe(name), changes)
+    for remark in config.remarks():
+        warn("pi-model", remark)
     shape = planning.Shape.of_run(config)
     extension = planning.present_extension(config) if config.model else None
     if extension is not None:

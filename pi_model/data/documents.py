@@ -7,19 +7,21 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.corpora import CORPORA, read_corpus
+from pi_model.data.data_files import data_files
+from pi_model.data.file_formats import Row, format_of, rows
+from pi_model.data.row_values import cell, text, text_or_ids
+from pi_model.data.token_cache import memory_map
 from pi_model.errors import RunError, UsageError
-from pi_model.files import cache_dir, new_folder, sha256_file
+from pi_model.notices import say, tell_which
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,23 @@ class Source:
     """Where documents come from.
 
     Attributes:
-        name: a file (.txt, .jsonl, .parquet; anything else is read as text), a folder of such files, the name of an
-            embedded corpus or preset, or a hub dataset ("owner/name").
-        column: the column of JSONL, parquet and hub datasets that holds the text, or lists of token ids.
-        split: which split of an embedded corpus or a hub dataset to read.
+        name: a file of a format that `pi_model.data.file_formats` reads, a folder of such files, a pattern such as
+            ``data/*.jsonl``, ``-`` for standard input, the name of an embedded corpus or preset, or a hub dataset
+            ("owner/name"). What is an embedded corpus or preset by name is never looked for in the current folder.
+        column: the column of JSONL, CSV, parquet and hub datasets that holds the text, or lists of token ids.
+        split: which split of an embedded corpus, a hub dataset or a folder of one to read.
         stream_tokens: read a hub dataset as a stream, and stop after the document that reaches this many tokens; None
             fetches the whole dataset.
+        control_tokens: read a special token that stands in the text, such as ``<|endoftext|>``, as the control token
+            that it spells. By default it is text like any other.
     """
 
     name: str
     column: str = "text"
     split: str = "test"
     stream_tokens: int | None = None
+    # Not in the repr, which is part of the cache's keys: tokens of the embedded corpora stay valid, see `cache_key`.
+    control_tokens: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,8 @@ PRESETS = {
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _BATCH_BYTES = 8 * 2**20
-_TEXT_SUFFIXES = {".txt", ".md", ".rst", ".py", ".tex"}
+# Part of the cache's keys; raised when the same file gives other tokens than before.
+_READING = "2: no byte order mark, special tokens as text"
 
 
 @dataclass(frozen=True)
@@ -120,181 +128,157 @@ class Documents:
         return digest.hexdigest()
 
 
-def read_documents(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
-    """(name, text or token ids) of every document of a source, in the source's order.
+def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
+    """Every row of a source, with the columns that are wanted, in the source's order.
 
     Raises:
         UsageError: there is no such source or split.
-        RunError: a file is empty or not what its name says, a column is missing, or the hub cannot be reached.
+        RunError: a file is empty or not what its name says, or the hub cannot be reached.
     """
-    path = Path(source.name)
+    source = resolved(source)
     if source.name in CORPORA:
-        return read_corpus(source.name, source.split, source.column)
-    if path.is_dir() and not any(path.rglob("*.parquet")):
-        return _folder(path, source.column)
-    if path.is_file():
-        return _file(path, source.column)
-    if path.is_dir() or _HUB_NAME.fullmatch(source.name):
+        return _corpus(source, columns)
+    files = data_files(source.name, source.split, columns)
+    if files is not None:
+        return (row for file in files for row in rows(file, columns))
+    # A name like data/train.jsonl is a file that is missing, and is not looked for on the hub.
+    if _HUB_NAME.fullmatch(source.name) and not format_of(source.name):
         return _dataset(source)
     known = ", ".join([*CORPORA, *PRESETS])
     raise UsageError(f"{source.name}: no such file or folder, not a hub dataset (owner/name), not a corpus ({known})")
 
 
-def _folder(folder: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in _TEXT_SUFFIXES | {".jsonl"}]
-    if not paths:
-        raise RunError(f"{folder}: holds no documents ({', '.join(sorted(_TEXT_SUFFIXES))}, .jsonl, .parquet)")
-    for path in paths:
-        for name, content in _file(path, column):
-            yield f"{path.relative_to(folder).as_posix()}{name.removeprefix(path.name)}", content
+def read_documents(source: Source, vocabulary: int | None = None) -> Iterator[tuple[str, str | list[int]]]:
+    """(name, text or token ids) of every document of a source, in the source's order.
+
+    Rows without text are left out, which is said in one line.
+
+    Args:
+        source: where the documents come from.
+        vocabulary: how many token ids there are; None allows text only.
+
+    Raises:
+        UsageError: as `read_rows`.
+        RunError: as `read_rows`, or a column is missing, or holds neither text nor token ids.
+    """
+    found = read_rows(source, [source.column])
+    return _documents(source, found, vocabulary)
 
 
-def _file(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
-    if path.stat().st_size == 0:
-        raise RunError(f"{path}: the file is empty")
-    if path.suffix == ".parquet":
-        yield from _parquet(path, column)
-        return
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RunError(f"{path}: not UTF-8 text (byte {error.start}); give .txt, .jsonl or .parquet") from error
-    if "\0" in text:
-        raise RunError(f"{path}: a binary file, not text; give .txt, .jsonl or .parquet")
-    if path.suffix != ".jsonl":
-        yield path.name, text
-        return
-    # str.splitlines would also split at separators that may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RunError(f"{path}: line {number} is not JSON: {error}") from error
-            columns = list(row) if isinstance(row, dict) else []
-            yield f"{path.name}:{number}", _column(row, column, columns, f"{path}: line {number}")
+def _documents(source: Source, found: Iterator[Row], vocabulary: int | None) -> Iterator[tuple[str, str | list[int]]]:
+    column = resolved(source).column
+    first, many, read = "", 0, 0
+    for row in found:
+        read += 1
+        if row.is_text:
+            yield row.name, row.content
+            continue
+        value = cell(row.content, column, row.where)
+        if vocabulary is None:
+            content: str | list[int] = text(value, column, row.where, binary=row.remote)
+        else:
+            content = text_or_ids(value, column, row.where, vocabulary, binary=row.remote)
+        if content:
+            yield row.name, content
+        else:
+            first, many = first or row.where, many + 1
+    if many:
+        say(f"{source.name}: {many} of {read} rows have no text and are left out, the first is {first}")
 
 
-def _parquet(path: Path, column: str) -> Iterator[tuple[str, str | Sequence[int]]]:
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise RunError(f"{path}: reading parquet needs a package: pip install pyarrow") from error
-    try:
-        file = parquet.ParquetFile(path)
-    except (arrow.ArrowInvalid, OSError) as error:
-        raise RunError(f"{path}: not a readable parquet file: {str(error).splitlines()[0]}") from error
-    names = file.schema_arrow.names
-    if column not in names:
-        raise RunError(f"{path}: no column {column!r}; it has {', '.join(names)}")
-    number = 0
-    for batch in file.iter_batches(columns=[column], batch_size=64):
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path.name}:{number}", _column(row, column, names, f"{path}: row {number}")
+def _corpus(source: Source, columns: Sequence[str]) -> Iterator[Row]:
+    read = [read_corpus(source.name, source.split, column) for column in columns]
+    return (
+        Row(same[0][0], same[0][0], dict(zip(columns, (content for _, content in same), strict=True)))
+        for same in zip(*read, strict=True)
+    )
 
 
-def _dataset(source: Source) -> Iterator[tuple[str, str | Sequence[int]]]:
+def _dataset(source: Source) -> Iterator[Row]:
     try:
         import datasets
     except ImportError as error:
         raise RunError(f"{source.name}: hub datasets need a package: pip install datasets") from error
     try:
-        rows = datasets.load_dataset(source.name, split=source.split, streaming=source.stream_tokens is not None)
+        found = datasets.load_dataset(source.name, split=source.split, streaming=source.stream_tokens is not None)
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(
             f"{source.name}: split {source.split!r} cannot be loaded: {reason}; {', '.join(CORPORA)} need no hub"
         ) from error
-    for number, row in enumerate(rows):
+    for number, row in enumerate(found):
         name = f"{source.name}/{source.split}:{number}"
-        yield name, _column(row, source.column, list(row), name)
+        yield Row(name, name, row, remote=True)
 
 
-def _column(row: Any, column: str, columns: list[str], where: str) -> str | Sequence[int]:
-    """A row's text or token ids; RunError, naming the place, if it has none in this column."""
-    value = row.get(column) if isinstance(row, dict) else None
-    if not isinstance(value, str | list):
-        raise RunError(f"{where}: no text in column {column!r}; it has {', '.join(columns) or 'no columns'}")
-    return value
+def resolved(source: Source) -> Source:
+    """The source that is meant: a preset's own dataset, column and split in place of its short name."""
+    if source.name in CORPORA:
+        tell_which(source.name, "the embedded corpus")
+    if preset := PRESETS.get(source.name):
+        tell_which(source.name, f"the dataset {preset.name} on the hub")
+        return replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
+    return source
 
 
 def load_documents(
-    source: Source | str,
+    sources: Source | str | Sequence[Source | str],
     tokenizer: PreTrainedTokenizerBase,
     selection: Selection | None = None,
     *,
     progress: bool = False,
 ) -> Documents:
-    """A source's documents as token ids without special tokens. They are tokenised once and memory-mapped afterwards.
+    """Documents as token ids without special tokens. They are tokenised once and memory-mapped afterwards.
 
     Args:
-        source: where the documents come from, or its name alone, which may also be a key of `PRESETS`.
+        sources: where the documents come from: one source or several, one after the other. The name alone of a source
+            will do, which may also be a key of `PRESETS`.
         tokenizer: the model's own.
-        selection: which documents to keep; None keeps those that the preset names, or all.
+        selection: which of all the documents to keep; None keeps those that the preset names, or all.
         progress: show a bar while tokenising.
 
     Raises:
         UsageError: as `read_documents`.
         RunError: as `read_documents`, or no document is left by the selection.
     """
-    if isinstance(source, str):
-        source = Source(source)
-    if preset := PRESETS.get(source.name):
-        if preset.vocabulary not in (None, tokenizer.vocab_size):
-            raise RunError(
-                f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, but this tokenizer has "
-                f"{tokenizer.vocab_size}; give a source of text"
-            )
-        source = replace(source, name=preset.name, column=preset.column, split=preset.split or source.split)
-        selection = selection or preset.selection
+    given = [sources] if isinstance(sources, Source | str) else sources
+    several = [Source(one) if isinstance(one, str) else one for one in given]
+    names, tokens = [], []
+    for source in several:
+        if preset := PRESETS.get(source.name):
+            if preset.vocabulary not in (None, tokenizer.vocab_size):
+                raise RunError(
+                    f"{source.name}: is tokenised for a vocabulary of {preset.vocabulary}, but this tokenizer has "
+                    f"{tokenizer.vocab_size}; give a source of text"
+                )
+            selection = selection or preset.selection
+        source = resolved(source)
+        key = cache_key(source, tokenizer)
+        found = memory_map(source.name, key, _tokenised(source, tokenizer), progress=progress)
+        names += found[0]
+        tokens += found[1]
     selection = selection or Selection()
-    names, tokens = memory_map(source, cache_key(source, tokenizer), _tokenised(source, tokenizer), progress=progress)
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
         kept = [kept[number] for number in sorted(drawn)]
     if not kept:
         longest = max((len(ids) for ids in tokens), default=0)
-        raise RunError(f"{source.name}: no document has {selection.min_tokens} tokens; the longest has {longest}")
+        told = ", ".join(source.name for source in several)
+        raise RunError(f"{told}: no document has {selection.min_tokens} tokens; the longest has {longest}")
+    names = distinct(names) if len(several) > 1 else names
     cut = slice(selection.max_tokens)
     return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
 
 
-def memory_map(
-    source: Source, key: str, documents: Iterator[tuple[str, np.ndarray]], *, progress: bool = False
-) -> tuple[list[str], list[Integer[np.ndarray, " tokens"]]]:
-    """Names and token ids of documents, memory-mapped from the cache; the first call writes them there.
-
-    Args:
-        source: where the documents come from, for messages.
-        key: the name of the cache entry; everything that the tokens depend on must be in it.
-        documents: (name, token ids as uint32); iterated only if the cache has no such entry.
-        progress: show a bar while writing.
-
-    Raises:
-        RunError: there are no tokens.
-    """
-    folder = cache_dir() / "tokens" / key
-    if not (folder / "index.json").exists():
-        with new_folder(folder, shared=True) as partial:
-            index: dict[str, list] = {"names": [], "lengths": []}
-            # disable=None shows the bar on a terminal only.
-            bar = tqdm(desc="tokenising", unit="tok", unit_scale=True, leave=False, disable=None if progress else True)
-            with bar, (partial / "tokens.bin").open("wb") as file:
-                for name, ids in documents:
-                    ids.tofile(file)
-                    index["names"].append(name)
-                    index["lengths"].append(len(ids))
-                    bar.update(len(ids))
-            (partial / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    ends = np.cumsum(index["lengths"], dtype=np.int64)
-    if not len(ends) or ends[-1] == 0:
-        raise RunError(f"{source.name}: holds no tokens")
-    flat = np.memmap(folder / "tokens.bin", dtype=np.uint32, mode="r")
-    return index["names"], np.split(flat, ends[:-1])
+def distinct(names: list[str]) -> list[str]:
+    """Names in which those that several sources have in common are numbered."""
+    seen: Counter[str] = Counter()
+    out = []
+    for name in names:
+        seen[name] += 1
+        out.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return out
 
 
 def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
@@ -302,19 +286,20 @@ def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[t
 
     Texts go to the tokenizers library in batches, which it shares among all cores.
     """
-    documents = read_documents(source)
+    documents = read_documents(source, len(tokenizer))
     left = math.inf if source.stream_tokens is None else source.stream_tokens
     # A text has at most as many tokens as bytes, so no batch reads beyond the document that reaches the limit.
     while left > 0 and (batch := _batch(documents, min(left, _BATCH_BYTES))):
         texts = [content for _, content in batch if isinstance(content, str)]
         # verbose=False silences the warning about documents longer than the model's window, which are normal here.
         options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+        options |= {"split_special_tokens": not source.control_tokens}
         of_texts = iter(tokenizer(texts, **options)["input_ids"] if texts else [])
         for name, content in batch:
             if isinstance(content, str):
                 ids = np.asarray(next(of_texts), dtype=np.uint32)
             else:
-                ids = _checked_ids(name, content, tokenizer)
+                ids = _without_bos(content, tokenizer)
             yield name, ids
             left -= len(ids)
 
@@ -330,26 +315,28 @@ def _batch(documents: Iterator[tuple[str, str | Sequence[int]]], limit: float) -
     return batch
 
 
-def _checked_ids(name: str, content: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Token ids that a source came with, without their BOS."""
-    ids = np.asarray(content, dtype=np.int64)
-    if ids.size and (ids.min() < 0 or ids.max() >= len(tokenizer)):
-        raise RunError(f"{name}: token ids of another tokenizer; give a column of text")
-    # The evaluation adds BOS itself, at the start of each window.
-    return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :].astype(np.uint32)
+def _without_bos(content: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Token ids that a source came with, without their BOS: the evaluation adds it at the start of each window."""
+    ids = np.asarray(content, dtype=np.uint32)
+    return ids[1 if ids.size and ids[0] == tokenizer.bos_token_id else 0 :]
 
 
 def cache_key(source: Source, tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hex key of everything that a source's tokens depend on: its content and the tokenizer."""
-    path = Path(source.name)
-    files: list[Path] = []
-    if source.name not in CORPORA:
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    corpus = CORPORA.get(source.name)
-    pinned = [*(package.sha256 for package in corpus.packages), corpus.revision] if corpus else []
-    local = replace(source, name=path.name) if files else source
-    hashes = [(file.name, sha256_file(file)) for file in files]
-    return hashlib.sha256(f"{local} {pinned} {hashes} {tokenizer_sha256(tokenizer)}".encode()).hexdigest()[:32]
+    """A hex key of everything that a source's tokens depend on: its content, how it is read, and the tokenizer."""
+    source = resolved(source)
+    hashes: list[tuple[str, str]] = []
+    if corpus := CORPORA.get(source.name):
+        # No special token stands in a corpus, as a test shows, so reading them as text has not changed its tokens.
+        pinned = [*(package.sha256 for package in corpus.packages), corpus.revision]
+        said = str(source)
+    else:
+        files = data_files(source.name, source.split, [source.column])
+        hashes = [(file.name, file.sha256()) for file in files or ()]
+        pinned = [_READING]
+        said = str(replace(source, name=Path(source.name).name) if files else source)
+    if source.control_tokens:
+        said += " control tokens"
+    return hashlib.sha256(f"{said} {pinned} {hashes} {tokenizer_sha256(tokenizer)}".encode()).hexdigest()[:32]
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -1,14 +1,16 @@
 """Documents with summaries, in the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5)."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from pi_model.data.documents import Documents, Source, cache_key, memory_map, read_documents
-from pi_model.data.token_seams import ids_after
+from pi_model.data.documents import Documents, Source, cache_key, distinct, read_rows, resolved
+from pi_model.data.row_values import cell, text
+from pi_model.data.token_cache import memory_map
+from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 
 HEAD = "Read the following article and then summarize it.\n# "
@@ -29,17 +31,30 @@ def read_pairs(source: Source, summary: str) -> Iterator[tuple[str, str, str]]:
         UsageError: as `pi_model.data.documents.read_documents`.
         RunError: as there, or a document or a summary is empty.
     """
-    summaries = read_documents(replace(source, column=summary))
-    for (name, document), (_, short) in zip(read_documents(source), summaries, strict=True):
-        if not (isinstance(document, str) and isinstance(short, str)):
-            raise RunError(f"{name}: holds token ids; documents and summaries must be text")
+    columns = (resolved(source).column, summary)
+    for row in read_rows(source, columns):
+        if row.is_text:
+            raise RunError(
+                f"{row.where}: one text, not a document and its summary; give rows that have both, as .jsonl"
+            )
+        document, short = (
+            text(cell(row.content, column, row.where), column, row.where, binary=row.remote) for column in columns
+        )
         if not document.strip():
-            raise RunError(f"{name}: the document is empty; leave it out")
+            raise RunError(f"{row.where}: the document is empty; leave it out")
         if not short.strip():
-            raise RunError(f"{name}: the summary is empty; leave this document out")
+            raise RunError(f"{row.where}: the summary is empty; leave this document out")
         if document == short:
-            raise RunError(f"{name}: document and summary are one text; give .jsonl, .parquet or a hub dataset of both")
-        yield name, document, short
+            raise RunError(f"{row.where}: document and summary are one text; name two columns that differ")
+        yield row.name, document, short
+
+
+def read_all_pairs(sources: Sequence[Source], summary: str) -> list[tuple[str, str, str]]:
+    """What `read_pairs` gives of several sources, one after the other; names that they have in common are numbered."""
+    pairs = [pair for source in sources for pair in read_pairs(source, summary)]
+    if len(sources) == 1:
+        return pairs
+    return [(name, *pair[1:]) for name, pair in zip(distinct([pair[0] for pair in pairs]), pairs, strict=True)]
 
 
 class SummaryPrompts:
@@ -51,6 +66,8 @@ class SummaryPrompts:
         document_tokens: documents are cut to this many tokens, or to what the window leaves them.
         summary_tokens: how many tokens of the window are kept for the summary.
         bos_id: token that begins the prompt, or None.
+        control_tokens: read special tokens that documents and summaries spell as such; otherwise they are text like
+            any other.
 
     Attributes:
         document_tokens: the length that documents are really cut to.
@@ -67,11 +84,12 @@ class SummaryPrompts:
         document_tokens: int = DOCUMENT_TOKENS,
         summary_tokens: int = SUMMARY_TOKENS,
         bos_id: int | None = None,
+        control_tokens: bool = False,
     ) -> None:
         for name, number in (("document_tokens", document_tokens), ("summary_tokens", summary_tokens)):
             if number < 1:
                 raise UsageError(f"{name}: must be at least 1, got {number}")
-        self.tokenizer, self.summary_tokens = tokenizer, summary_tokens
+        self.tokenizer, self.summary_tokens, self.control_tokens = tokenizer, summary_tokens, control_tokens
         self._bos = [] if bos_id is None else [bos_id]
         self._fixed = len(self._ids(""))
         left = window - self._fixed - summary_tokens
@@ -83,12 +101,13 @@ class SummaryPrompts:
         self.document_tokens = min(document_tokens, left)
 
     def _ids(self, document: str) -> list[int]:
-        text = f"{HEAD}{document}{TAIL}"
-        return [*self._bos, *self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
+        whole = f"{HEAD}{document}{TAIL}"
+        return [*self._bos, *plain_ids(self.tokenizer, whole, control_tokens=self.control_tokens)]
 
     def prompt(self, document: str) -> list[int]:
         """Token ids of the prompt about a document, which is cut if it is too long."""
-        encoding = self.tokenizer(document, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+        encoding = self.tokenizer(document, split_special_tokens=not self.control_tokens, **options)
         ends = [end for _, end in encoding["offset_mapping"]]
         kept = min(len(ends), self.document_tokens)
         while True:
@@ -102,14 +121,15 @@ class SummaryPrompts:
 
     def target(self, summary: str) -> list[int]:
         """Token ids of a summary as it follows the prompt: with the end token, or cut if it is too long."""
-        ids = ids_after(self.tokenizer, "Summary:", " " + summary.strip())
+        ids = ids_after(self.tokenizer, "Summary:", " " + summary.strip(), control_tokens=self.control_tokens)
         eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
         return (ids + eos)[: self.summary_tokens]
 
     def cache_key(self, source: Source, summary: str) -> str:
         """A hex key of everything that a source's prompts and summaries depend on."""
         made_with = (HEAD, TAIL, self._bos, self.document_tokens, self.summary_tokens, summary)
-        return hashlib.sha256(f"{cache_key(source, self.tokenizer)} {made_with}".encode()).hexdigest()[:32]
+        read = cache_key(replace(source, control_tokens=self.control_tokens), self.tokenizer)
+        return hashlib.sha256(f"{read} {made_with}".encode()).hexdigest()[:32]
 
 
 def load_pairs(
@@ -136,7 +156,7 @@ def load_pairs(
             yield name, np.asarray(maker.prompt(document), dtype=np.uint32)
             yield name, np.asarray(maker.target(short), dtype=np.uint32)
 
-    names, tokens = memory_map(source, maker.cache_key(source, summary), pairs(), progress=progress)
+    names, tokens = memory_map(source.name, maker.cache_key(source, summary), pairs(), progress=progress)
     return (
         Documents(tuple(names[::2]), tuple(tokens[::2])),
         Documents(tuple(names[1::2]), tuple(tokens[1::2])),

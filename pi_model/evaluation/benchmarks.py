@@ -6,6 +6,7 @@ RACE is scored.
 """
 
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from pi_model.data.file_formats import DataFile, rows
+from pi_model.data.row_values import cell
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
 from pi_model.files import cache_dir, sha256_file
@@ -42,11 +45,12 @@ class Task:
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    # Half a character, which JSON can write, is none of those that UTF-8 can.
+    return isinstance(value, str) and bool(value.strip()) and value.encode(errors="ignore").decode() == value
 
 
 def _binary(value: Any) -> bool:
-    return value in (0, 1) and not isinstance(value, bool)
+    return type(value) is int and value in (0, 1)
 
 
 _RACE = Task(
@@ -68,7 +72,7 @@ TASKS = {
     "winogrande": Task(
         "validation",
         {
-            "sentence": lambda value: isinstance(value, str) and "_" in value,
+            "sentence": lambda value: _text(value) and "_" in value,
             "option1": _text,
             "option2": _text,
             "answer": lambda value: value in ("1", "2"),
@@ -140,25 +144,17 @@ def check(
 
 def _check_file(task: str, path: Path) -> None:
     """Raise RunError unless every line of a file is an item of the task."""
-    try:
-        # str.splitlines would also split at separators that may stand inside a JSON string.
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "missing" if isinstance(error, FileNotFoundError) else f"not readable: {error}"
-        raise RunError(f"{path}: {reason}; {TASK_FILES.name}/README.md says what it holds and how to get it") from error
-    if lines == [""]:
+    if not path.is_file():
+        raise RunError(f"{path}: missing; {TASK_FILES.name}/README.md says what it holds and how to get it")
+    columns = TASKS[task].columns
+    items = list(rows(DataFile.at(path), tuple(columns)))
+    if not items:
         raise RunError(f"{path}: the file is empty")
-    for number, line in enumerate(lines, 1):
-        try:
-            item = json.loads(line)
-        except ValueError as error:
-            raise RunError(f"{path}: line {number} is not JSON: {error}") from error
-        item = item if isinstance(item, dict) else {}
-        for column, good in TASKS[task].columns.items():
-            if column not in item:
-                raise RunError(f"{path}: line {number} has no {column!r}; it has {', '.join(item) or 'no columns'}")
-            if not good(item[column]):
-                raise RunError(f"{path}: line {number}: {column} cannot be {json.dumps(item[column])[:60]}")
+    for row in items:
+        for column, good in columns.items():
+            value = cell(row.content, column, row.where)
+            if not good(value):
+                raise RunError(f"{row.where}: {column} cannot be {json.dumps(value)[:60]}")
 
 
 def benchmark(
@@ -216,6 +212,8 @@ def _harness_model(
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.split_special_tokens = True  # those that an item spells are text, as everywhere
     return HFLM(
         pretrained=model,
         tokenizer=tokenizer,

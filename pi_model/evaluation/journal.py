@@ -3,14 +3,14 @@
 import hashlib
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pi_model.distributed import ranks
 from pi_model.errors import RunError
-from pi_model.files import write_text
+from pi_model.files import append_line, written
 
 UNDONE = -1.0  # stands for a result that is missing; results are never negative
 
@@ -22,7 +22,7 @@ def _file(folder: str | Path, key: str, suffix: str) -> Path:
 class Journal:
     """A float64 array of non-negative results, kept in a file if there is a folder for it.
 
-    Several processes may share the file as long as no two of them write the same entries.
+    The ranks of a torchrun share the file, each writing entries of its own; rank 0 makes it before the others open it.
 
     Args:
         size: number of results.
@@ -33,33 +33,30 @@ class Journal:
         values: the results; `UNDONE` where one is missing.
 
     Raises:
-        RunError: the file cannot be written.
+        RunError: the file cannot be read or written.
     """
 
     def __init__(self, size: int, folder: str | Path | None, key: str) -> None:
-        self.values: np.ndarray
+        self.values = np.full(size, UNDONE)
+        self._path = None
         if folder is None or size == 0:
-            self.values = np.full(size, UNDONE)
             return
-        path = _file(folder, key, "f64")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                self._create(path, size)
-            self.values = np.memmap(path, dtype=np.float64, mode="r+", shape=(size,))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: progress cannot be kept there: {error}; free space, or remove the file") from error
+        self._path = path = _file(folder, key, "f64")
+        with written(path):
+            self.values = ranks.rank_zero_first(lambda: self._opened(path, size))
 
     @staticmethod
-    def _create(path: Path, size: int) -> None:
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            np.full(size, UNDONE).tofile(fresh)
-            # Unlike a rename, a link does not replace a file that another process has made and may be writing to.
-            with suppress(FileExistsError):
-                os.link(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
+    def _opened(path: Path, size: int) -> np.ndarray:
+        """What the file holds; it is made where it is missing, with room for all results."""
+        if not path.exists() and ranks.rank() == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(np.full(size, UNDONE).tobytes())
+            os.replace(fresh, path)
+        values = np.frombuffer(path.read_bytes())
+        if len(values) != size:
+            raise RunError(f"{path}: holds {len(values)} results instead of {size}; remove the file")
+        return values.copy()
 
     @property
     def done(self) -> np.ndarray:
@@ -67,10 +64,19 @@ class Journal:
         return self.values != UNDONE
 
     def write(self, entries: np.ndarray | list[int], results: np.ndarray) -> None:
-        """Keep results under their indices; NaN is kept as infinity."""
+        """Keep results under their indices; NaN is kept as infinity.
+
+        Raises:
+            RunError: they cannot be written.
+        """
         self.values[entries] = np.nan_to_num(results, nan=np.inf, posinf=np.inf)
-        if isinstance(self.values, np.memmap):
-            self.values.flush()
+        if self._path is not None:
+            # Not through a memory map, which a full disk or a network share answers with a signal instead of an error.
+            with written(self._path), self._path.open("r+b") as file:
+                rising = np.sort(entries)
+                for stretch in np.split(rising, np.flatnonzero(np.diff(rising) != 1) + 1):
+                    file.seek(int(stretch[0]) * self.values.itemsize)
+                    file.write(self.values[stretch].tobytes())
 
 
 class LineJournal:
@@ -95,18 +101,23 @@ class LineJournal:
         if folder is None:
             return
         self._path = path = _file(folder, key, "jsonl")
-        try:
+        with written(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-            # The last line may have been cut short by a kill.
-            self.done = dict(json.loads(line) for line in lines if line.endswith("\n"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: progress cannot be kept there: {error}; free space, or remove the file") from error
-        write_text(path, "".join(json.dumps(item) + "\n" for item in self.done.items()))
+            content = path.read_bytes() if path.exists() else b""
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) < len(content):  # The last line was cut short by a kill or a full disk.
+                os.truncate(path, len(whole))
+        try:
+            self.done = dict(json.loads(line) for line in whole.splitlines())
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{path}: not the results that were kept: {error}; remove the file") from error
 
     def write(self, name: str, result: Any) -> None:
-        """Keep a result, which must be a JSON value, under a name."""
+        """Keep a result, which must be a JSON value, under a name.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         self.done[name] = result
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([name, result]) + "\n")
+            append_line(self._path, json.dumps([name, result]))

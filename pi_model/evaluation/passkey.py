@@ -2,7 +2,8 @@
 
 A number is hidden in filler text, and the end of the text asks for it. One forward pass over text and answer decides a
 trial, because greedy decoding gives the passkey exactly when each of its tokens is the argmax after the tokens before
-it. The filler before the passkey is the same in every trial at every distance. Its attention keys and values are
+it. The argmax after the whole passkey must not begin with a digit, because 26540 is not an answer where 2654 is asked
+for. The filler before the passkey is the same in every trial at every distance. Its attention keys and values are
 computed once and reused, which is exact for a causal model. Under dynamic scaling the frequencies depend on the length
 of the input, so there every trial is a whole pass.
 
@@ -10,7 +11,7 @@ Shape suffixes: B trials in a batch, T tokens, A answer tokens.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,47 +67,75 @@ class PromptMaker:
         tokenizer: any tokenizer.
         context_tokens: length of BOS, prompt and answer together.
         bos_id: token that begins the prompt, or None.
+        keys: the passkeys that will be asked for. Some tokenizers take more tokens for one number than for another.
 
     Attributes:
         prefix: token ids of the beginning that all prompts share, as long as any needs.
 
     Raises:
-        UsageError: the context cannot even hold the prompt without filler.
+        UsageError: the context cannot even hold the prompt of each key without filler, or the tokenizer has no tokens
+            for text like this.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos_id: int | None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        context_tokens: int,
+        bos_id: int | None,
+        keys: Iterable[int] = (10000, 12345, 77777, 99999),
+    ) -> None:
         self.tokenizer = tokenizer
         self.context_tokens = context_tokens
+        self._parts: dict[int, tuple[list[int], list[int]]] = {}
         self._question = ids_after(tokenizer, ".", "\n" + QUESTION)
         head = [] if bos_id is None else [bos_id]
         head += plain_ids(tokenizer, TASK)
         line = ids_after(tokenizer, ".", "\n" + FILLER)
         again = ids_after(tokenizer, ".", " " + FILLER)
+        if not (again and self._line_and_answer(10000)[1]):
+            raise UsageError("model: its tokenizer gives no tokens for plain English or for numbers")
         repeats = context_tokens // len(again) + 1
         self._filler = line + again * repeats
         self.prefix = head + self._filler
         self._head = len(head)
-        longest = max(self._fixed_tokens(key) for key in (10000, 12345, 77777, 99999))
-        if context_tokens < longest:
-            raise UsageError(f"context: {context_tokens} tokens cannot hold a passkey prompt; use at least {longest}")
+        self._refuse_above(max(map(self._fixed_tokens, keys), default=0))
+
+    def _refuse_above(self, needed: int) -> None:
+        if needed > self.context_tokens:
+            raise UsageError(
+                f"context: {self.context_tokens} tokens cannot hold a passkey prompt; use at least {needed}"
+            )
 
     def _fixed_tokens(self, key: int) -> int:
-        return self._head + len(self._key_line(key)) + len(self._question) + len(self.answer(key))
+        line, answer = self._line_and_answer(key)
+        return self._head + len(line) + len(self._question) + len(answer)
 
-    def _key_line(self, key: int) -> list[int]:
-        return ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
+    def _line_and_answer(self, key: int) -> tuple[list[int], list[int]]:
+        """Token ids of a passkey's line, and of the passkey as it follows the question."""
+        if key not in self._parts:
+            line = ids_after(self.tokenizer, ".", "\n" + KEY_LINE.format(key=key))
+            self._parts[key] = line, ids_after(self.tokenizer, QUESTION, f" {key}")
+        return self._parts[key]
 
-    def answer(self, key: int) -> list[int]:
-        """Token ids of a passkey as they follow the question."""
-        return ids_after(self.tokenizer, QUESTION, f" {key}")
+    def goes_on(self, answer: Sequence[int], token: int) -> bool:
+        """Whether a token after an answer makes it a longer number, as 0 does after 2654."""
+        text, longer = (
+            str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+            for ids in (answer, [*answer, token])
+        )
+        return longer[len(text) :][:1].isdigit()
 
     def prompt(self, key: int, distance: int) -> Prompt:
         """The prompt that asks for `key`, whose line begins `distance` tokens before the prompt's end.
 
         If the fixed parts of the prompt leave no room for this distance, the nearest possible one is used, which
         `Prompt.distance` tells.
+
+        Raises:
+            UsageError: the context cannot hold the fixed parts of this key's prompt.
         """
-        line, answer = self._key_line(key), self.answer(key)
+        self._refuse_above(self._fixed_tokens(key))
+        line, answer = self._line_and_answer(key)
         prompt_tokens = self.context_tokens - len(answer)
         distance = min(max(distance, len(line) + len(self._question)), prompt_tokens - self._head)
         filler = distance - len(line) - len(self._question)
@@ -136,6 +165,11 @@ class PasskeyResult:
         """The accuracy at each k as a bar chart, with k_max below it."""
         lines = [f"{k:8} {share:6.0%} {'#' * round(20 * share)}".rstrip() for k, share in self.accuracy.items()]
         return "\n".join([f"{'k':>8} {'found':>6}", *lines, f"k_max = {self.k_max} of {self.context_tokens}"])
+
+
+def passkeys(positions: int, trials: int, seed: int = 0) -> Int[np.ndarray, "positions trials"]:
+    """The random five-digit numbers that are hidden, one for each trial at each position."""
+    return np.random.default_rng(seed).integers(10000, 100000, size=(positions, trials))
 
 
 def distances(context_tokens: int, positions: int) -> list[int]:
@@ -185,16 +219,16 @@ def passkey(
     for name, number in (("positions", positions), ("trials", trials)):
         if number < 1:
             raise UsageError(f"{name}: must be at least 1, got {number}")
-    maker = PromptMaker(tokenizer, context_tokens, bos_id)
     if positions > context_tokens:
         raise UsageError(f"positions: {positions} do not fit in {context_tokens} tokens; use at most {context_tokens}")
-    keys = np.random.default_rng(seed).integers(10000, 100000, size=(positions, trials))
+    keys = passkeys(positions, trials, seed)
+    maker = PromptMaker(tokenizer, context_tokens, bos_id, keys.ravel().tolist())
     at = distances(context_tokens, positions)
     prompts = [[maker.prompt(int(key), k) for key in row] for k, row in zip(at, keys, strict=True)]
-    described = f"passkey {context_tokens} {positions} {trials} {seed} {bos_id}"
+    described = f"passkey, no digit after it, {context_tokens} {positions} {trials} {seed} {bos_id}"
     journal = Journal(positions * trials, progress_folder, described)
     entries = np.arange(positions * trials).reshape(positions, trials)
-    judge = Judge(model, maker.prefix)
+    judge = Judge(model, maker.prefix, maker.goes_on)
     # Go from the shortest shared beginning to the longest, so that the cache only ever grows.
     with tqdm(total=positions * trials, unit="trial", leave=False, disable=None if progress else True) as bar:
         for row in reversed(range(positions)):
@@ -229,10 +263,14 @@ class Judge:
     Args:
         model: in evaluation mode.
         prefix: token ids from which every prompt takes its shared beginning.
+        goes_on: whether a token after an answer belongs to it. If it does, what the model says only begins with the
+            answer, and the trial fails. None asks for nothing beyond the answer.
     """
 
-    def __init__(self, model: CausalLM, prefix: Sequence[int]) -> None:
-        self.model = model
+    def __init__(
+        self, model: CausalLM, prefix: Sequence[int], goes_on: Callable[[Sequence[int], int], bool] | None = None
+    ) -> None:
+        self.model, self.goes_on = model, goes_on
         self.prefix_T = torch.tensor(prefix, device=model.device)
         # A pass after kept keys needs a mask of queries x keys, which takes the fast attention kernels of a GPU away.
         extension = read_extension(model.config)
@@ -246,16 +284,21 @@ class Judge:
         """Whether greedy decoding gives each prompt's answer; the prompts must all have the same shape."""
         reset_frequencies(self.model)
         shared, answer = prompts[0].shared, len(prompts[0].answer)
-        # The last answer token is predicted but never read.
-        own_BT = torch.tensor([prompt.own + prompt.answer[:-1] for prompt in prompts], device=self.model.device)
+        # The last answer token is predicted, and read only if what follows it counts.
+        read = answer - (self.goes_on is None)
+        own_BT = torch.tensor([prompt.own + prompt.answer[:read] for prompt in prompts], device=self.model.device)
         answer_BA = torch.tensor([prompt.answer for prompt in prompts], device=self.model.device)
         if self.reuse:
             hidden_BTD = self._after_shared(shared, own_BT)
         else:
             whole_BT = torch.cat([self.prefix_T[:shared].expand(len(prompts), -1), own_BT], dim=1)
             hidden_BTD = self.model.model(input_ids=whole_BT, use_cache=False).last_hidden_state
-        guess_BA = self.model.lm_head(hidden_BTD[:, -answer:]).argmax(-1)
-        return (guess_BA == answer_BA).all(-1).cpu().numpy()
+        guess_BA = self.model.lm_head(hidden_BTD[:, -read - 1 :]).argmax(-1)
+        right = (guess_BA[:, :answer] == answer_BA).all(-1).cpu().numpy()
+        if self.goes_on is not None:
+            for row in np.flatnonzero(right).tolist():
+                right[row] = not self.goes_on(prompts[row].answer, int(guess_BA[row, -1]))
+        return right
 
     def _after_shared(self, shared: int, own_BT: Int[torch.Tensor, "B T"]) -> torch.Tensor:
         """Hidden states of the prompts' own tokens after the shared beginning; the last ones are enough."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pi_model.data.documents import Source
+from pi_model.distributed.devices import chosen_device
 from pi_model.errors import UsageError
 from pi_model.examine.certainty import Way, certain, theorem, ways
 from pi_model.examine.cost import cost
@@ -34,7 +35,7 @@ def examine_checkpoint(
     data: Sequence[Source] = (),
     window_tokens: int | None = None,
     dtype: str = "float32",
-    device: str = "cpu",
+    device: str = "auto",
     gpu: str = "h100",
     gpus: int | None = None,
     progress: bool = False,
@@ -49,7 +50,7 @@ def examine_checkpoint(
         data: texts to measure on; the embedded books and code where there is none.
         window_tokens: the window that the model was trained on, where its config does not say so.
         dtype: number format to run in, "float32", "bfloat16" or "float16".
-        device: any torch device.
+        device: "cpu", "cuda", "cuda:N", or "auto", which is CUDA where there is a GPU.
         gpu, gpus: the hardware that fine-tuning is planned for, a key of `pi_model.gpus.GPUS` and how many; None takes
             the fewest that have room.
         progress: show bars.
@@ -62,7 +63,7 @@ def examine_checkpoint(
         raise UsageError(f"minutes: must be a finite number of at least 0, got {minutes}")
     if minutes == 0:
         return glance(model, context_tokens=context_tokens, window_tokens=window_tokens)
-    checkpoint = load_checkpoint(model, dtype=dtype, device=device, window_tokens=window_tokens)
+    checkpoint = load_checkpoint(model, dtype=dtype, device=chosen_device(device), window_tokens=window_tokens)
     content = understood(read_config(checkpoint.folder), window_tokens=window_tokens)
     current = checkpoint.extension
     asked = 2 * current.context_tokens if context_tokens is None else context_tokens

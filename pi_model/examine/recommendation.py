@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pi_model.examine.findings import Identity, Measured, Method, Reason, Recommendation
+from pi_model.examine.differences import difference
+from pi_model.examine.findings import Identity, Method, Reason, Recommendation
 
 PROVED, HEADS, MEASURED, UNKNOWN = "proved", "from the heads", "measured", "not known"
 TIE = math.log(1.02)  # methods whose perplexity differs by less than 2% are not told apart
@@ -51,13 +52,6 @@ def predicted_order(methods: Sequence[Method], context_tokens: int) -> list[Meth
     return sorted(methods, key=worth)
 
 
-def difference(one: Measured, other: Measured) -> tuple[float, float | None]:
-    """The mean of the paired differences of two losses over the whole context in nats, with its standard error."""
-    pairs = min(one.documents, other.documents)
-    each = np.subtract(one.whole[:pairs], other.whole[:pairs])
-    return float(each.mean()), float(each.std(ddof=1) / np.sqrt(pairs)) if pairs > 1 else None
-
-
 def _of_reach(methods: Sequence[Method], context_tokens: int) -> Reason:
     far = [m.method for m in methods if m.reach_tokens is None or m.reach_tokens >= 0.99 * context_tokens]
     near = [f"{m.method} ends at {m.reach_tokens}" for m in methods if m.method not in far]
@@ -71,8 +65,8 @@ def _best_measured(measured: Sequence[Method]) -> tuple[Method, list[Reason]]:
     assert best.measured is not None
     for method in order[1:]:
         assert method.measured is not None
-        gap, error = difference(method.measured, best.measured)
-        if gap - 2 * (error or 0.0) < TIE:
+        gap = difference(method.measured.whole, best.measured.whole)
+        if gap is None or gap.nats - 2 * (gap.error or 0.0) < TIE:
             tied.append(method.method)
     number = best.measured.documents
     texts = f"{number} text{'s' * (number > 1)}"

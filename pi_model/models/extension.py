@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from pi_model.files import new_folder, refuse_inside
+from pi_model.files import new_folder, refuse_related, refuse_used
 from pi_model.models.companions import copy_companions, fit_companions
 from pi_model.models.config_file import read_config
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
 from pi_model.models.loading import check_folder, load_tokenizer
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
-from pi_model.models.sources import local_folder
+from pi_model.models.sources import local_folder, tell_taken
 from pi_model.models.weights import copy_weights, weight_dtype
 from pi_model.models.written_folder import check_written
 from pi_theory.scaling import Scaling
@@ -39,8 +39,9 @@ def extend_checkpoint(
             place.
         RunError: the source is broken, or the folder cannot be written.
     """
+    refuse_used(Path(out))
     folder = local_folder(source)
-    refuse_inside(Path(out), folder)
+    refuse_related(Path(out), model=folder)
     before = read_config(folder)
     config = check_folder(folder, before, window_tokens=window_tokens)
     load_tokenizer(folder, config)
@@ -56,4 +57,5 @@ def extend_checkpoint(
         fit_companions(partial, extension.context_tokens)
         (partial / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         check_written(partial, extension)
+    tell_taken(Path(out))
     return extension

@@ -6,8 +6,8 @@ the way, and attention scores stay the same. For Qwen, llama.cpp pairs as folder
 """
 
 import math
-import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pi_model.errors import RunError
+from pi_model.files import new_file, refuse_related
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, family_of, head_dim, rotary_embedding, sliding_window
 from pi_model.models.gguf_import import DIVISORS, tensor_names
@@ -48,7 +49,8 @@ def export_gguf(source: str | Path, out: str | Path, *, window_tokens: int | Non
         How the model's positions are scaled.
 
     Raises:
-        UsageError: there is no such source, or it uses dynamic scaling, which llama.cpp does not have.
+        UsageError: there is no such source, ``out`` is inside it, or it uses dynamic scaling, which llama.cpp does not
+            have.
         RunError: the source is broken, GGUF has no name for its tokenizer, or the file cannot be written.
     """
     out = Path(out)
@@ -56,19 +58,17 @@ def export_gguf(source: str | Path, out: str | Path, *, window_tokens: int | Non
         import gguf
     except ImportError as error:
         raise RunError(f"{out}: writing GGUF needs a package: pip install gguf") from error
-    if out.exists():
+    if out.exists():  # which shows now rather than after the work
         raise RunError(f"{out}: already exists; choose another file or remove it")
     folder = local_folder(source)
+    refuse_related(out, model=folder)
     content = read_config(folder)
     config = check_folder(folder, content, window_tokens=window_tokens)
     check_frequencies(rotary_embedding(config), config)
     extension = read_extension(content, window_tokens=window_tokens)
     tokenizer = load_tokenizer(folder, config)
     _check_llama_cpp_has(config, extension.context_tokens, folder)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    writer = gguf.GGUFWriter(partial, family_of(config).gguf)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with new_file(out) as partial, closing(gguf.GGUFWriter(partial, family_of(config).gguf)) as writer:
         _add_shape(writer, config, folder.name)
         entries = _weights(folder, config)
         divisors = write_positions(
@@ -86,13 +86,6 @@ def export_gguf(source: str | Path, out: str | Path, *, window_tokens: int | Non
         writer.write_ti_data_to_file()
         for entry in entries:
             writer.write_tensor_data(entry.read().contiguous().view(-1).view(torch.uint8).numpy())
-        writer.close()
-        os.replace(partial, out)
-    except OSError as error:
-        raise RunError(f"{out}: not written: {error.strerror or error}") from error
-    finally:
-        writer.close()
-        partial.unlink(missing_ok=True)
     return extension
 
 

@@ -321,8 +321,8 @@ def check_frequencies(rotary: Any, config: "PreTrainedConfig") -> Extension:
     if not agree or abs(rotary.attention_scaling - attention_factor(extension.scaling)) > FREQUENCY_RTOL:
         raise RunError(
             f"RoPE frequencies of the loaded model are not those of its config ({extension.method} "
-            f"x{extension.factor:g}, base {extension.base:g}); config.json was edited by hand, or the model was "
-            "changed after loading: load it again, or extend the original checkpoint again"
+            f"x{extension.factor:g}, base {extension.base:g}); config.json has a key about positions that is not "
+            "supported, or the model was changed after loading: load it again, or extend the original checkpoint again"
         )
     return extension
 

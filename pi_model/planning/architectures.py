@@ -14,6 +14,7 @@ from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, family_of, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.models.sources import SHIPPED
+from pi_model.notices import tell_which
 from pi_model.planning.known_models import KNOWN, known_model, known_names
 from pi_model.training.config import Architecture, Config
 
@@ -153,7 +154,10 @@ def _new(made: Architecture) -> dict[str, Any]:
 def _content(model: str) -> dict[str, Any]:
     """The content of a model's config.json."""
     if (known := known_model(model)) is not None:
+        tell_which(model, f"the published {known.model}")
         return known.content
+    if model in SHIPPED:
+        tell_which(model, "the model that this package ships")
     place = SHIPPED.get(model, Path(model))
     if place.is_file() and place.suffix == ".gguf":
         from pi_model.models.gguf_import import gguf_config  # imports torch

@@ -4,6 +4,7 @@ LLaMA 1 is from Table 2 of Touvron et al. 2023 (arXiv:2302.13971) and the publis
 config.json in the hub repository that stands beside each. Tests hold the numbers of weights against those published.
 """
 
+import os
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -127,7 +128,12 @@ _BY_MODEL = {known.model.lower(): known for known in KNOWN.values()}
 
 
 def known_model(name: str) -> Known | None:
-    """The published model of this name, which is a key of `KNOWN` or its name on the hub, in any case of letters."""
+    """The published model of this name: a key of `KNOWN`, or unless a folder here has the name, one on the hub.
+
+    What is no folder here may be spelt in any case of letters.
+    """
+    if name in KNOWN or os.path.lexists(name):
+        return KNOWN.get(name)
     return KNOWN.get(name.lower()) or _BY_MODEL.get(name.lower())
 
 

@@ -37,16 +37,15 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
         UsageError: There is no such model, or the context is shorter than its window.
         RunError: The config.json or GGUF file is broken, or does not say which window the model was trained on.
     """
-    size = model.lower().removeprefix("llama-")
-    known = size in LLAMA
     published = known_model(model)
+    size = next((size for size, name in LLAMA.items() if published and published.model == name), None)
     window = named_extension(model, window_tokens=window_tokens).context_tokens
     context = context_tokens or max(_CONTEXTS[0], window)
     if context < window:
         raise UsageError(f"context: {context} is shorter than the window of {model}, which has {window} tokens")
     nearest = next((length for length in _CONTEXTS if length >= context), _CONTEXTS[-1])
-    changes = [] if known else [f"model={published.model if published else model}"]
-    if not known or window_tokens is not None:
+    changes = [] if size else [f"model={published.model if published else model}"]
+    if size is None or window_tokens is not None:
         changes.append(f"window_tokens={window}")
     if window_tokens is not None:
         changes.append(f"trained_window={window_tokens}")
@@ -54,7 +53,7 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
         changes.append(f"factor={context / window!r}")
     if context == window:
         changes.append("method=none")
-    return f"llama_{size if known else '7b'}_{nearest}_pi", changes
+    return f"llama_{size or '7b'}_{nearest}_pi", changes
 
 
 def paper_gpus(config: Config) -> int | None:

@@ -114,7 +114,7 @@ def plan(
         checkpointing=config.activation_checkpointing,
         compile=config.compile,
         cuda=config.device == "cuda",
-        block=_BLOCK_TOKENS[config.device],
+        block=_BLOCK_TOKENS["cuda" if config.device == "cuda" else "cpu"],
         memory=gpu.memory,
         usable=usable,
         peak_flops=gpu.bfloat16 if bfloat16 else gpu.float32,

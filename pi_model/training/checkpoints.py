@@ -3,14 +3,18 @@
 A checkpoint is a folder such as ``step-00000100``. It holds the shards of every rank and ``checkpoint.json``, which
 says what run they belong to and has each file's SHA-256. The folder is filled under another name and renamed when it is
 complete, so a process that is killed at any moment leaves the earlier checkpoints as they were. Any number of processes
-can read a checkpoint, whatever number wrote it.
+can read a checkpoint, whatever number wrote it. Files and folders of other names beside the checkpoints are somebody
+else's, and are left alone.
 """
 
+import itertools
 import json
 import os
+import re
 import shutil
 import typing
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,9 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 
 from pi_model.errors import RunError
-from pi_model.files import sha256_file, write_text
+from pi_model.files import not_written, sha256_file, write_text, written
 from pi_model.training.loss import CausalLoss
+from pi_model.training.run_folder import first_difference
 
 SCHEMA = 1
 MANIFEST = "checkpoint.json"
@@ -49,44 +54,73 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
         if self._rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            for left_behind in folder.glob(f"{_PARTIAL}*"):
-                shutil.rmtree(left_behind)
+            with written(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                for step in self._numbered(_PARTIAL):
+                    shutil.rmtree(self._partial(step))  # of a process that was killed
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Let a checkpoint that is being written be complete before a run fails over something else."""
+        if isinstance(error, Exception):
+            with suppress(Exception, CheckpointException):
+                self.wait()
 
     def path(self, step: int) -> Path:
         """The folder of the checkpoint after `step` steps."""
         return self.folder / f"step-{step:08}"
 
+    def _partial(self, step: int) -> Path:
+        """The folder in which that checkpoint is written."""
+        return self.folder / f"{_PARTIAL}{step:08}"
+
     def steps(self) -> list[int]:
         """After which steps there are checkpoints, ascending. The checkpoints are not read or checked."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        return self._numbered("step-")
+
+    def _numbered(self, prefix: str) -> list[int]:
+        """The numbers of our own folders whose names begin so, ascending."""
+        numbered = re.compile(rf"{re.escape(prefix)}(\d{{8}}|[1-9]\d{{8,}})", re.ASCII)
+        found = [(numbered.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        return sorted(int(match[1]) for match, path in found if match and path.is_dir())
 
     def save(self, step: int, model: CausalLoss, optimizer: Optimizer) -> None:
         """Write the state after `step` steps. It is copied at once and written in the background, one at a time."""
         self.wait()
-        partial = self.folder / f"{_PARTIAL}{step:08}"
-        written = async_save(_state(model, optimizer), checkpoint_id=partial, process_group=self._group)
-        self._pending = self._thread.submit(self._finish, typing.cast(Future, written), partial, step)
+        written = async_save(_state(model, optimizer), checkpoint_id=self._partial(step), process_group=self._group)
+        self._pending = self._thread.submit(self._finish, typing.cast(Future, written), step)
 
     def wait(self) -> None:
         """Return when the last checkpoint has been written.
 
         Raises:
-            RunError: it could not be written.
+            RunError: it could not be written. Nothing of it is left, and the earlier ones are as they were.
         """
-        if self._pending is not None:
-            try:
-                self._pending.result()
-            except (OSError, CheckpointException) as error:
-                raise RunError(f"{self.folder}: checkpoint not written: {str(error).splitlines()[0]}") from error
-            self._pending = None
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
-    def _finish(self, written: Future, partial: Path, step: int) -> None:
+    def _finish(self, written: Future, step: int) -> None:
         """Wait for the shards, then add the manifest, give the folder its name and remove old checkpoints."""
-        written.result()
-        # torch's metadata file is written last, by rank 0, when all ranks are done.
-        if self._rank != 0:
-            return
+        partial, path = self._partial(step), self.path(step)
+        try:
+            written.result()
+            # torch's metadata file is written last, by rank 0, when all ranks are done.
+            if self._rank == 0:
+                self._name(partial, step)
+        except (Exception, CheckpointException) as error:  # which is no Exception
+            told = not_written(path, error)
+            if self._rank == 0:
+                shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, CheckpointException) and told is error:
+                reasons = [str(inner) or repr(inner) for inner, _ in error.failures.values()]
+                told = RunError(f"{path}: not written: {reasons[0] if reasons else error}")
+            raise told from (None if told is error else error)
+
+    def _name(self, partial: Path, step: int) -> None:
+        """Complete a checkpoint whose shards have been written."""
         manifest = {
             "schema": SCHEMA,
             "step": step,
@@ -96,9 +130,16 @@ class Checkpoints:
             "files": {path.name: sha256_file(path) for path in sorted(partial.iterdir())},
         }
         write_text(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        self._set_aside(step)
         os.replace(partial, self.path(step))
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(old))
+            shutil.rmtree(self.path(old), ignore_errors=True)
+
+    def _set_aside(self, step: int) -> None:
+        """Give what has the name of a checkpoint another one, under which it can be looked at."""
+        if (path := self.path(step)).exists():
+            names = (f"broken-{step:08}" + f"-{again}" * (again > 1) for again in itertools.count(1))
+            os.replace(path, next(free for name in names if not (free := self.folder / name).exists()))
 
     def load_newest(self, model: CausalLoss, optimizer: Optimizer, *, fall_back: bool = False) -> int:
         """Load the newest checkpoint into a model and its optimiser.
@@ -134,10 +175,7 @@ class Checkpoints:
                 return step
             if not fall_back:
                 return f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
-            # Make room for the good checkpoint that will get this name, but keep the broken one to be looked at.
-            set_aside = self.folder / f"broken-{step:08}"
-            shutil.rmtree(set_aside, ignore_errors=True)
-            os.replace(self.path(step), set_aside)
+            self._set_aside(step)
         return 0
 
     def _fault(self, step: int) -> str | None:
@@ -171,11 +209,3 @@ def _state(model: CausalLoss, optimizer: Optimizer) -> dict[str, Any]:
     weights, moments = get_state_dict(model, optimizer)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     return {"model": {name: weights[name] for name in sorted(trained)}, "optimizer": moments}
-
-
-def first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str | None:
-    """The first field in which two runs differ, as "whose FIELD was A and is now B"; None if they agree."""
-    for name in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(name) != ours.get(name):
-            return f"whose {name} was {theirs.get(name)} and is now {ours.get(name)}"
-    return None

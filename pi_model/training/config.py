@@ -9,7 +9,7 @@ it instead of a class of its own. The parts that always were nested check themse
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from pi_model.errors import UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Decay = Literal["constant", "linear", "cosine"]
 Dtype = Literal["float32", "bfloat16"]
-Device = Literal["cpu", "cuda"]
+Device = Literal["cpu", "cuda", "auto"]
 Checkpointing = Literal["none", "selective", "full"]
 
 CHECKPOINTING: tuple[Checkpointing, ...] = get_args(Checkpointing)  # from the fastest to the leanest
@@ -57,7 +57,7 @@ class MixturePart:
         stream_tokens: read a hub dataset as a stream and stop after this many tokens; None reads all of it.
 
     Raises:
-        UsageError: the weight is not positive.
+        UsageError: a value outside its domain.
     """
 
     name: str
@@ -67,6 +67,7 @@ class MixturePart:
     stream_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        _check_fields(self, "data.")
         if not _positive(self.weight):
             raise UsageError(f"data: the weight of {self.name} must be positive, got {self.weight}")
 
@@ -103,7 +104,7 @@ class Architecture:
         base: RoPE base c.
 
     Raises:
-        UsageError: the heads do not divide the width as they must.
+        UsageError: a value outside its domain, or the heads do not divide the width as they must.
     """
 
     vocabulary: int
@@ -115,6 +116,9 @@ class Architecture:
     base: float = 10000.0
 
     def __post_init__(self) -> None:
+        _check_fields(self, "architecture.")
+        if not (math.isfinite(self.base) and self.base > 1):
+            raise UsageError(f"architecture.base: must be above 1, got {self.base}")
         if self.hidden % self.heads or self.heads % self.kv_heads or self.hidden // self.heads % 2:
             raise UsageError("architecture: heads must divide hidden into even sizes, and kv_heads must divide heads")
 
@@ -154,6 +158,9 @@ class Evaluation:
         passkey_positions: number of distances at which a passkey is asked for in the extended window; 0 leaves the
             passkey evaluation out.
         passkey_trials: random keys at each distance.
+
+    Raises:
+        UsageError: a value outside its domain. How the values fit together is checked with the whole run.
     """
 
     steps: tuple[int, ...] = ()
@@ -165,6 +172,9 @@ class Evaluation:
     samples: int = 8
     passkey_positions: int = 0
     passkey_trials: int = 10
+
+    def __post_init__(self) -> None:
+        _check_fields(self, "evaluation.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +198,7 @@ class Lora:
     targets: tuple[str, ...] = ADAPTABLE[:4]
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise UsageError(f"lora.rank: must be at least 1, got {self.rank}")
+        _check_fields(self, "lora.")
         if not _positive(self.alpha):
             raise UsageError(f"lora.alpha: must be positive, got {self.alpha}")
         if not 0 <= self.dropout < 1:
@@ -225,10 +234,11 @@ class Config:
         peak_lr, warmup_steps, warmup_from, decay: the learning rate's schedule, see `learning_rate`.
         beta1, beta2, eps, weight_decay: settings of AdamW.
         clip_norm: the whole gradient is scaled down to this norm where it is larger; None never clips.
+        control_tokens: read special tokens that the documents spell as control tokens; by default they are text.
         lora: train these adapters and leave the model's own weights as they are; None trains the weights.
         dtype: of the forward and backward passes, and of weights that are not trained. The trained weights, their
             gradients and the optimiser state are always float32.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda"; "auto" is CUDA where there is a CUDA device, else the CPU.
         activation_checkpointing: what a layer keeps for its backward pass: everything ("none"); its input and the
             results of matrix products and attention, everything else being cheap to recompute ("selective"); or its
             input alone ("full").
@@ -263,9 +273,10 @@ class Config:
     eps: float = 1e-8
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
+    control_tokens: bool = False
     lora: Lora | None = None
     dtype: Dtype = "float32"
-    device: Device = "cpu"
+    device: Device = "auto"
     activation_checkpointing: Checkpointing = "none"
     compile: bool = False
     checkpoint_every: int = 100
@@ -273,7 +284,8 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
-        for check in (_check_counts, _check_model, _check_extension, _check_choices, _check_hardware):
+        _check_fields(self)
+        for check in (_check_model, _check_extension, _check_choices, _check_hardware, _check_evaluation):
             check(self)
         if not self.data:
             raise UsageError("data: name at least one source")
@@ -324,11 +336,26 @@ class Config:
                 return self.peak_lr * (1 + math.cos(math.pi * done)) / 2
         return self.peak_lr
 
+    def remarks(self) -> list[str]:
+        """What is allowed and may not be meant, one line each: a recipe is often made shorter by its steps alone."""
+        said = []
+        if self.warmup_steps > self.steps:
+            said.append(f"warmup_steps: {self.warmup_steps} of {self.steps} steps, so the rate never reaches peak_lr")
+        if beyond := [step for step in self.evaluation.steps if step > self.steps]:
+            many = ", ".join(map(str, beyond))
+            said.append(f"evaluation.steps: nothing is measured at {many}, beyond the run's {self.steps} steps")
+        if not self.evaluation.steps and (self.evaluation.data is not None or self.evaluation.passkey_positions):
+            said.append("evaluation.steps: names no step, so nothing is measured")
+        return said
+
     def as_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        # Runs keep the hashes that they had before there were these fields.
         if self.trained_window is None:
-            del content["trained_window"]  # so that runs keep the hashes that they had before there was this field
+            del content["trained_window"]
+        if not self.control_tokens:
+            del content["control_tokens"]
         return content
 
     def identity(self) -> dict[str, Any]:
@@ -341,24 +368,40 @@ class Config:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
+# The smallest value of every whole number that is not at least 1, and the largest of all, which a float still holds.
+_LEAST = {
+    "seed": 0,
+    "warmup_steps": 0,
+    "evaluation.steps": 0,
+    "evaluation.windows": 2,
+    "evaluation.passkey_positions": 0,
+}
+_MOST = 2**53
+
+
+def _check_fields(group: Any, prefix: str = "") -> None:
+    """Check each whole number and each word of a dataclass by itself, so that no field can be forgotten.
+
+    Args:
+        group: the dataclass.
+        prefix: what is written before its fields' names.
+
+    Raises:
+        UsageError: a whole number below its least value or too large, or an empty word.
+    """
+    kinds = get_type_hints(type(group))
+    for item in fields(group):
+        name, value = prefix + item.name, getattr(group, item.name)
+        counts = int in (kinds[item.name], *get_args(kinds[item.name]))
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, str) and not one.strip():
+                raise UsageError(f"{name}: must not be empty")
+            if counts and one is not None and not (least := _LEAST.get(name, 1)) <= one <= _MOST:
+                bound = f"at least {least}" if one < least else f"at most {_MOST}"
+                raise UsageError(f"{name}: must be {bound}, got {one}")
+
+
 # The checks run in this order. Each raises UsageError with the field's name and what the field may be.
-
-
-def _check_counts(config: Config) -> None:
-    counts = (
-        "window_tokens",
-        "steps",
-        "global_batch",
-        "micro_batch",
-        "context_parallel",
-        "checkpoint_every",
-        "keep",
-    )
-    for name in counts:
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name}: must be at least 1, got {getattr(config, name)}")
-    if config.trained_window is not None and config.trained_window < 1:
-        raise UsageError(f"trained_window: must be at least 1, got {config.trained_window}")
 
 
 def _check_model(config: Config) -> None:
@@ -408,6 +451,28 @@ def _check_hardware(config: Config) -> None:
         raise UsageError(f"activation_checkpointing: not selective together with {other}; use full or none")
 
 
+def _check_evaluation(config: Config) -> None:
+    asked = config.evaluation
+    if asked.data is not None:
+        if not asked.windows:
+            raise UsageError("evaluation.windows: give at least one window for the perplexity")
+        if asked.stride >= min(asked.windows):
+            raise UsageError(
+                f"evaluation.stride: {asked.stride} would leave tokens unscored in windows of {min(asked.windows)}; "
+                f"use at most {min(asked.windows) - 1}"
+            )
+        if asked.max_tokens is not None and asked.max_tokens < max(asked.windows):
+            raise UsageError(
+                f"evaluation.max_tokens: {asked.max_tokens} would leave no document as long as the window of "
+                f"{max(asked.windows)}; use at least that, or none"
+            )
+    if asked.passkey_positions > config.context_tokens:
+        raise UsageError(
+            f"evaluation.passkey_positions: {asked.passkey_positions} do not fit in {config.context_tokens} tokens; "
+            f"use at most {config.context_tokens}"
+        )
+
+
 def _check_optimiser(config: Config) -> None:
     for name in ("peak_lr", "eps"):
         if not _positive(getattr(config, name)):
@@ -417,8 +482,6 @@ def _check_optimiser(config: Config) -> None:
             raise UsageError(f"{name}: must be at least 0 and below 1, got {getattr(config, name)}")
     if not 0 <= config.warmup_from <= 1:
         raise UsageError(f"warmup_from: must be from 0 to 1, got {config.warmup_from}")
-    if config.warmup_steps < 0:
-        raise UsageError(f"warmup_steps: must be at least 0, got {config.warmup_steps}")
     if not (math.isfinite(config.weight_decay) and config.weight_decay >= 0):
         raise UsageError(f"weight_decay: must be at least 0, got {config.weight_decay}")
     if config.clip_norm is not None and not _positive(config.clip_norm):

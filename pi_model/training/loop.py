@@ -3,8 +3,10 @@
 import json
 import math
 import shutil
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
+from pi_model.distributed.devices import chosen_device, stated
 from pi_model.distributed.process_group import mean_over_ranks, process_group
 from pi_model.errors import RunError, UsageError
-from pi_model.files import sha256_file, write_text
+from pi_model.files import write_text
 from pi_model.models.families import CausalLM, sliding_window
-from pi_model.models.weights import weight_files
-from pi_model.training.checkpoints import Checkpoints, first_difference
+from pi_model.training.checkpoints import Checkpoints
 from pi_model.training.config import Config
 from pi_model.training.export import export
 from pi_model.training.loss import CausalLoss
 from pi_model.training.meter import Meter, flops_per_token
-from pi_model.training.midrun_evaluation import MidrunEvaluation
+from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
 from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.run_folder import MANIFEST, alone, base_identity, identity, refuse_difference, refuse_other_run
 from pi_model.training.run_log import Display, Log, Scalars
 from pi_model.training.sharding import local, sharded_model
 from pi_model.training.stop_requests import stop_requests
@@ -79,11 +82,17 @@ def train(
         KeyboardInterrupt: SIGINT or SIGTERM came; the step was finished and has a checkpoint.
     """
     out = Path(out)
-    with process_group(config.device) as device:
+    told = stated(config.device, chosen_device(config.device))
+    config = replace(config, device="cpu" if chosen_device(config.device) == "cpu" else "cuda")
+    refuse_other_run(config, out)
+    with process_group(config.device) as device, alone(out), ExitStack() as stack:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
-        _refuse_other_run(config, out)
+        if progress and rank == 0 and told:
+            print(f"pi-model: {told}", file=sys.stderr)
         start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
+        run = identity(config, start)
+        refuse_difference(run, out)
         evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start))
         model = sharded_model(
             start.hf_config(),
@@ -96,26 +105,26 @@ def train(
             compile_layers=config.compile,
         )
         optimizer = adamw(model, config)
-        identity = config.identity() | {"data_sha256": start.data_sha256}
         if config.lora is not None and rank == 0:
-            # Checkpoints hold the adapters alone, which are of use with these very weights only.
-            identity["base_sha256"] = [sha256_file(path) for path in weight_files(start.origin)]
-        checkpoints = Checkpoints(out / "checkpoints", identity, config.keep)
+            run |= base_identity(start)
+        checkpoints = stack.enter_context(Checkpoints(out / "checkpoints", run, config.keep))
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
             raise UsageError(f"steps: {out} has done {first} steps already; give at least as many, or another folder")
         if rank == 0:
-            about = {"config": config.as_json(), "attention": model.attention, "run": identity}
-            write_text(out / "run.json", json.dumps(about, indent=1) + "\n")
+            about = {"config": config.as_json(), "attention": model.attention, "run": run}
+            write_text(out / MANIFEST, json.dumps(about, indent=1) + "\n")
             scalars = Scalars(out / "tensorboard")
             steps, evaluations = (Log(out / f"{name}.jsonl", first, scalars) for name in ("steps", "evaluations"))
-            evaluation.done = evaluations.steps
+            evaluation.done = {(line["step"], line.get(DIGEST)) for line in evaluations.lines}
             if first < config.steps:
                 # Remove what an earlier, shorter run exported.
                 for exported in ("model", "adapter"):
                     shutil.rmtree(out / exported, ignore_errors=True)
         evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
+        for remark in config.remarks():
+            display.say(f"pi-model: warning: {remark}")
         display.say(f"processes: {world_size}, attention: {model.attention}")
         if hidden := sliding_window(start.hf_config(), config.training_tokens):
             display.say(f"{hidden}; windows have {config.training_tokens}")
@@ -233,21 +242,3 @@ def optimizer_step(
             group["lr"] = rate
         optimizer.step()
     return mean, float(norm)
-
-
-def _refuse_other_run(config: Config, out: Path) -> None:
-    """Raise UsageError if the folder holds another run, or anything that is not a run."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"out: {out} is a file; give a folder")
-    path = out / "run.json"
-    if not path.exists():
-        if out.exists() and any(entry.name != "origin" and not entry.name.startswith(".") for entry in out.iterdir()):
-            raise UsageError(f"out: {out} is not empty and holds no run; give another folder")
-        return
-    try:
-        theirs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["run"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: not readable: {error}; remove it, or give another folder") from error
-    ours = config.identity()
-    if difference := first_difference({name: theirs.get(name) for name in ours}, ours):
-        raise UsageError(f"out: {out} holds a run {difference}; give another folder, or the same config")

@@ -4,6 +4,8 @@ With several ranks, each gathers a whole model of its own, so that they can shar
 must fit on one device beside the training state. A single process has the whole model already.
 """
 
+import hashlib
+import json
 from typing import Any
 
 import torch
@@ -11,9 +13,8 @@ import torch.distributed as dist
 
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
-from pi_model.evaluation.passkey import PromptMaker, passkey
+from pi_model.evaluation.passkey import PromptMaker, passkey, passkeys
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.evaluation.windows import check_window_and_stride
 from pi_model.models.attention import attention_implementation
 from pi_model.models.families import CausalLM, empty_model, rotary_embedding
 from pi_model.training.config import Config
@@ -21,6 +22,8 @@ from pi_model.training.export import live_weights, whole_weights
 from pi_model.training.lora import merged
 from pi_model.training.loss import CausalLoss
 from pi_model.training.preparation import Preparation
+
+DIGEST = "measured_sha256"  # the key of the digest in a line of the log
 
 
 class MidrunEvaluation:
@@ -31,35 +34,39 @@ class MidrunEvaluation:
         start: what it starts from.
 
     Attributes:
-        done: the steps that have been measured already, by this command or an earlier one.
+        digest: hex SHA-256 of what is measured: documents, windows, passkeys. Two lines of a log with the same digest
+            can be compared.
+        done: (step, digest) of what has been measured already, by this command or an earlier one.
 
     Raises:
-        UsageError: windows, stride or context cannot be measured; raised before training begins.
+        UsageError: nothing is to be measured, or the context is too short for a passkey; raised before training begins.
     """
 
     def __init__(self, config: Config, start: Preparation) -> None:
         self.config, self.start, self.asked = config, start, config.evaluation
-        self.done: set[int] = set()
+        self.done: set[tuple[int, str | None]] = set()
         self.documents = None
+        self.digest = ""
         if not self.asked.steps:
             return
         if self.asked.data is None and not self.asked.passkey_positions:
             raise UsageError("evaluation.steps: set evaluation.data or evaluation.passkey_positions as well")
+        measured: dict[str, Any] = {"bos_id": start.bos_id}
         if self.asked.data is not None:
-            if not self.asked.windows:
-                raise UsageError("evaluation.windows: give at least one window for the perplexity")
-            for window in self.asked.windows:
-                check_window_and_stride(window, self.asked.stride)
             selection = Selection(
                 min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
             )
-            source = Source(self.asked.data, split=self.asked.split)
+            source = Source(self.asked.data, split=self.asked.split, control_tokens=config.control_tokens)
             self.documents = load_documents(source, start.tokenizer, selection)
+            measured["perplexity"] = [self.documents.sha256, self.asked.windows, self.asked.stride]
         if self.asked.passkey_positions:
-            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id)  # raises if the context is too short
+            keys = passkeys(self.asked.passkey_positions, self.asked.passkey_trials).ravel().tolist()
+            PromptMaker(start.tokenizer, config.context_tokens, start.bos_id, keys)  # raises if they do not fit
+            measured["passkey"] = [config.context_tokens, self.asked.passkey_positions, self.asked.passkey_trials]
+        self.digest = hashlib.sha256(json.dumps(measured).encode()).hexdigest()
 
     def share_done(self) -> None:
-        """Tell all ranks which steps have been measured already, which rank 0 alone has read from the log."""
+        """Tell all ranks what has been measured already, which rank 0 alone has read from the log."""
         box = [self.done]
         dist.broadcast_object_list(box, src=0)
         self.done = box[0]
@@ -69,10 +76,10 @@ class MidrunEvaluation:
 
         To be called on every rank.
         """
-        if step not in self.asked.steps or step in self.done:
+        if step not in self.asked.steps or (step, self.digest) in self.done:
             return None
         plain = self.plain(model)
-        result: dict[str, Any] = {"step": step}
+        result: dict[str, Any] = {"step": step, DIGEST: self.digest}
         if self.documents is not None:
             measured = sliding_perplexity(
                 plain,

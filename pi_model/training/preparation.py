@@ -20,7 +20,7 @@ from pi_model.data.packing import Batches, PairStream, Stream
 from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
 from pi_model.errors import RunError, UsageError
-from pi_model.files import new_folder, refuse_inside
+from pi_model.files import new_folder, refuse_related
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.loading import check_folder, first_token, load_tokenizer
@@ -84,7 +84,7 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
         origin = new_origin(config, config.architecture, out / "origin")
     else:
         origin = local_folder(config.model or "")
-        refuse_inside(out, origin)
+        refuse_related(out, model=origin)
     before = read_config(origin)
     if config.architecture is None:
         check_folder(origin, before, window_tokens=config.trained_window, context_tokens=config.window_tokens)
@@ -102,7 +102,9 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     bos_id = first_token(tokenizer)
     streams, hashes = [], []
     for number, part in enumerate(config.data):
-        stream, sha256 = _stream(part, tokenizer, config.training_tokens, (config.seed, number), bos_id, progress)
+        source = replace(_source(part), control_tokens=config.control_tokens)
+        seed = (config.seed, number)
+        stream, sha256 = _stream(part, source, tokenizer, config.training_tokens, seed, bos_id, progress)
         streams.append(stream)
         hashes.append(sha256)
     weights = [part.weight for part in config.data]
@@ -116,6 +118,7 @@ def _source(part: MixturePart) -> Source:
 
 def _stream(
     part: MixturePart,
+    source: Source,
     tokenizer: PreTrainedTokenizerBase,
     window: int,
     seed: tuple[int, int],
@@ -130,10 +133,11 @@ def _stream(
             document_tokens=part.document_tokens,
             summary_tokens=part.summary_tokens,
             bos_id=bos_id,
+            control_tokens=source.control_tokens,
         )
-        prompts, targets = load_pairs(_source(part), part.summary, maker, progress=progress)
+        prompts, targets = load_pairs(source, part.summary, maker, progress=progress)
         return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
-    documents = load_documents(_source(part), tokenizer, progress=progress)
+    documents = load_documents(source, tokenizer, progress=progress)
     return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 

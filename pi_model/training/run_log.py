@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pi_model.errors import RunError
-from pi_model.files import write_text
+from pi_model.files import append_line, write_text
 
 
 class Log:
@@ -22,7 +22,7 @@ class Log:
         scalars: where the numbers go as well.
 
     Attributes:
-        steps: the steps that the file had a line for when it was opened.
+        lines: those that the file had when it was opened.
     """
 
     def __init__(self, path: Path, steps_done: int, scalars: "Scalars") -> None:
@@ -30,13 +30,12 @@ class Log:
         kept = [line for line in read_log(path) if line["step"] <= steps_done] if path.exists() else []
         for line in kept:
             scalars.write(path.stem, line)
-        self.steps = {line["step"] for line in kept}
+        self.lines = kept
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         """Append a line; its key "step" says after how many steps."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        append_line(self.path, json.dumps(line, allow_nan=False))
         self._scalars.write(self.path.stem, line)
 
 
@@ -65,7 +64,7 @@ class Scalars:
         for name, value in line.items():
             table = {f"/{key}": entry for key, entry in value.items()} if isinstance(value, dict) else {"": value}
             for key, number in table.items():
-                if name != "step" and number is not None:
+                if name != "step" and isinstance(number, int | float):
                     self._writer.add_scalar(f"{log}/{name}{key}", number, line["step"])
 
     def close(self) -> None:

@@ -48,13 +48,22 @@ def exact(value: Number) -> arb:
     return arb(fmpq(ratio.numerator, ratio.denominator))
 
 
+def log_of_base(base: Number) -> arb:
+    """Returns ln c as a ball, whose digits do not cancel where c is barely above 1.
+
+    Raises:
+        ValueError: base is not a finite number > 1.
+    """
+    return exact(Fraction(check_base(base)) - 1).log1p()
+
+
 def theta_balls(head_dim: int, base: Number) -> list[arb]:
     """Returns the d/2 frequencies theta_j = base^(-2j/d) as balls at the working precision.
 
     Raises:
         ValueError: head_dim is not an even integer >= 2, or base is not a finite number > 1.
     """
-    log_c = exact(check_base(base)).log()
+    log_c = log_of_base(base)
     return [(-2 * j * log_c / check_head_dim(head_dim)).exp() for j in range(head_dim // 2)]
 
 

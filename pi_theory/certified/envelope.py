@@ -10,14 +10,14 @@ all terms does not change |A_k|, so with w_k the mean of theta_0 .. theta_{k-1}
     |A_k(s + delta)| = |A_k + delta D_k + R|,   D_k = i (T_k - w_k A_k),   T_k = sum_{j<k} theta_j exp(i s theta_j),
     |R| <= delta^2/2 M_k,                       M_k = sum_{j<k} (theta_j - w_k)^2,
 
-and |A_k + delta D_k| is convex in delta. So its tangent bounds it from below, and its values at the two ends bound it
-from above. Summed over k,
+and |A_k + delta D_k| is convex in delta, so that its values at the two ends bound it from above. From below it is
+bounded by Re(conj(z_k) (A_k + delta D_k)), whatever the number z_k with |z_k| <= 1; for z_k = A_k/|A_k| this is its
+tangent. Summed over k,
 
     B(s) - r |G| - r^2 M/2  <=  B(s + delta)  <=  max over +-r of sum_k |A_k +- r D_k| + r^2 M/2,
 
-with M = sum_k M_k and G = sum_k Re(conj(A_k) D_k)/|A_k| = -sum_k Im(conj(A_k) T_k)/|A_k|, in which a term with
-A_k = 0 is bounded by 0. Where B has a minimum, the lower bound is off by a multiple of r^2 only, so that few boxes
-survive near it.
+with M = sum_k M_k and G = sum_k Re(conj(z_k) D_k) = -sum_k Im(conj(A_k) T_k)/|A_k|, with z_k = 0 where A_k = 0. Where B
+has a minimum, the lower bound is off by a multiple of r^2 only, so that few boxes survive near it.
 
 **Floating point.** Every phase exp(i s theta_j) is a product of entries of tables that
 `pi_theory.certified.balls.phase_table` rounds from balls, so that nothing rests on a library's sine. Let u = 2^-53 and
@@ -29,12 +29,20 @@ n = d/2. Then
 * a sum of k terms, in any order, adds k^2 u;
 * squares, roots, the product with theta_j <= 1 and the quotient of G add at most 9 k u to a term of size k.
 
-Hence B, G and sum_k |A_k +- r D_k| with r <= 1/2 are wrong by at most
+In G, z_k is the direction of the A_k that was computed, which need not be near the true one where A_k is about 0. It
+need not be: with the true A_k and D_k, Re(conj(z_k) A_k) is at least |A_k| as computed less the error of A_k, and the
+error of Re(conj(z_k) D_k) is that of D_k, so that only errors of A_k and T_k count.
+
+Hence B, G with these z_k, and sum_k |A_k +- r D_k| with r <= 1/2 are wrong by at most
 
     E = n^2 (4 e + (6 n + 18) u).
 
 That is twice what the terms above add up to, which covers the products of errors. At d = 128, E/d is 3e-12 after 16
 bisections.
+
+**Edges.** The parts of an envelope are equal as fractions, and their edges are rounded to float64. Since
+| |A_k|' | <= sum_{j<k} |theta_j - w_k|, B changes by at most Lambda = sum_k sum_{j<k} |theta_j - w_k| a position; so
+the bounds of a part are widened by Lambda times how far its rounded edges lie outside of it.
 """
 
 import math
@@ -58,10 +66,11 @@ from pi_theory.certified.balls import (
     phase_table,
 )
 
-_SEGMENT = 1 << 14  # how many boxes are evaluated at once
+_SEGMENT = 1 << 20  # how many phases are held at once, d/2 of them for each box
 _MAX_LEVEL = 44  # how often a first box is halved at most
 _MAX_PENDING = 1 << 20  # how many undecided boxes are held at most
-_MAX_BOXES = 1 << 27  # how many first boxes are taken: some minutes of work, for s up to 5e7 at d = 128
+_MAX_BOXES = 1 << 27  # how many first boxes are taken at most
+_MAX_PHASES = 1 << 34  # how many phases they may have in all: less than an hour of work
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,17 @@ class IntegerScan:
     first_below: int | None  # the first integer with B(s)/d below the level; None if there certainly is none
 
 
+def search_seconds(upto: Number, *, head_dim: int, base: Number) -> float:
+    """Returns about how long a search of [0, upto] takes.
+
+    Raises:
+        ValueError: an argument is outside its domain.
+    """
+    theta = float(check_base(base)) ** (-np.arange(0, check_head_dim(head_dim), 2) / head_dim)
+    boxes = _first_boxes(Fraction(upto), head_dim, _curvature(theta))
+    return 2e-7 * boxes * (theta.size + 1) + 2e-6 * 256 * theta.size  # measured
+
+
 def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_width: float = 1e-6) -> Extremum:
     """Returns the certified minimum of B(s)/d over all real s in [lower, upper].
 
@@ -120,8 +140,17 @@ def minimum(lower: Number, upper: Number, *, head_dim: int, base: Number, rel_wi
         keep = bounds.lower <= best
         return boxes.take(keep), bounds.lower[keep]
 
-    boxes, floors = _concatenate([survivors(boxes) for boxes in search.first_boxes()])
-    boxes, floors = boxes.take(floors <= best), floors[floors <= best]  # `best` fell after the first boxes were kept
+    parts, held = [], 0
+    for first_boxes in search.first_boxes():
+        parts.append(survivors(first_boxes))
+        held += parts[-1][1].size
+        if held > _MAX_PENDING:
+            parts = [_dropped(*part, best) for part in parts]
+            held = sum(floors.size for _, floors in parts)
+        if held > _MAX_PENDING:
+            raise ArithmeticError(f"B(s) is near its minimum at more than {_MAX_PENDING:,} places; search less")
+    boxes, floors = _concatenate(parts)
+    boxes, floors = _dropped(boxes, floors, best)  # `best` fell after the first boxes were kept
     while floors.min() < best * (1 - rel_width):
         if boxes.level >= _MAX_LEVEL or boxes.index.size > _MAX_PENDING:
             raise ArithmeticError(f"rel_width: {rel_width} is narrower than float64 allows here; ask for a larger one")
@@ -202,8 +231,14 @@ def envelope(lower: Number, upper: Number, pieces: int, *, head_dim: int, base: 
         piece = boxes.index * pieces // search.count
         np.minimum.at(low, piece, bounds.lower)
         np.maximum.at(high, piece, search.upper_bounds(boxes))
-    edges = np.array([float(search.start + search.span * i / pieces) for i in range(pieces + 1)])
-    return Envelope(edges, np.nextafter(low / head_dim, -np.inf), np.nextafter(high / head_dim, np.inf))
+    exact_edges = [search.start + search.span * i / pieces for i in range(pieces + 1)]
+    edges = np.array([float(edge) for edge in exact_edges])
+    moved = [float(Fraction(rounded) - edge) for rounded, edge in zip(edges.tolist(), exact_edges, strict=True)]
+    outside = np.maximum(0, np.maximum(-np.array(moved[:-1]), np.array(moved[1:])))
+    room = search.slope() * outside * (1 + 1e-9)
+    return Envelope(
+        edges, np.nextafter((low - room) / head_dim, -np.inf), np.nextafter((high + room) / head_dim, np.inf)
+    )
 
 
 def integer_scan(upto: int, *, head_dim: int, base: Number, level: Number = 1) -> IntegerScan:
@@ -282,21 +317,20 @@ class _Search:
         self.head_dim, self.base = head_dim, base
         self.start, self.span = Fraction(lower), Fraction(upper) - Fraction(lower)
         self.theta = certified_frequencies(head_dim, base)
-        k = np.arange(1, self.theta.size + 1)
-        self.mean = np.cumsum(self.theta) / k
-        # This is M = sum_k M_k, rounded up generously: the relative error of these sums is far below 1e-9.
-        spread = np.cumsum(self.theta**2) - k * self.mean**2
-        self.curvature = float(np.maximum(spread, 0).sum()) * (1 + 1e-9) + 1e-9
+        self.mean = np.cumsum(self.theta) / np.arange(1, self.theta.size + 1)
+        self.curvature = _curvature(self.theta)
         if count is None:
-            # At first r^2 M/2 is d/50, which is coarse enough to be quick and fine enough to drop most boxes.
-            width = min(1.0, 2 * math.sqrt(0.04 * head_dim / self.curvature))
-            count = math.ceil(self.span / Fraction(width))
-            count = -(-count // multiple_of) * multiple_of
-        if count > _MAX_BOXES:
+            count = -(-_first_boxes(self.span, head_dim, self.curvature) // multiple_of) * multiple_of
+        most = min(_MAX_BOXES, _MAX_PHASES // self.theta.size)
+        if count > most:
             raise ValueError(
-                f"interval: [{lower}, {upper}] takes {count:,} boxes, more than {_MAX_BOXES:,}; choose a shorter one"
+                f"interval: [{lower}, {upper}] takes {count:,} boxes, more than {most:,}; choose a shorter one"
             )
         self.count = count
+
+    def slope(self) -> float:
+        """Returns Lambda, rounded up generously."""
+        return sum(float(np.abs(self.theta[:k] - mean).sum()) for k, mean in enumerate(self.mean, 1)) * (1 + 1e-9)
 
     def first_boxes(self) -> Iterator[_Boxes]:
         """Yields all boxes of level 0 from left to right, a segment at a time."""
@@ -305,8 +339,9 @@ class _Search:
         fine = self._table([(b + Fraction(1, 2)) * width for b in range(fine_count)])
         progress = tqdm(total=self.count, desc="B(s)/d", unit=" boxes", delay=1, leave=False, disable=None)
         with progress:
-            for first in range(0, self.count, _SEGMENT):
-                last = min(first + _SEGMENT, self.count)
+            segment = max(fine_count, _SEGMENT // self.theta.size // fine_count * fine_count)
+            for first in range(0, self.count, segment):
+                last = min(first + segment, self.count)
                 coarse = self._table([self.start + i * width for i in range(first, last, fine_count)])
                 phase = (coarse[:, None, :] * fine[None, :, :]).reshape(-1, self.theta.size)[: last - first]
                 yield _Boxes(0, np.arange(first, last), phase)
@@ -367,6 +402,24 @@ class _Search:
 
     def _table(self, positions: list[Fraction]) -> np.ndarray:
         return phase_table(positions, head_dim=self.head_dim, base=self.base)
+
+
+def _curvature(theta: Float[np.ndarray, " half"]) -> float:
+    """Returns M = sum_k M_k, rounded up generously: the relative error of these sums is far below 1e-9."""
+    k = np.arange(1, theta.size + 1)
+    spread = np.cumsum(theta**2) - np.cumsum(theta) ** 2 / k
+    return float(np.maximum(spread, 0).sum()) * (1 + 1e-9) + 1e-9
+
+
+def _first_boxes(span: Fraction, head_dim: int, curvature: float) -> int:
+    # At first r^2 M/2 is d/50, which is coarse enough to be quick and fine enough to drop most boxes.
+    return math.ceil(span / Fraction(min(1.0, 2 * math.sqrt(0.04 * head_dim / curvature))))
+
+
+def _dropped(boxes: _Boxes, floors: np.ndarray, best: float) -> tuple[_Boxes, np.ndarray]:
+    """Returns the boxes that may hold a value as low as the best found so far."""
+    keep = floors <= best
+    return boxes.take(keep), floors[keep]
 
 
 def _concatenate(parts: list[tuple[_Boxes, np.ndarray]]) -> tuple[_Boxes, np.ndarray]:

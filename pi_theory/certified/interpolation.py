@@ -7,14 +7,14 @@ published bound is hardest to keep; `pi_theory.interpolation` proves that, and h
 from flint import arb, ctx
 
 from pi_theory.arguments import Number
-from pi_theory.certified.balls import ball_sum, exact, theta_balls
+from pi_theory.certified.balls import ball_sum, log_of_base, theta_balls
 from pi_theory.interpolation import smallest_valid_head_dim
 
 
 def published_interpolation_ball(head_dim: int, base: Number, bits: int = 128) -> arb:
     """Returns the right side of Theorem 2.1 as published: d / (32 ln c)."""
     with ctx.workprec(bits):
-        return arb(head_dim) / (32 * exact(base).log())
+        return arb(head_dim) / (32 * log_of_base(base))
 
 
 def taylor_interpolation_ball(head_dim: int, base: Number, bits: int = 128) -> arb:

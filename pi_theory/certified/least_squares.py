@@ -16,6 +16,8 @@ from jaxtyping import Float
 from pi_theory.arguments import Number
 from pi_theory.certified.balls import dot_product, exact, rotation, rotations, theta_balls
 
+_LONGEST = 3600.0  # seconds that one solve may take
+
 
 @dataclass(frozen=True)
 class ExactFit:
@@ -57,10 +59,10 @@ def exact_least_squares(
             f"window: {len(points)} points do not determine {head_dim} functions; give at least {head_dim}"
         )
     limit = _largest_precision(head_dim)
-    bits = 256 + math.ceil(digits * math.log2(10))
+    bits = _first_bits(digits)
     if bits > limit:
         raise ValueError(f"digits: {digits} need more memory than this machine has; ask for at most {limit * 3 // 10}")
-    while bits <= limit:
+    while bits <= limit and _seconds(bits, head_dim, len(points)) < _LONGEST:
         with ctx.workprec(bits):
             fit = _solve_normal_equations(points, positions, head_dim, base)
         if fit is not None and all(
@@ -68,7 +70,23 @@ def exact_least_squares(
         ):
             return fit
         bits *= 2
-    raise ArithmeticError(f"digits: {digits} were not reached at {limit} bits, all that fit in memory; ask for fewer")
+    raise ArithmeticError(
+        f"digits: {digits} were not reached at {bits // 2} bits, and more take too long; ask for fewer"
+    )
+
+
+def exact_seconds(digits: int, *, head_dim: int, window: int) -> float:
+    """Returns about how long `exact_least_squares` takes for so many digits, at least."""
+    return _seconds(_first_bits(digits), head_dim, window)
+
+
+def _first_bits(digits: int) -> int:
+    return 256 + math.ceil(digits * math.log2(10))
+
+
+def _seconds(bits: int, head_dim: int, window: int) -> float:
+    # Measured: two nanoseconds for each bit of each operation, and more than that for many bits.
+    return 2e-9 * (head_dim**3 + 4 * head_dim * window + 30 * head_dim**2) * bits * (1 + bits / 30_000)
 
 
 def _solve_normal_equations(

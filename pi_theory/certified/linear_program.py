@@ -26,13 +26,13 @@ from pi_theory.certified.balls import (
 class LinearProgramCertifier:
     """Certifies both sides of max { v.x : |V x| <= 1, |x_i| <= hmax }, the largest score at a target position.
 
-    The rows of V are (cos n theta_j, sin n theta_j) for the trained positions n = 0 .. L, and v is such a row at the
-    target position. With x = (Re h, -Im h), V x are the scores at trained positions and v.x is the score at the target.
+    The rows of V are (cos n theta_j, sin n theta_j) for the trained distances n = 0 .. L - 1, and v is such a row at
+    the target position. With x = (Re h, -Im h), V x are the scores at trained distances and v.x is the score there.
 
     Args:
         head_dim: d, even, at least 2.
         base: c > 1, taken exactly.
-        window: L, the last trained position.
+        window: L, the trained window in tokens.
         bits: precision of the balls.
     """
 
@@ -40,11 +40,11 @@ class LinearProgramCertifier:
         self._bits = bits
         with ctx.workprec(bits):
             self._thetas = theta_balls(head_dim, base)
-            columns = [rotations(theta, window + 1) for theta in self._thetas]
+            columns = [rotations(theta, window) for theta in self._thetas]
             self._trained = arb_mat([[c for c, _ in row] + [s for _, s in row] for row in zip(*columns, strict=True)])
 
     def trained(self) -> Float[np.ndarray, "n d"]:
-        """Returns V in float64, shape (L + 1, d)."""
+        """Returns V in float64, shape (L, d)."""
         return np.array([[float(x) for x in row] for row in self._trained.tolist()])
 
     def row(self, position: Number, frequencies: Sequence[float] | None = None) -> list[arb]:

@@ -17,7 +17,7 @@ from flint import arb, ctx
 from pi_theory.arguments import Number, check_base, check_count, check_head_dim
 from pi_theory.certified.balls import exact
 from pi_theory.reach import Reach, longest_window
-from pi_theory.scaling import DynamicNTK, LinearPI, Llama3, NoScaling, NTKAware, Scaling, Yarn
+from pi_theory.scaling import DynamicNTK, LinearPI, Llama3, NoScaling, NTKAware, Scaling, Yarn, scaled_frequencies
 
 _PRECISIONS = (64, 256, 1024, 4096)
 
@@ -69,10 +69,10 @@ def _within_arc(scaling: Scaling, pair: int, head_dim: int, base: Number, window
             kept = _yarn_kept(scaling, pair, head_dim, base, window)
         case Llama3(factor=factor):
             kept = _llama3_kept(scaling, pair, head_dim, base, window)
-        case _:  # a method added later
-            raise ArithmeticError(
-                f"method: the reach of {type(scaling).__name__} is not proved yet; see pi_theory.reach"
-            )
+        case _:  # a method added later: its float64 frequencies, which are what a model computes with
+            scaled = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)[pair]
+            slowed = lambda: exact(float(scaled)) / _theta(pair, head_dim, base)  # noqa: E731
+            return lambda tokens: _at_most(slowed, Fraction(last, tokens - 1))
     kappa = Fraction(factor)
 
     def within(tokens: int) -> bool:
@@ -125,11 +125,14 @@ def _llama3_kept(scaling: Llama3, pair: int, head_dim: int, base: Number, window
 
     def kept() -> arb:
         low, high = exact(scaling.low_freq_factor), exact(scaling.high_freq_factor)
-        theta = (-2 * pair * exact(base).log() / head_dim).exp()
-        turns = window * theta / (2 * arb.pi())
+        turns = window * _theta(pair, head_dim, base) / (2 * arb.pi())
         return ((turns - low) / (high - low)).max(arb(0)).min(arb(1))
 
     return kept
+
+
+def _theta(pair: int, head_dim: int, base: Number) -> arb:
+    return (-2 * pair * exact(base).log() / head_dim).exp()
 
 
 def _index_with_turns(turns: float, head_dim: int, base: Number, window: int) -> arb:

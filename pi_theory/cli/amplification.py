@@ -4,8 +4,8 @@ import argparse
 from fractions import Fraction
 from typing import Any
 
-from pi_theory.cli.options import add_head, exact_number
-from pi_theory.console import Command, counted, show, whole, wrap
+from pi_theory.cli.options import add_head, exact_between, exact_number, expect, whole_between
+from pi_theory.console import Command, counted, show, wrap
 
 # The keys of pi_theory.scaling.METHODS, which would have to import numpy.
 METHODS = ("none", "linear", "ntk", "dynamic", "yarn", "llama3")
@@ -15,14 +15,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--window",
-        type=whole(1),
+        type=whole_between(1, 1 << 20),
         default=512,
         metavar="L",
-        help="Length of the trained window in tokens: heads are bounded at the positions 0 to L.",
+        help="Length of the trained window in tokens: heads are bounded at the distances 0 to L - 1.",
     )
     parser.add_argument(
         "--factor",
-        type=exact_number,
+        type=exact_between(1, 1e9),
         default=Fraction(2),
         metavar="F",
         help="Extended window divided by trained window, at least 1.",
@@ -35,7 +35,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hmax",
-        type=exact_number,
+        type=exact_between(1e-9, 1e12),
         default=Fraction(1),
         metavar="H",
         help="Bound of |Re h_j| and |Im h_j|, the coefficients of a head.",
@@ -45,9 +45,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=exact_number,
         action="append",
         metavar="S",
-        help="A position in the extended window, any real number from 0 to F L, at which to find the largest score. "
-        "Give the option once for each position. Default: 24 whole positions evenly spread over "
-        "it, and the half positions just below them.",
+        help="A distance in the extended window, any real number from 0 to F L - 1, at which to find the largest "
+        "score. Give the option once for each distance. Default: 24 whole distances evenly spread over "
+        "it, the last among them, and the half distances just below them.",
     )
 
 
@@ -55,25 +55,31 @@ def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from pi_theory.amplification import FiniteWindow, stability_constant, study_positions
-    from pi_theory.arguments import check_factor, check_positive
     from pi_theory.scaling import scaling_by_name
 
-    factor, hmax = float(check_factor(arguments.factor)), float(check_positive(arguments.hmax, "hmax"))
+    factor, hmax = float(arguments.factor), float(arguments.hmax)
+    trained, last = arguments.window - 1, factor * arguments.window - 1
+    positions = study_positions(arguments.window, factor) if arguments.position is None else arguments.position
+    for position in positions:
+        if not 0 <= position <= last:
+            raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
+    # Measured: a program takes 5 microseconds for each number of its matrix, and more than that where there are many.
+    numbers = arguments.head_dim * (arguments.window + arguments.head_dim)
+    expect(
+        5e-6 * (len(positions) + 1) * numbers * (1 + numbers / 2e5),
+        "window",
+        "choose a smaller --window or --head-dim, or single positions",
+    )
     program = FiniteWindow(
         head_dim=arguments.head_dim,
         base=arguments.base,
         window=arguments.window,
         scaling=scaling_by_name(arguments.method, factor),
     )
-    last = factor * arguments.window
-    positions = study_positions(arguments.window, factor) if arguments.position is None else arguments.position
-    for position in positions:
-        if not 0 <= position <= last:
-            raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
     bar = tqdm(positions, desc="linear programs", delay=1, leave=False, disable=None)
     cases = [program.worst_case(float(position), hmax) for position in bar]
-    inside = [case for case in cases if case.position <= arguments.window]
-    beyond = [case for case in cases if case.position > arguments.window]
+    inside = [case for case in cases if case.position <= trained]
+    beyond = [case for case in cases if case.position > trained]
 
     def largest(cases: list[Any], field: str) -> float | None:
         return max((getattr(case, field) for case in cases), default=None)
@@ -110,13 +116,13 @@ def text(answer: dict[str, Any]) -> str:
     return "\n".join(
         [
             wrap(
-                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained position "
-                f"n = 0 .. {answer['window']} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
+                f"Largest score at {positions} among heads with |a(n)| <= 1 at every trained distance "
+                f"n = 0 .. {answer['window'] - 1} and |Re h_j|, |Im h_j| <= {answer['hmax']:g}, for "
                 f"d = {answer['head_dim']}, c = {answer['base']:g} and positions scaled by the method "
                 f"{answer['method']} with factor {answer['factor']:g}:"
             ),
-            row(f"inside, s <= {answer['window']}:", "inside"),
-            row(f"beyond, s > {answer['window']}:", "beyond"),
+            row(f"inside, s <= {answer['window'] - 1}:", "inside"),
+            row(f"beyond, s > {answer['window'] - 1}:", "beyond"),
             wrap(
                 f"Were every whole position trained, no score anywhere could exceed "
                 f"{answer['all_reals_all_integers_trained']:.6f} = sec(1/2)."

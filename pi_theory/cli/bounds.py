@@ -3,27 +3,25 @@
 import argparse
 from typing import Any
 
-from pi_theory.cli.options import add_head
-from pi_theory.console import Command, show, whole, wrap
+from pi_theory.cli.options import add_head, add_upto, expect
+from pi_theory.console import Command, show, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
-    parser.add_argument(
-        "--upto",
-        type=whole(1),
-        default=4096,
-        metavar="S",
-        help="The minimum of the extrapolation bound B(s) is taken over positions s in [0, S].",
-    )
+    add_upto(parser, "The minimum of the extrapolation bound B(s) is taken over positions s in [0, S].")
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from pi_theory.amplification import stability_constant
+    from pi_theory.certified.envelope import search_seconds
     from pi_theory.ratios import bound_ratios
     from pi_theory.verdicts import Verdict
 
     d = arguments.head_dim
+    expect(
+        search_seconds(arguments.upto, head_dim=d, base=arguments.base), "upto", "choose a smaller --upto or --head-dim"
+    )
     found = bound_ratios(d, arguments.base, arguments.upto)
     published, sharp = found.published_interpolation, found.sharp_interpolation
     witness = {"h": "h_j = -exp(-i theta_j/2)", "s1": 0, "s2": 1, "s": 0.5, "left": sharp, "right": published}

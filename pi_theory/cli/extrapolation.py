@@ -3,23 +3,22 @@
 import argparse
 from typing import Any
 
-from pi_theory.cli.options import add_head
-from pi_theory.console import Command, show, whole, wrap
+from pi_theory.cli.options import add_head, add_upto, expect
+from pi_theory.console import Command, show, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
-    parser.add_argument(
-        "--upto", type=whole(1), default=4096, metavar="S", help="The range searched is [0, S], in positions."
-    )
+    add_upto(parser, "The range searched is [0, S], in positions.")
     parser.add_argument("--integers", action="store_true", help="Search whole positions only, not all real ones.")
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from pi_theory.arguments import check_base, check_count, check_head_dim
-    from pi_theory.certified.envelope import first_below, integer_scan, minimum
+    from pi_theory.certified.envelope import first_below, integer_scan, minimum, search_seconds
 
     d, base, upto = check_head_dim(arguments.head_dim), check_base(arguments.base), check_count(arguments.upto, "upto")
+    expect(2 * search_seconds(upto, head_dim=d, base=base), "upto", "choose a smaller --upto or --head-dim")
     first: list[float] | None
     if arguments.integers:
         scan = integer_scan(upto, head_dim=d, base=base)

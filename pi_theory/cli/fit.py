@@ -3,21 +3,25 @@
 import argparse
 from typing import Any
 
-from pi_theory.cli.options import add_head, exact_number
-from pi_theory.console import Command, show, whole, wrap
+from pi_theory.cli.options import add_head, exact_number, expect, whole_between
+from pi_theory.console import Command, show, wrap
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--window",
-        type=whole(1),
+        type=whole_between(1, 1 << 24),
         default=2048,
         metavar="L",
         help="Number of random points, one at each whole position from 0 to L - 1.",
     )
     parser.add_argument(
-        "--seed", type=whole(0), default=0, metavar="N", help="Seed of the generator that draws the points."
+        "--seed",
+        type=whole_between(0, 1 << 63),
+        default=0,
+        metavar="N",
+        help="Seed for drawing the points.",
     )
     parser.add_argument(
         "--ridge",
@@ -27,11 +31,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--digits",
-        type=whole(1),
+        type=whole_between(1, 10**6),
         metavar="N",
         help="Solve the problem exactly as well and print N certified digits of the value at position 2L - 1. "
         "Default: floating point only.",
     )
+
+
+_MOST_NUMBERS = 1 << 25  # of a design matrix: a quarter of a GiB, of which a fit needs several
 
 
 def _run(arguments: argparse.Namespace) -> None:
@@ -39,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from pi_theory.arguments import check_base, check_count, check_head_dim
     from pi_theory.certified.balls import enclosure
-    from pi_theory.certified.least_squares import exact_least_squares
+    from pi_theory.certified.least_squares import exact_least_squares, exact_seconds
     from pi_theory.leastsquares import Arithmetic, evaluate, fit, random_points, ridge_bound
 
     check_head_dim(arguments.head_dim)
@@ -48,6 +55,16 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.digits is not None and arguments.ridge:
         raise ValueError("digits: the exact solution is of the problem without --ridge; leave one of the two out")
     ridge = float(arguments.ridge or 0)
+    if window < arguments.head_dim:
+        raise ValueError(f"window: {window} points do not determine {arguments.head_dim} functions; give at least that")
+    if window * arguments.head_dim > _MOST_NUMBERS:
+        raise ValueError(
+            f"window: at most {_MOST_NUMBERS // arguments.head_dim} points fit in memory for this --head-dim"
+        )
+    expect(1e-8 * window * arguments.head_dim**2, "window", "choose a smaller --window or --head-dim")
+    if arguments.digits is not None:
+        seconds = exact_seconds(arguments.digits, head_dim=arguments.head_dim, window=window)
+        expect(seconds, "digits", "ask for fewer --digits, or choose a smaller --window or --head-dim")
     points = random_points(window, arguments.seed)
     rows = []
     for arithmetic in Arithmetic:
@@ -58,13 +75,16 @@ def _run(arguments: argparse.Namespace) -> None:
             "residual_rms": None,
         }
         try:
-            h = fit(points, head_dim=arguments.head_dim, base=arguments.base, arithmetic=arithmetic, ridge=ridge)
-            inside = evaluate(h, np.arange(window), base=arguments.base)
-            beyond = evaluate(h, np.arange(window, 2 * window), base=arguments.base)
+            with np.errstate(all="ignore"):  # what overflows is not finite, which is seen below
+                h = fit(points, head_dim=arguments.head_dim, base=arguments.base, arithmetic=arithmetic, ridge=ridge)
+                inside = evaluate(h, np.arange(window), base=arguments.base)
+                beyond = evaluate(h, np.arange(window, 2 * window), base=arguments.base)
+            if not np.isfinite([inside, beyond]).all():
+                raise np.linalg.LinAlgError
             row["max_inside"], row["max_beyond"] = float(np.abs(inside).max()), float(np.abs(beyond).max())
             row["residual_rms"] = float(np.sqrt(np.mean((inside - points) ** 2)))
         except np.linalg.LinAlgError:
-            row["failed"] = "the matrix is singular in this arithmetic"
+            row["failed"] = "the matrix is singular, or too large, in this arithmetic"
         rows.append(row)
     answer: dict[str, Any] = {
         "head_dim": arguments.head_dim,

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pi_theory.cli.extended_window import add_extended_window, check_sizes
+from pi_theory.cli.extended_window import add_extended_window
 from pi_theory.console import Command, show, wrap
 
 
@@ -11,7 +11,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from pi_theory.certified.reach import certified_first_slow_pair, certified_reach
     from pi_theory.scaling import METHODS, scaling_by_name
 
-    factor = check_sizes(arguments)
+    factor = float(arguments.factor)
     config = {"head_dim": arguments.head_dim, "base": arguments.base, "window": arguments.window}
     found = {method: certified_reach(scaling_by_name(method, factor), **config) for method in METHODS}
     answer = {

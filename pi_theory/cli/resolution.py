@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from pi_theory.cli.extended_window import add_extended_window, check_sizes
+from pi_theory.cli.extended_window import add_extended_window
 from pi_theory.console import Command, show, wrap
 
 
@@ -12,7 +12,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from pi_theory.resolution import linear_cap_ratio, resolution
     from pi_theory.scaling import METHODS, scaling_by_name
 
-    factor = check_sizes(arguments)
+    factor = float(arguments.factor)
     config = {"head_dim": arguments.head_dim, "base": float(arguments.base), "window": arguments.window}
     found = {method: resolution(scaling_by_name(method, factor), **config) for method in METHODS}
     answer = {

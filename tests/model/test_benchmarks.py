@@ -228,8 +228,8 @@ BAD = {
     "piqa.jsonl: missing; tasks/README.md says what it holds": ("piqa", None),
     "piqa.jsonl: the file is empty": ("piqa", ""),
     "piqa.jsonl: line 1 is not JSON": ("piqa", "{\n"),
-    "piqa.jsonl: line 1 has no 'goal'; it has no columns": ("piqa", "[1]\n"),
-    "boolq.jsonl: line 1 has no 'label'; it has passage, question, answer": (
+    "piqa.jsonl: line 1: not an object with columns, but a list of whole numbers": ("piqa", "[1]\n"),
+    "boolq.jsonl: line 1: no column 'label'; it has passage, question, answer": (
         "boolq",
         json.dumps({"passage": "x", "question": "y", "answer": True}) + "\n",
     ),
@@ -241,6 +241,14 @@ BAD = {
         spoil(ITEMS["winogrande"][0], "sentence", "no blank"),
     ),
 }
+
+
+def test_special_tokens_that_an_item_spells_are_text():
+    tokenizer = byte_tokenizer()
+    harness = benchmarks._harness_model(random_llama(vocab_size=260), tokenizer, 64, False, 1)
+    assert tokenizer.bos_token_id not in harness.tok_encode("x<s>")
+    assert tokenizer.bos_token_id not in harness.tok_batch_encode(["x<s>"])[0]
+    assert tokenizer.bos_token_id in tokenizer("x<s>")["input_ids"], "the caller's own is left as it was"
 
 
 @pytest.mark.parametrize("message", BAD)

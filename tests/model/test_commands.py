@@ -1,5 +1,6 @@
 """The pi-model commands as a user meets them: what they print, and how they end."""
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pi_model.cli import checkpoints
 from pi_model.cli import main as cli
 from pi_model.cli.main import main
+from pi_model.locks import NAME
 from pi_theory.scaling import METHODS
 from tests import commands
 from tests.commands import WORDS, Ending, ending, refuses, valued
@@ -161,6 +163,64 @@ def test_perplexity_prints_a_table_and_leaves_no_progress_behind(tiny_folder, te
     assert not list((cache / "runs").glob("*"))
 
 
+ALONE = {
+    "perplexity": ["--data", "TEXT", "--windows", "32", "--stride", "8"],
+    "truncated": ["--data", "TEXT", "--windows", "32", "--truncate"],
+    "passkey": ["--max-context", "512", "--positions", "2", "--trials", "2"],
+    "summarize": ["--data", "PAIRS", "--context", "512", "--max-tokens", "4"],
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_an_answer_that_did_not_arrive_is_given_at_once_by_the_same_command(
+    name, tiny_folder, text, tmp_path, capsys, monkeypatch, cache
+):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"report": text.read_text(), "summary": "The sky."}) + "\n")
+    words = [{"TEXT": str(text), "PAIRS": str(pairs)}.get(word, word) for word in ALONE[name]]
+    words = [name.replace("truncated", "perplexity"), "--model", tiny_folder, *words, "--json", "--quiet"]
+    code, undisturbed, _ = ends(capsys, *words)
+    assert code == 0
+    assert not list(cache.glob("runs/*"))
+    with open("/dev/full", "w") as full:
+        for output in (full, None):
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "stdout", output)
+                assert ends(capsys, *words)[0] == 1
+    assert [path for path in cache.glob("runs/*/*") if path.name != NAME]
+
+    def no_more(*_):
+        raise AssertionError("what was measured is measured again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pi_model.evaluation.perplexity._token_losses", no_more)
+        patch.setattr("pi_model.evaluation.passkey.Judge.answers", no_more)
+        patch.setattr("pi_model.evaluation.summarization.generate", no_more)
+        assert ends(capsys, *words)[:2] == (0, undisturbed)
+    assert not list(cache.glob("runs/*"))
+
+
+def test_a_measurement_that_another_process_makes_is_refused_and_its_progress_kept(
+    tiny_folder, text, capsys, monkeypatch, cache
+):
+    from pi_model.evaluation import perplexity
+
+    words = ["perplexity", "--model", tiny_folder, "--data", text, "--windows", 32, "--stride", 8, "--quiet"]
+    inside, real = [], perplexity._token_losses
+
+    def meanwhile(*arguments):
+        if not inside:
+            inside.append(ends(capsys, *words))
+        return real(*arguments)
+
+    monkeypatch.setattr(perplexity, "_token_losses", meanwhile)
+    assert ends(capsys, *words)[0] == 0
+    ((code, out, errors),) = inside
+    assert (code, out) == (1, "")
+    assert f"in use by process {os.getpid()} on " in errors
+    assert errors.count("\n") == 1
+
+
 def test_truncation_scores_one_window_a_document(tiny_folder, text, capsys):
     words = ["perplexity", "--model", tiny_folder, "--data", text, "--windows", 16, 32, "--truncate", "--json"]
     code, out, _ = ends(capsys, *words)
@@ -276,9 +336,16 @@ WRONG_USAGE = {
     "no samples": ["perplexity", "--model", "MODEL", "--data", "TEXT", "--windows", "400", "--samples", "0"],
     "an unknown split": ["perplexity", "--model", "MODEL", "--data", "books", "--split", "x", "--windows", "400"],
     "a device that is none": ["passkey", "--model", "MODEL", "--device", "banana"],
+    "a device of another kind": ["passkey", "--model", "MODEL", "--device", "meta"],
+    "a GPU that is not there": ["passkey", "--model", "MODEL", "--device", "cuda:99"],
+    "summaries over their documents": ["summarize", "--model", "MODEL", "--data", "TEXT", "--out", "TEXT"],
+    "a GGUF file inside its model": ["gguf", "MODEL", "--out", "MODEL/x.gguf"],
+    "a model extended into itself": ["extend", "MODEL", "--factor", "2", "--out", "MODEL/x"],
     "no trials": ["passkey", "--model", "MODEL", "--max-context", "512", "--trials", "0"],
     "a context too short for the prompt": ["passkey", "--model", "MODEL", "--max-context", "60"],
 }
+
+NOTES = ("pi-model: warning: ", "pi-model: device: ")
 
 FAILURES = {
     "an empty file": ["perplexity", "--model", "MODEL", "--data", "EMPTY", "--windows", "400"],
@@ -314,15 +381,26 @@ def paths(tiny_folder, text, tmp_path) -> dict[str, Path]:
     + [pytest.param(1, argv, id=name) for name, argv in FAILURES.items()],
 )
 def test_bad_input_ends_in_one_line_and_its_exit_code(code, argv, paths, capsys, tmp_path):
-    got, out, errors = ends(capsys, *(paths.get(word, word) for word in argv))
+    got, out, errors = ends(capsys, *(paths.get(word, word.replace("MODEL/", f"{paths['MODEL']}/")) for word in argv))
     assert got == code, errors
     assert out == ""
     fault = errors.strip().splitlines()[-1]
     assert fault.startswith("pi-model: error: ")
     assert "Traceback" not in errors
-    assert len([line for line in errors.splitlines() if "warning:" not in line]) == 1
+    assert len([line for line in errors.splitlines() if not line.startswith(NOTES)]) == 1
     assert not paths["OUT"].exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_data_may_be_several_files_patterns_and_standard_input(tiny_folder, text, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    words = ["perplexity", "--model", tiny_folder, "--windows", 32, "--stride", 8, "--quiet", "--json"]
+    _, out, _ = ends(capsys, *words, "--data", text, "-", "--data", text.parent / "*.txt")
+    several = json.loads(out)
+    _, out, _ = ends(capsys, *words, "--data", text)
+    assert several["documents"] == 3
+    assert several["data"] == f"{text} - {text.parent}/*.txt"
+    assert several["results"][0]["document_loss_nats"] == 3 * json.loads(out)["results"][0]["document_loss_nats"]
 
 
 def test_ctrl_c_ends_in_one_line_and_130(tiny_folder, text, capsys, monkeypatch):

@@ -1,28 +1,34 @@
 """Documents are the same whatever format they come in, and a bad file is named with its fault."""
 
+import io
 import json
 import re
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
 import pyarrow as arrow
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
+from transformers import AutoTokenizer
 
 from pi_model.data import corpora
 from pi_model.data import documents as data
-from pi_model.data.documents import PRESETS, Documents, Selection, Source, load_documents
+from pi_model.data.documents import PRESETS, Documents, Selection, Source, load_documents, read_documents
+from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 from pi_model.files import new_folder
+from pi_model.models.extension import extend_checkpoint
+from pi_model.models.sources import SHIPPED, local_folder
+from pi_model.notices import say
 from pi_model.packages import archive
+from pi_theory.scaling import LinearPI
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_folder):
-    from transformers import AutoTokenizer
-
     return AutoTokenizer.from_pretrained(tiny_folder)
 
 
@@ -88,7 +94,7 @@ def test_a_column_of_token_ids_is_taken_as_it_is_without_its_bos(tmp_path, token
 def test_batches_give_the_documents_that_one_at_a_time_would(tokenizer, texts, limit, batch):
     rows = [(str(number), text) for number, text in enumerate(texts)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "read_documents", lambda source: iter(rows))
+        patch.setattr(data, "read_documents", lambda source, vocabulary: iter(rows))
         patch.setattr(data, "_BATCH_BYTES", batch)
         found = list(data._tokenised(Source("any", stream_tokens=limit), tokenizer))
     assert [name for name, _ in found] == [name for name, _ in rows[: len(found)]]
@@ -97,6 +103,142 @@ def test_batches_give_the_documents_that_one_at_a_time_would(tokenizer, texts, l
     before_last = sum(len(ids) for _, ids in found[:-1])
     assert limit is None or before_last < limit
     assert len(found) == len(texts) or (limit is not None and before_last + len(found[-1][1]) >= limit)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([-1, 0, 256, 257, 10**20])
+    | st.floats()
+    | st.text(st.characters() | st.characters(categories=["Cs"]), max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["role", "content"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300)
+@given(value=VALUES | st.lists(st.integers(-2, 260), max_size=5), pair=st.booleans())
+def test_a_row_is_read_as_it_stands_or_refused_by_its_place(value, pair, tmp_path_factory):
+    """Nothing is converted: text stays the text, token ids stay the ids, and anything else is named."""
+    path = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    path.write_text(f"{json.dumps({'text': 'good'})}\n{json.dumps({'text': value, 'other': 'good'})}\n")
+    is_text = isinstance(value, str) and not re.search("[\0\ud800-\udfff]", value)
+    is_ids = isinstance(value, list) and all(type(token) is int and 0 <= token < 257 for token in value)
+    if is_text or is_ids:
+        read = [content for _, content in read_documents(Source(str(path)), 257)]
+        assert read == ["good", value] if value else ["good"]
+    else:
+        with pytest.raises(RunError, match=r"a\.jsonl: line 2: (column 'text' holds|token ids of another)") as caught:
+            list(read_documents(Source(str(path)), 257))
+        assert len(str(caught.value)) < len(str(path)) + 250
+    if not is_text:
+        with pytest.raises(RunError, match=r"line 2: column 'text' holds"):
+            list(read_documents(Source(str(path))))
+
+
+@given(damage=st.sampled_from(["tokens.bin", "index.json"]), cut=st.booleans(), at=st.floats(0, 0.999))
+def test_a_damaged_cache_is_made_anew_with_a_word(damage, cut, at, tmp_path_factory, tokenizer):
+    folder = tmp_path_factory.mktemp("damaged")
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as said:
+        patch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+        source = Source(str(write_jsonl(folder / "a.jsonl")))
+        sha256 = load_documents(source, tokenizer).sha256
+        (path,) = (folder / "cache").rglob(damage)
+        content = bytearray(path.read_bytes())
+        number = int(at * len(content))
+        if cut:
+            del content[number:]
+        else:
+            content[number] ^= 1
+        path.write_bytes(content)
+        assert load_documents(source, tokenizer).sha256 == sha256
+        assert f"{path.parent}: the tokens kept there are damaged and are made anew" in said.getvalue()
+        assert [one.name for one in (folder / "cache" / "tokens").iterdir()] == [path.parent.name]
+
+
+def test_a_cache_from_before_there_were_checksums_is_read(tmp_path, cache, tokenizer, monkeypatch):
+    source = Source(str(write_jsonl(tmp_path / "a.jsonl")))
+    first = load_documents(source, tokenizer)
+    (index,) = cache.rglob("index.json")
+    old = json.loads(index.read_text())
+    del old["crc32"]
+    index.write_text(json.dumps(old))
+    monkeypatch.setattr(data, "read_documents", lambda *_: pytest.fail("read again"))
+    assert load_documents(source, tokenizer).sha256 == first.sha256
+
+
+@given(pieces=st.lists(st.sampled_from(["<s>", "<", "s>", " ", "word"]), max_size=8))
+def test_special_tokens_in_text_are_text_unless_asked_for(pieces, tokenizer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("special") / "a.txt"
+    text = f"x{''.join(pieces)}"
+    path.write_text(text)
+    plain = load_documents(str(path), tokenizer).tokens[0].tolist()
+    control = load_documents(Source(str(path), control_tokens=True), tokenizer).tokens[0].tolist()
+    assert tokenizer.bos_token_id not in plain
+    assert tokenizer.decode(plain) == tokenizer.decode(control) == text
+    assert control.count(tokenizer.bos_token_id) == text.count("<s>")
+    assert plain_ids(tokenizer, text) == ids_after(tokenizer, ".", text) == plain
+    assert plain_ids(tokenizer, text, control_tokens=True) == control
+
+
+@pytest.mark.slow
+@pytest.mark.shared_cache
+def test_no_special_token_stands_in_the_corpora_so_their_cached_tokens_stay_valid():
+    """`abstracts` is made of code and `retrieval` of books and our own sentences."""
+    kinds = [r"<\|[A-Za-z][^|<>\s]*\|>", r"</?(?:s|unk|pad|bos|eos|mask)>", r"\[/?(?:INST|CLS|SEP|PAD|MASK|UNK)\]"]
+    of_smollm2 = r"<(?:repo_?name|filename|gh_stars|file_sep|empty_output|(?:issue|jupyter)_[a-z]+)>"
+    special = re.compile("|".join([*kinds, of_smollm2]))
+    texts = [
+        text for name in ("books", "code") for split in corpora.SPLITS for _, text in corpora.read_corpus(name, split)
+    ]
+    assert sum(map(len, texts)) > 5e7
+    assert [found for text in texts for found in special.findall(text)] == []
+
+
+def test_the_cached_tokens_of_the_corpora_keep_their_keys():
+    tiny = AutoTokenizer.from_pretrained(SHIPPED["tiny-llama"])
+    assert data.cache_key(Source("books"), tiny) == "0416d7e33b8a6c4b24186d133f0caf65"
+    assert data.cache_key(Source("books", control_tokens=True), tiny) != data.cache_key(Source("books"), tiny)
+
+
+@pytest.mark.parametrize("name", ["books", "pile", "tiny-llama"])
+def test_a_known_name_says_what_it_means_where_a_file_is_called_the_same(name, tmp_path, monkeypatch, capsys):
+    """Known names mean the same in every folder, and a path with ./ means the path."""
+    monkeypatch.chdir(tmp_path)
+    say.cache_clear()
+
+    def resolve(name):
+        return local_folder(name) if "llama" in name else data.resolved(Source(name)).name
+
+    known = resolve(name)
+    assert capsys.readouterr().err == ""
+    Path(name).mkdir()
+    assert resolve(name) == resolve(name) == known
+    told = capsys.readouterr().err
+    assert re.fullmatch(rf"pi-model: warning: {name} means .*; for the folder {name} here write \./{name}\n", told)
+    assert resolve(f"./{name}") == (f"./{name}" if name != "tiny-llama" else Path(name))
+    assert local_folder(Path(name)) == Path(name)
+    assert capsys.readouterr().err == ""
+
+
+def test_writing_a_folder_of_a_known_name_says_how_it_is_called(tmp_path, tiny_folder, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    say.cache_clear()
+    extend_checkpoint(tiny_folder, LinearPI(2.0), "tiny-llama")
+    assert "this folder is ./tiny-llama to every command" in capsys.readouterr().err
+    assert local_folder("./tiny-llama") == Path("tiny-llama") != local_folder("tiny-llama")
+
+
+def test_several_sources_are_one_after_the_other_under_names_of_their_own(tmp_path, tokenizer):
+    for number, text in enumerate(["one", "two"]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.txt").write_text(text)
+    both = [str(tmp_path / str(number) / "a.txt") for number in range(2)]
+    documents = load_documents(both, tokenizer)
+    assert documents.names == ("a.txt", "a.txt (2)")
+    assert decoded(documents, tokenizer) == ["one", "two"]
+    assert len(load_documents([*both, Source(both[0])], tokenizer, Selection(samples=2)).names) == 2
 
 
 def test_token_ids_of_another_tokenizer_are_refused(tmp_path, tokenizer):
@@ -144,7 +286,7 @@ def test_a_selection_keeps_order_length_and_count(lengths, selection, tmp_path_f
 def test_documents_are_tokenised_once_and_memory_mapped(tmp_path, tokenizer, monkeypatch):
     source = Source(str(write_jsonl(tmp_path / "a.jsonl")))
     first = load_documents(source, tokenizer)
-    monkeypatch.setattr(data, "read_documents", lambda source: pytest.fail("read again"))
+    monkeypatch.setattr(data, "read_documents", lambda *_: pytest.fail("read again"))
     second = load_documents(source, tokenizer)
     assert first.sha256 == second.sha256
     assert all(isinstance(ids.base, np.memmap) or isinstance(ids, np.memmap) for ids in second.tokens)
@@ -180,8 +322,8 @@ def test_changed_content_is_tokenised_again(tmp_path, tokenizer):
         ("picture.txt", b"\x89PNG\r\n\xff", "not UTF-8 text"),
         ("binary.txt", b"MZ\0\0", "a binary file, not text"),
         ("broken.jsonl", b'{"text": "fine"}\n{"text": \n', "line 2 is not JSON"),
-        ("column.jsonl", b'{"body": "x", "id": 1}\n', "no text in column 'text'; it has body, id"),
-        ("list.jsonl", b"[1]\n", "no text in column 'text'; it has no columns"),
+        ("column.jsonl", b'{"body": "x", "id": 1}\n', "no column 'text'; it has body, id"),
+        ("list.jsonl", b"[1]\n", "line 1: not an object with columns, but a list of whole numbers"),
         ("blank.jsonl", b"\n\n", "holds no tokens"),
         ("broken.parquet", b"PAR1 no more", "not a readable parquet file"),
     ],
@@ -200,8 +342,9 @@ def test_a_parquet_file_without_the_column_says_what_it_has(tmp_path, tokenizer)
 
 
 def test_a_source_that_is_nothing_is_wrong_usage(tmp_path, tokenizer):
-    with pytest.raises(UsageError, match="no such file or folder"):
-        load_documents(Source(str(tmp_path / "no" / "such.txt")), tokenizer)
+    for name in (str(tmp_path / "no" / "such.txt"), "data/missing.jsonl", "data/missing.csv.gz"):
+        with pytest.raises(UsageError, match="no such file or folder"):
+            load_documents(Source(name), tokenizer)
 
 
 def test_an_unknown_split_of_a_corpus_is_wrong_usage(tokenizer):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from pi_model.data.token_seams import ids_after
 from pi_model.errors import UsageError
 from pi_model.evaluation import passkey as module
 from pi_model.evaluation.passkey import (
@@ -72,6 +73,64 @@ def test_the_prompt_reads_as_published(name):
     assert text.startswith(f"{TASK}\n{FILLER} The grass is green.")
     assert "\nThe pass key is 54321. Remember it. 54321 is the pass key.\nThe grass is green. The sky is blue." in text
     assert text.endswith("\nWhat is the pass key? The pass key is 54321")
+
+
+@settings(max_examples=25)
+@given(
+    known=st.lists(st.integers(10000, 99999), min_size=1, max_size=4),
+    others=st.lists(st.integers(10000, 99999), min_size=1, max_size=4),
+    context=st.integers(60, 260),
+    distance=st.integers(1, 300),
+)
+def test_prompts_have_one_length_however_many_tokens_a_number_has(known, others, context, distance):
+    """The numbers that such a tokenizer was trained on have one token, and others up to five."""
+    lines = [KEY_LINE.format(key=key) for key in known] * 20 + [TASK, FILLER, QUESTION] * 5
+    tokenizer = trained(pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel(), size=400, text=lines)
+    keys = known + others
+    try:
+        maker = PromptMaker(tokenizer, context, None, keys)
+    except UsageError as error:
+        context = int(str(error).rpartition(" ")[2])
+        maker = PromptMaker(tokenizer, context, None, keys)
+        with pytest.raises(UsageError, match=f"use at least {context}"):
+            PromptMaker(tokenizer, context - 1, None, keys)
+    for key in keys:
+        prompt = maker.prompt(key, distance)
+        assert len(maker.prefix[: prompt.shared]) + len(prompt.own) + len(prompt.answer) == context
+
+
+def test_a_key_that_does_not_fit_is_refused_rather_than_cut():
+    lines = [KEY_LINE.format(key=11111)] * 20 + [TASK, FILLER, QUESTION] * 5
+    tokenizer = trained(pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel(), size=400, text=lines)
+    least = PromptMaker(tokenizer, 1000, None)._fixed_tokens(11111)
+    maker = PromptMaker(tokenizer, least, None, [11111])
+    with pytest.raises(UsageError, match="cannot hold a passkey prompt; use at least"):
+        maker.prompt(98765, 20)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(key=st.integers(10000, 99999), digit=st.integers(0, 9))
+def test_only_a_further_digit_makes_a_number_longer(name, key, digit):
+    maker = PromptMaker(TOKENIZERS[name], 1000, None)
+
+    def next_token(text):
+        answer, longer = (ids_after(maker.tokenizer, QUESTION, f" {key}{more}") for more in ("", text))
+        return (answer, longer[len(answer)]) if longer[: len(answer)] == answer else None
+
+    for text, goes_on in ((str(digit), True), (".", False), (f" {digit}", False), ("\nThe", False)):
+        if found := next_token(text):  # the tokenizer may merge across the seam
+            assert maker.goes_on(*found) == goes_on
+    assert not maker.goes_on(ids_after(maker.tokenizer, QUESTION, f" {key}"), maker.tokenizer.bos_token_id)
+
+
+def test_a_key_that_the_answer_only_begins_with_is_not_found():
+    ids = list(range(3, 60))
+    first, *_, after = greedy(MODEL, ids, 3)
+    prompts = [Prompt(20, tuple(ids[20:]), greedy(MODEL, ids, 2))]
+    for longer in (True, False):
+        judge = Judge(MODEL, ids[:20], lambda answer, token, longer=longer: longer and token == after)
+        assert judge.answers(prompts).tolist() == [not longer]
+    assert prompts[0].answer[0] == first
 
 
 def test_a_context_without_room_for_the_prompt_is_wrong_usage():
@@ -153,7 +212,7 @@ class Oracle:
         self.reach = reach
         self.calls = 0
 
-    def __call__(self, model, prefix):
+    def __call__(self, model, prefix, goes_on):
         return self
 
     def answers(self, prompts):

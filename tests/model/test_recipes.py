@@ -217,6 +217,17 @@ def overrides(folder: Path, tmp_path: Path) -> list[str]:
     return [f"model={folder}", "window_tokens=64", f"data={data}", *few]
 
 
+def test_a_star_before_a_number_is_a_weight_and_any_other_belongs_to_a_pattern():
+    config = override(recipe("tiny_512_pi"), ["data=texts/*.txt,books*0.5,more/*"])
+    assert [(part.name, part.weight) for part in config.data] == [("texts/*.txt", 1), ("books", 0.5), ("more/*", 1)]
+
+
+def test_control_tokens_are_part_of_a_runs_identity_only_where_they_are_read():
+    config = recipe("tiny_512_pi")
+    assert "control_tokens" not in config.as_json()
+    assert override(config, ["control_tokens=true"]).sha256() != config.sha256()
+
+
 def test_a_run_of_another_config_or_a_folder_of_other_things_is_refused(tiny_folder, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["finetune", "tiny_512_pi", *overrides(tiny_folder, tmp_path), "--out", str(out), "--quiet", "--json"]

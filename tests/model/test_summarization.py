@@ -99,17 +99,28 @@ def test_a_whole_summary_ends_with_the_end_token_and_a_cut_one_does_not():
     assert tokenizer.decode(maker.target("long enough to be cut")) == " long enou"
 
 
+@given(pieces=st.lists(st.sampled_from(["<s>", "<", "a "]), min_size=1, max_size=40), control=st.booleans())
+def test_special_tokens_in_documents_and_summaries_are_text_unless_asked_for(pieces, control):
+    text = "".join(pieces)
+    maker = SummaryPrompts(byte_tokenizer(), 500, summary_tokens=200, control_tokens=control)
+    spelled = text.count("<s>") if control else 0
+    assert maker.prompt(text).count(0) == maker.target(text).count(0) == spelled
+
+
 def test_a_window_without_room_is_wrong_usage():
     with pytest.raises(UsageError, match="window: 120 tokens cannot hold the prompt's 94 and a summary of 50"):
         SummaryPrompts(byte_tokenizer(), 120, summary_tokens=50)
 
 
 BAD = {
-    "no summary column": ([{"report": "x"}], "line 1: no text in column 'summary'; it has report"),
-    "no report column": ([{"text": "x", "summary": "y"}], "line 1: no text in column 'report'; it has text, summary"),
-    "an empty summary": ([ROWS[0], {"report": "x", "summary": " \n"}], "reports.jsonl:2: the summary is empty"),
-    "an empty report": ([{"report": "", "summary": "y"}], "reports.jsonl:1: the document is empty"),
-    "token ids": ([{"report": [1, 2], "summary": "y"}], "holds token ids; documents and summaries must be text"),
+    "no summary column": ([{"report": "x"}], "line 1: no column 'summary'; it has report"),
+    "no report column": ([{"text": "x", "summary": "y"}], "line 1: no column 'report'; it has text, summary"),
+    "an empty summary": ([ROWS[0], {"report": "x", "summary": " \n"}], "reports.jsonl: line 2: the summary is empty"),
+    "an empty report": ([{"report": "", "summary": "y"}], "reports.jsonl: line 1: the document is empty"),
+    "token ids": (
+        [{"report": [1, 2], "summary": "y"}],
+        "line 1: column 'report' holds a list of whole numbers; give text",
+    ),
     "one text twice": ([{"report": "x", "summary": "x"}], "document and summary are one text"),
 }
 

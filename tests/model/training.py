@@ -42,6 +42,7 @@ def small_config(model: Path, data: Path, **changes: Any) -> Config:
         "peak_lr": 3e-3,
         "warmup_steps": 2,
         "checkpoint_every": 2,
+        "device": "cpu",
     }
     return Config(**(defaults | changes))
 

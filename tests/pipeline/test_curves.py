@@ -26,12 +26,12 @@ def test_the_counterexample_passes_the_published_bound_exactly_where_the_theorem
 def test_the_worst_head_behaved_where_it_was_trained_and_reaches_the_program_s_value():
     curves = bound_curves.scores(head_dim=16, base=10_000, window=32, factor=2.0, hmax=10.0, points=3)
     s, head = np.array(curves["curve_positions"]), np.array(curves["head_extrapolated"])
-    trained = (s <= 32) & (s == np.round(s))
-    assert trained.sum() == 33
+    trained = (s <= 31) & np.isclose(s, np.round(s))
+    assert trained.sum() == 32
     assert np.abs(head[trained]).max() < 1 + 1e-6
     assert head[-1] == pytest.approx(curves["extrapolated"][-1], rel=1e-4)
     assert head[-1] > 2 > np.abs(curves["head_scaled"]).max()
-    assert np.all(np.array(curves["window"])[::1024] >= np.array(curves["scaled"]) - 1e-9)
+    assert np.all(np.array(curves["window"])[:: (s.size - 1) // 2] >= np.array(curves["scaled"]) - 1e-9)
 
 
 @given(st.lists(st.builds(complex, parts, parts), min_size=1, max_size=8).filter(any), st.sampled_from([2, 3]))

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from experiments.measurement.head_ablation import Jump, loss_jump, treated
-from experiments.measurement.head_scores import Bounds, draw_coefficients, queries_and_keys
+from experiments.measurement.head_scores import Bounds, draw_coefficients
 from experiments.records import record, study
 from experiments.records.study import load
 from experiments.studies.tiny_heads_tuned import compare
 from figures.drawing import save
 from pi_model.errors import UsageError
+from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama, random_model
 from pi_model.models.rope_parameters import compose, read_extension, write_extension

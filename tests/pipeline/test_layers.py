@@ -59,18 +59,20 @@ def test_only_the_room_of_balls_touches_python_flint():
 ROOMS = {
     "errors": set(),
     "gpus": set(),
-    "files": {"errors"},
+    "notices": set(),
+    "locks": {"errors"},
+    "files": {"errors", "locks"},
     "packages": {"errors", "files"},
     "distributed": {"errors"},
-    "models": {"errors", "files", "packages", "distributed"},
-    "data": {"errors", "files", "packages"},
+    "models": {"errors", "files", "packages", "distributed", "notices"},
+    "data": {"errors", "files", "packages", "notices"},
     "evaluation": {"errors", "files", "distributed", "models", "data"},
-    "training": {"errors", "files", "gpus", "distributed", "models", "data", "evaluation"},
-    "planning": {"errors", "gpus", "models", "training"},
-    "examine": {"errors", "files", "gpus", "models", "data", "evaluation", "training", "planning"},
-    "cli": {
+    "training": {"errors", "files", "locks", "gpus", "distributed", "models", "data", "evaluation"},
+    "planning": {"errors", "gpus", "notices", "models", "training"},
+    "examine": {
         "errors",
         "files",
+        "locks",
         "gpus",
         "distributed",
         "models",
@@ -78,6 +80,9 @@ ROOMS = {
         "evaluation",
         "training",
         "planning",
+    },
+    "cli": {
+        *("errors", "files", "locks", "gpus", "distributed", "models", "data", "evaluation", "training", "planning"),
         "examine",
     },
 }

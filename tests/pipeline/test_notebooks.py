@@ -20,7 +20,7 @@ from experiments.records.record import ROOT
 from figures.notebook import sliders
 
 FOLDER = ROOT / "experiments" / "notebooks"
-PICTURES = {"bounds": 3, "heads": 1, "extend": 1}
+PICTURES = {"bounds": 4, "heads": 1, "extend": 1}
 # other values of every control of a notebook's pictures, usual ones and others
 MOVES = {
     "bounds": """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pi_theory.amplification import FiniteWindow, stability_constant, study_positions, window_bound
+from pi_theory.amplification import FiniteWindow, stability_constant, study_positions, whole_factor, window_bound
 from pi_theory.rope import frequencies, score
 from pi_theory.scaling import METHODS, LinearPI, NoScaling, scaled_frequencies, scaling_by_name
 from tests.theory import strategies as some
@@ -23,7 +23,7 @@ def test_scores_between_integers_stay_within_the_stability_constant(h, base, s):
     trained = np.abs(score(h, np.arange(start, start + 4001), theta)).max()
     size = np.abs(h).sum()
     value = abs(score(h, s, theta).item())
-    assert value <= trained * window_bound(s - start, 4000, max(size / trained, math.e)) * (1 + 1e-9) + 1e-9
+    assert value <= trained * window_bound(s - start, 4001, max(size / trained, math.e)) * (1 + 1e-9) + 1e-9
 
 
 @given(st.floats(0, 3.1), st.floats(0, 2 * math.pi), st.integers(1, 5), st.integers(0, 2**32 - 1))
@@ -58,7 +58,7 @@ def test_the_linear_program_is_attained_and_certified(method, head_dim, base, wi
     assert worst.upper_bound <= worst.value + 1e-4 * max(1.0, worst.upper_bound)
     # the head that attains it: inside the box, and after shrinking within 1 at trained positions
     theta = frequencies(head_dim, base)
-    trained = np.abs(score(worst.h, np.arange(window + 1), theta)).max()
+    trained = np.abs(score(worst.h, np.arange(window), theta)).max()
     assert np.abs([worst.h.real, worst.h.imag]).max() <= hmax
     scaled = scaled_frequencies(scaling, head_dim=head_dim, base=base, window=window)
     value = score(worst.h, position, scaled).item() / max(1, trained)
@@ -74,7 +74,7 @@ def test_no_random_head_beats_the_certified_bound(head_dim, base, window, hmax, 
     h = rng.uniform(-hmax, hmax, (2, head_dim // 2))
     h = h[0] + 1j * h[1]
     theta = frequencies(head_dim, base)
-    h = h / max(1, np.abs(score(h, np.arange(window + 1), theta)).max())
+    h = h / max(1, np.abs(score(h, np.arange(window), theta)).max())
     assert score(h, position, theta).item() <= program.worst_case(position, hmax).upper_bound + 1e-9
 
 
@@ -90,21 +90,21 @@ def test_the_worst_case_grows_with_the_coefficients_allowed(head_dim, base, wind
 @given(small_heads, some.bases, small_windows, boxes, st.integers(0, 40))
 def test_at_a_trained_position_the_worst_case_is_one(head_dim, base, window, hmax, n):
     program = FiniteWindow(head_dim=head_dim, base=base, window=window, scaling=NoScaling())
-    assert program.worst_case(min(n, window), hmax).upper_bound <= 1 + 1e-6
+    assert program.worst_case(min(n, window - 1), hmax).upper_bound <= 1 + 1e-6
 
 
 @settings(max_examples=15)
 @given(small_heads, some.bases, st.integers(10, 60), boxes, st.floats(0, 1))
 def test_the_window_theorem_bounds_the_linear_program(head_dim, base, window, hmax, place):
     program = FiniteWindow(head_dim=head_dim, base=base, window=window, scaling=NoScaling())
-    position = place * window
+    position = place * (window - 1)
     size = max(math.e, math.sqrt(2) * hmax * head_dim / 2)
     assert program.worst_case(position, hmax).value <= window_bound(position, window, size) + 1e-9
 
 
 @given(st.floats(0, 1), st.integers(1, 10_000), st.floats(2.8, 1e12))
 def test_the_window_theorem_never_promises_less_than_the_stability_constant(place, window, size):
-    bound = window_bound(place * window, window, size)
+    bound = window_bound(place * (window - 1), window, size)
     assert stability_constant() < bound <= size
 
 
@@ -122,12 +122,12 @@ def test_linear_scaling_asks_only_for_positions_inside_the_window():
 
 
 def test_only_linear_scaling_keeps_the_guarantee_in_the_worst_case():
-    """THEORY's table at d = 64, L = 512, factor 2, H = 1: none 22.1, linear 1.123, NTK-aware above 14."""
+    """At d = 64, L = 512, factor 2, H = 1: none 22.1, linear 1.123 between trained distances, NTK-aware above 14."""
     worst = {}
     for method in ("none", "linear", "ntk"):
         program = FiniteWindow(head_dim=64, base=10_000, window=512, scaling=scaling_by_name(method, 2.0))
-        worst[method] = max(program.worst_case(position, 1.0).value for position in (935, 979, 1023))
-    assert worst["none"] == pytest.approx(22.086, abs=1e-2)
+        worst[method] = max(program.worst_case(position, 1.0).value for position in (935, 979, 1021))
+    assert worst["none"] == pytest.approx(22.09, abs=0.05)
     assert worst["linear"] == pytest.approx(1.1228, abs=1e-3)
     assert worst["ntk"] > 14
 
@@ -135,9 +135,28 @@ def test_only_linear_scaling_keeps_the_guarantee_in_the_worst_case():
 @given(st.integers(1, 4096), st.floats(1, 16))
 def test_study_positions_lie_in_the_extended_window_and_hold_its_ends(window, factor):
     positions = study_positions(window, factor)
-    assert positions.min() == 0.5
-    assert positions.max() == math.floor(factor * window)
+    assert positions.min() == (0.5 if factor * window >= 2 else 0)
+    assert positions.max() == math.floor(factor * window) - 1
     assert np.all(np.diff(positions) > 0)
+
+
+@pytest.mark.parametrize(("factor", "published"), [(2, 1.5699), (4, 1.8474), (8, 1.9814)])
+def test_published_interpolation_leaves_the_window_and_the_whole_factor_does_not(factor, published):
+    """d = 64, L = 512, H = 1; between the last two trained distances no head exceeds 1.12287."""
+    last = 512 * factor - 1
+    asked = {"published": LinearPI(float(factor)), "whole": LinearPI(float(whole_factor(512, 512 * factor)))}
+    worst = {
+        name: FiniteWindow(head_dim=64, base=10_000, window=512, scaling=scaling) for name, scaling in asked.items()
+    }
+    assert worst["published"].worst_case(last, 1.0).value == pytest.approx(published, abs=1e-4)
+    assert worst["whole"].worst_case(last, 1.0).upper_bound <= 1 + 1e-9
+    assert worst["whole"].worst_case(last - factor / 2, 1.0).upper_bound < 1.12287
+
+
+@given(st.integers(2, 4096), st.integers(0, 10**6))
+def test_the_whole_factor_ends_at_the_last_trained_distance(window, more):
+    factor = whole_factor(window, window + more)
+    assert (window + more - 1) / factor == window - 1
 
 
 def test_bad_boxes_windows_and_positions_are_refused():

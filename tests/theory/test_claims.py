@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from experiments.records.record import read, reading
 from pi_theory.claims import CLAIMS
 from pi_theory.verdicts import Settled, Verdict
+from tests.theory.mutations import mutated_statements
 
 EXPECTED = {
     "chen2023.thm2_1": Verdict.REFUTED,
@@ -26,10 +28,24 @@ EXPECTED = {
     "eq8.never_better": Verdict.HOLDS,
     "half_d": Verdict.UNDECIDED,
     "stability": Verdict.HOLDS,
+    "stability.best": Verdict.HOLDS,
     "stability.window": Verdict.HOLDS,
     "stability.edge": Verdict.REFUTED,
+    "pi.asks_beyond": Verdict.HOLDS,
+    "pi.worst": Verdict.REFUTED,
+    "pi.whole": Verdict.HOLDS,
     "extrapolation.thousandfold": Verdict.REFUTED,
     "methods.share_stability": Verdict.REFUTED,
+    "resolution.cap": Verdict.HOLDS,
+    "resolution.linear": Verdict.HOLDS,
+    "resolution.score": Verdict.HOLDS,
+    "reach.linear": Verdict.HOLDS,
+    "reach.ntk": Verdict.HOLDS,
+    "reach.ntk.promise": Verdict.REFUTED,
+    "reach.turns": Verdict.HOLDS,
+    "attention.divergence": Verdict.HOLDS,
+    "attention.variation": Verdict.HOLDS,
+    "attention.shift": Verdict.HOLDS,
 }
 
 
@@ -46,6 +62,16 @@ def test_every_claim_has_an_expected_verdict():
 def test_claim_settles_as_expected(claim_id):
     found = settled(claim_id)
     assert found.verdict is EXPECTED[claim_id], found.evidence.says
+
+
+@pytest.mark.parametrize("claim_id", [id for id, verdict in EXPECTED.items() if verdict is Verdict.HOLDS])
+def test_no_statement_that_holds_survives_a_change(claim_id):
+    """Each constant, sign and relation of each statement is changed, the hypotheses included."""
+    one = CLAIMS[claim_id]
+    changed = list(mutated_statements(one.statement))
+    assert changed
+    survivors = [other for other in changed if replace(one, statement=other).settle().verdict is Verdict.HOLDS]
+    assert [other.latex() for other in survivors] == []
 
 
 def test_the_committed_record_says_what_each_claim_settles_to():

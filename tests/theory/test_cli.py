@@ -1,16 +1,18 @@
 """The pi-theory commands as a user meets them: what they print, and how they end."""
 
 import json
+import re
 import subprocess
 import sys
+import time
 from itertools import product
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pi_theory.claims import CLAIMS
-from pi_theory.cli import claims, main, parser
+from pi_theory.cli import claims, main, options, parser
 from pi_theory.verdicts import Verdict
 from tests.commands import WORDS, commands, ending, refuses, valued
 
@@ -59,7 +61,10 @@ def test_amplification_separates_inside_from_beyond():
     none = run_json(*arguments, "--method", "none")
     linear = run_json(*arguments, "--method", "linear")
     assert none["inside"] <= none["certified_inside"] < 1.2
-    assert linear["beyond"] <= linear["certified_beyond"] < 1.2 < none["beyond"]
+    # by (L' - 1)/(L - 1) no distance leaves the window; by L'/L the last one does
+    shape, hmax, last = arguments[:5], arguments[-2:], ("--position", "126", "--position", "127")
+    whole = run_json(*shape, *hmax, "--factor", "127/63", "--method", "linear", *last)
+    assert whole["beyond"] <= whole["certified_beyond"] < 1.2 < linear["beyond"] < none["beyond"]
     one = run_json(*arguments, "--method", "none", "--position", "100.5")
     assert one["inside"] is None
     assert one["beyond"] > 1
@@ -147,7 +152,16 @@ def test_a_bare_command_prints_its_help_and_is_done(monkeypatch):
         ("bounds --base 1e999999999", "base"),
         ("bounds --upto 0", "upto"),
         ("extrapolation --upto -5", "upto"),
-        ("extrapolation --upto 99999999999999", "interval"),
+        ("extrapolation --upto 99999999999999", "--upto"),
+        ("extrapolation --upto 999999999999", "upto"),
+        ("bounds --head-dim 9999999999", "--head-dim"),
+        ("amplification --factor 1e17", "--factor"),
+        ("amplification --position 1e400", "--position"),
+        ("amplification --window 100000", "window"),
+        ("fit --head-dim 16 --window 64 --digits 999999", "digits"),
+        ("fit --window 1000000", "window"),
+        ("fit --ridge 1e400", "--ridge"),
+        ("fit --ridge 1e5000", "--ridge"),
         ("extrapolation --upto 3.5", "--upto"),
         ("amplification --window 0", "window"),
         ("amplification --window -2", "window"),
@@ -193,10 +207,53 @@ def test_an_unknown_command_is_wrong_usage_whatever_it_is_called(name):
     assert ending(main, name).is_wrong_usage("pi-theory", "COMMAND")
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure():
-    pipe = f"{sys.executable} -m pi_theory.cli bounds | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("bounds | true", 141, ""),
+        ("bounds --json > /dev/full", 1, "No space left on device"),
+        ("--help >&-", 1, "is closed"),
+        ("bounds 2>/dev/full", 0, ""),
+    ],
+)
+def test_a_shell_learns_whether_the_output_has_arrived(words, code, said):
+    command = f"{sys.executable} -m pi_theory.cli {words}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (code, bool(said))
+    assert said in done.stderr
+
+
+numbers = st.one_of(
+    st.integers(-3, 300).map(str),
+    st.floats(0, 10, allow_nan=False).map(repr),
+    st.integers(0, 40).map(lambda power: str(2**power)),
+    st.sampled_from(["1e5000", "1e400", "1e308", "1e-320", "1/3", "1.0000001", "1" + "0" * 4000, "nan", "-0", "7/0"]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_numbers_end_in_an_answer_or_in_one_line_that_names_what_is_wrong(data):
+    """Whatever is expected to take longer than a moment is refused here, as more than an hour is elsewhere."""
+    command = data.draw(st.sampled_from(["bounds", "extrapolation", "amplification", "fit", "reach", "resolution"]))
+    words = [command, "--json"]
+    for name, action in VALUED:
+        if name == command and data.draw(st.booleans()):
+            value = data.draw(st.sampled_from(action.choices) if action.choices else numbers)
+            words.append(f"{action.option_strings[0]}={value}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options, "LONGEST", 0.05)
+        start = time.perf_counter()
+        ended = ending(main, *words)
+    assert time.perf_counter() - start < 10
+    if ended.code == 0:
+        json.loads(ended.out, parse_constant=pytest.fail)
+    else:
+        assert ended.err.startswith("pi-theory: error: ")
+        assert ended.err.count("\n") == 1
+    if ended.code == 2:
+        named = ended.err.removeprefix("pi-theory: error: ").replace("argument ", "", 1)
+        assert re.match(r"(--)?(head[-_]dim|base|upto|window|factor|hmax|position|method|seed|ridge|digits)\b", named)
 
 
 def test_help_imports_nothing_heavy():

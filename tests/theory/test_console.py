@@ -1,9 +1,13 @@
 """What both commands share, on a program of one command."""
 
 import argparse
+import contextlib
+import io
 import json
 import math
+import os
 import shlex
+import sys
 import textwrap
 from fractions import Fraction
 
@@ -46,7 +50,9 @@ def raising(error):
     [
         (ValueError("base: must be above 1"), 2, "toy: error: base: must be above 1"),
         (ArithmeticError("undecided"), 1, "toy: error: undecided"),
-        (OSError(28, "No space left on device"), 1, "toy: error: [Errno 28] No space left on device"),
+        (OSError("no such thing"), 1, "toy: error: no such thing"),
+        (OSError(28, "Full", "a/b"), 1, "toy: error: a/b: Full; free space there, then give the same command again"),
+        (OSError(5, "Gone", b"a", None, "b"), 1, f"toy: error: a: Gone; {console._ABSENT}"),
         (MemoryError(), 1, "toy: error: out of memory: use less"),
         (RuntimeError("CUDA out of memory. Tried to allocate"), 1, "toy: error: out of memory: use less"),
         (ValueError("over\n two   lines"), 2, "toy: error: over two lines"),
@@ -56,6 +62,87 @@ def raising(error):
 def test_each_way_to_end_has_its_exit_code_and_one_line(error, code, line):
     ended = ends(raising(error), less_memory="use less")
     assert (ended.code, ended.out, ended.err) == (code, "", line + "\n")
+
+
+def closed():
+    return None
+
+
+def full():
+    return open("/dev/full", "w")
+
+
+def unread():
+    reading, writing = os.pipe()
+    os.close(reading)
+    return open(writing, "w")
+
+
+def shows(arguments, arrived):
+    console.show(arguments, {"text": "x" * 10**5}, "y" * 10**5, arrived=arrived)
+
+
+def prints(arguments, arrived):
+    print("x" * 10**5)
+
+
+def prints_little(arguments, arrived):
+    print("x")
+
+
+LINES = {closed: "toy: error: standard output: is closed; redirect it to a file, or leave it open\n", unread: ""}
+FULL = "toy: error: standard output: No space left on device; free space there, then give the same command again\n"
+
+
+@pytest.mark.parametrize("words", [["do"], ["do", "--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("does", [shows, prints, prints_little])
+@pytest.mark.parametrize("output", [closed, full, unread])
+def test_output_that_does_not_arrive_is_no_success_and_removes_nothing(output, does, words, monkeypatch):
+    removed = []
+    parser = program(lambda arguments: does(arguments, lambda: removed.append("progress")))
+    stream = output()
+    with contextlib.redirect_stderr(io.StringIO()) as said, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        code = console.run_command(parser, parser.parse_args(words), wrong_usage=ValueError, failures=())
+        assert sys.stdout is stream
+    if stream is not None:
+        stream.close()  # What was not written is not tried again.
+    assert (code, said.getvalue()) == (141 if output is unread else 1, LINES.get(output, FULL))
+    assert not removed
+
+
+def test_progress_is_removed_when_the_answer_is_in_its_file(tmp_path, monkeypatch):
+    found = []
+    with (tmp_path / "out").open("w") as file, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", file)
+        parser = program(lambda arguments: shows(arguments, lambda: found.append((tmp_path / "out").stat().st_size)))
+        assert console.run_command(parser, parser.parse_args(["do"]), wrong_usage=ValueError, failures=()) == 0
+    assert found == [10**5 + 1]
+
+
+@pytest.mark.parametrize("stream", [closed, full, unread])
+def test_messages_that_cannot_be_written_do_not_end_the_work(stream, monkeypatch):
+    def warns(arguments):
+        print("progress " * 10**4, file=sys.stderr, flush=True)
+        console.warn("toy", "careful")
+        print(sys.stderr.isatty())
+
+    with contextlib.redirect_stdout(io.StringIO()) as out, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", file := stream())
+        parser = program(warns)
+        assert console.run_command(parser, parser.parse_args(["do"]), wrong_usage=ValueError, failures=()) == 0
+    if file is not None:
+        file.close()
+    assert out.getvalue() == "False\n"
+
+
+@given(text=st.text(st.characters(exclude_categories=[])), encoding=st.sampled_from(["ascii", "latin-1", "utf-8"]))
+def test_any_text_can_be_shown_on_any_terminal(text, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
+    with contextlib.redirect_stdout(stream):
+        parser = program(lambda arguments: console.show(arguments, {}, text))
+        assert console.run_command(parser, parser.parse_args(["do"]), wrong_usage=ValueError, failures=()) == 0
+    assert stream.buffer.getvalue() == f"{text}\n".encode(encoding, "backslashreplace")
 
 
 def test_a_command_that_resumes_says_so_when_interrupted():

@@ -25,7 +25,7 @@ def answer(command, head_dim, base, window, factor):
     return json.loads(ended.out, parse_constant=pytest.fail)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(configs)
 def test_reach_gives_every_method_what_the_library_gives(config):
     head_dim, base, window, factor = config
@@ -37,7 +37,7 @@ def test_reach_gives_every_method_what_the_library_gives(config):
         assert tokens is None or abs(tokens - ours) <= 1 + 1e-11 * tokens
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(configs)
 def test_resolution_gives_every_method_what_the_library_gives(config):
     head_dim, base, window, factor = config
@@ -48,7 +48,7 @@ def test_resolution_gives_every_method_what_the_library_gives(config):
         assert ratios == vars(ours)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.sampled_from(COMMANDS), configs)
 def test_every_answer_fits_80_columns_whatever_was_asked(command, config):
     head_dim, base, window, factor = config
@@ -69,7 +69,7 @@ def test_every_answer_fits_80_columns_whatever_was_asked(command, config):
         ("--base 1", "base"),
         ("--base 1e400", "base"),
         ("--window 0", "window"),
-        ("--window 1000000001", "window"),
+        ("--window 1073741825", "window"),
         ("--factor 0.99", "factor"),
         ("--factor 1000001", "factor"),
         ("--factor nan", "--factor"),

@@ -33,6 +33,19 @@ def test_B_lies_within_its_certified_envelope(search, places):
 
 
 @settings(max_examples=25)
+@given(st.integers(0, 10**12), st.fractions(0, 1), st.integers(1, 400), some.head_dims, some.bases, st.data())
+def test_an_envelope_holds_at_its_own_edges_however_far_out(whole, part, pieces, head_dim, base, data):
+    """Edges are rounded to float64, which at 10^12 moves them by more than a part is wide."""
+    lower = whole + part
+    bands = envelope(lower, lower + 1, pieces, head_dim=head_dim, base=base)
+    for i in data.draw(st.lists(st.integers(0, pieces - 1), min_size=1, max_size=8)):
+        left, right = bands.edges[i : i + 2].tolist()
+        for s in (left, right, Fraction(left) + (Fraction(right) - Fraction(left)) / 3):
+            value = B_ball(s, head_dim=head_dim, base=base, bits=200) / head_dim
+            assert exact(bands.lower[i].item()) <= value <= exact(bands.upper[i].item())
+
+
+@settings(max_examples=25)
 @given(searches())
 def test_no_sample_of_B_is_below_its_certified_minimum(search):
     lower, upper, head_dim, base = search

@@ -1,0 +1,62 @@
+"""The loss by position in a long text, and from where on it rises: what a predicted reach is held against."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+
+from pi_model.models.families import CausalLM
+from pi_model.models.rope_parameters import reset_frequencies
+
+
+@torch.inference_mode()
+def token_losses(model: CausalLM, ids_T: Integer[np.ndarray, " T"]) -> Float[np.ndarray, " t"]:
+    """The loss in nats of every token but the first, each predicted from all before it, shape (T - 1,)."""
+    reset_frequencies(model)
+    ids_BT = torch.from_numpy(ids_T.astype(np.int64))[None].to(model.device)
+    hidden_TX = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state[0, :-1]
+    blocks = [
+        torch.nn.functional.cross_entropy(model.lm_head(hidden).float(), ids, reduction="none")
+        for hidden, ids in zip(hidden_TX.split(512), ids_BT[0, 1:].split(512), strict=True)
+    ]
+    return torch.cat(blocks).double().cpu().numpy()
+
+
+def recent_losses(model: CausalLM, ids_T: Integer[np.ndarray, " T"], window: int, bos: bool) -> Float[np.ndarray, " t"]:
+    """The losses of the same tokens where the model reads only the last L/2 to L tokens before each: its best inside.
+
+    Args:
+        model: not extended.
+        ids_T: a text, which begins with BOS if ``bos``; BOS then begins every part that is read.
+        window: L in tokens.
+        bos: whether the text begins with BOS.
+    """
+    out = [token_losses(model, ids_T[:window])]
+    for start in range(window, len(ids_T), window // 2):
+        end = min(start + window // 2, len(ids_T))
+        part = np.concatenate([ids_T[:bos], ids_T[end - window + bos : end]])
+        out.append(token_losses(model, part)[start - end :])
+    return np.concatenate(out)
+
+
+def by_bucket(values_NT: Float[np.ndarray, "*N T"], bucket: int) -> Float[np.ndarray, "*N buckets"]:
+    """The means over stretches of so many positions; what is left over at the end counts nowhere."""
+    whole = values_NT.shape[-1] // bucket
+    return values_NT[..., : whole * bucket].reshape(*values_NT.shape[:-1], whole, bucket).mean(axis=-1)
+
+
+def onset(excess: Float[np.ndarray, " buckets"], *, bucket: int, window: int, rise: float) -> int | None:
+    """The position from which on a loss lies above its level inside the window by more than ``rise`` nats.
+
+    Args:
+        excess: the loss over that of recent tokens, by bucket.
+        bucket: positions in a bucket.
+        window: L in tokens; the level is the mean over the window's second half.
+        rise: in nats.
+
+    Returns:
+        The start of the first bucket that is above together with the next one; None if there is none.
+    """
+    first, last = window // 2 // bucket, window // bucket
+    above = excess > excess[first:last].mean() + rise
+    both = above[last:-1] & above[last + 1 :]
+    return int((last + both.argmax()) * bucket) if both.any() else None
