@@ -8,7 +8,7 @@ from typing import Any
 from pi_model.planning.formulas import formulas, meanings
 from pi_model.planning.givens import Givens
 from pi_model.planning.levers import Lever
-from pi_model.planning.sheet import PARTS, Plan, compile_measured
+from pi_model.planning.sheet import PARTS, Plan
 from pi_theory.console import width, wrap
 
 # where the meanings begin, after a name, a value and its unit
@@ -125,7 +125,7 @@ def _notes(planned: Plan) -> list[str]:
     """What a reader has to know of the plan beside its numbers."""
     config, sheet = planned.config, planned.sheet
     notes = []
-    if config.compile and not compile_measured(config):
+    if config.compile and not sheet.compiled_away:
         together = "adapters" if config.lora else f"activation_checkpointing={config.activation_checkpointing}"
         notes.append(
             f"memory and time are planned as if layers were not compiled, because compile together with {together} has "

@@ -105,6 +105,17 @@ def test_a_known_name_is_planned_under_the_name_that_a_run_loads(name):
     assert Shape.of_run(config) == Shape.of(named_architecture(name))
 
 
+def test_a_known_name_comes_before_a_folder_which_comes_before_the_hub(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("llama-65b", "Qwen/Qwen3-8B"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text((tiny_folder / "config.json").read_text())
+    assert weights(Shape.of(named_architecture("llama-65b"))) == PUBLISHED["llama-65b"]
+    assert "for the folder llama-65b here write ./llama-65b" in capsys.readouterr().err
+    assert named_architecture("./llama-65b").hidden_size == named_architecture("Qwen/Qwen3-8B").hidden_size < 1024
+    assert weights(Shape.of(named_architecture("qwen3-8b"))) == PUBLISHED["qwen3-8b"]
+
+
 def test_a_known_name_needs_neither_torch_nor_transformers():
     code = (
         "import sys; from pi_model.cli import main; main.main(['plan', '--model', sys.argv[1], '--gpus', '8'])\n"
