@@ -17,7 +17,8 @@ class Gpu:
         float32: Dense peak in FLOP/s without TF32, as torch multiplies unless it is told otherwise.
         node_link: Bytes/s from the GPUs of the same machine. Data sheets of NVLink give twice as much, because they add
             up both ways.
-        cluster_link: Bytes/s for each GPU from other machines, for the machine named in `source`.
+        cluster_link: Bytes/s from other machines of one network card; the machine named in `source` has one for each
+            GPU.
         source: Where the numbers are from.
     """
 
@@ -39,3 +40,14 @@ _ALL = (
     Gpu("h200", "H200", 141e9, 989e12, 67e12, 450e9, 50e9, "NVIDIA H200 data sheet (SXM); DGX H200: 8 x 400 Gb/s"),
 )
 GPUS = {gpu.name: gpu for gpu in _ALL}
+
+
+def link(gpu: Gpu, gpus: int) -> float:
+    """Bytes/s at which each of many GPUs receives what all of them gather.
+
+    What comes from other machines comes once to a machine, a part through each of its network cards, and goes on to
+    its other GPUs inside. So the slower of the two decides: the links inside, or all network cards of a machine
+    together.
+    """
+    machines = -(-gpus // NODE_GPUS)
+    return gpu.node_link if machines == 1 else min(gpu.node_link, gpu.cluster_link * gpus / machines)

@@ -22,8 +22,9 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         type=word,
-        help="Plan to extend this model with the paper's settings: llama-7b, llama-13b, llama-33b, llama-65b, "
-        "tiny-llama, smollm2-135m or a folder with a config.json. Default: the recipe's model.",
+        help="Plan to extend this model with the paper's settings: a folder with a config.json, a GGUF file, or a name "
+        "such as llama-7b, llama-70b (Llama 3), llama-3.1-8b, mistral-7b, qwen3-8b, smollm2-135m or tiny-llama; an "
+        "unknown name lists all. Default: the recipe's model.",
     )
     parser.add_argument(
         "--context",
@@ -42,10 +43,9 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--utilisation",
         type=number(above=0, at_most=1),
-        default=0.4,
         metavar="X",
         help="Share of a GPU's peak arithmetic that the run is assumed to reach, from 0 to 1. One H100 reached 0.31 to "
-        "0.44 with 1B parameters and 0.07 to 0.30 with 135M.",
+        "0.39 with 1B parameters, 0.44 compiled, and 0.07 to 0.30 with 135M. Default: 0.39 compiled, else 0.33.",
     )
     parser.add_argument(
         "--usable",
@@ -53,6 +53,12 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
         default=0.9,
         metavar="X",
         help="Share of a GPU's memory that tensors may take, from 0 to 1.",
+    )
+    parser.add_argument(
+        "--price",
+        type=number(above=0),
+        metavar="X",
+        help="What an hour of one GPU costs, in any currency.",
     )
     parser.add_argument("--explain", action="store_true", help="Print the formula behind every number.")
     parser.add_argument(
@@ -85,24 +91,25 @@ def _plan(arguments: argparse.Namespace) -> None:
     config = override(recipe(name), changes)
     for remark in config.remarks():
         warn("pi-model", remark)
-    shape = planning.Shape.of(planning.architecture(config))
+    shape = planning.Shape.of_run(config)
     extension = planning.present_extension(config) if config.model else None
     if extension is not None:
         tell_window(arguments, str(config.model), extension)
     gpu = GPUS[arguments.gpu]
     fixed = {change.partition("=")[0] for change in changes}
-    planned = planning.advise(
-        config, shape, gpu, arguments.gpus, fixed=fixed, utilisation=arguments.utilisation, usable=arguments.usable
-    )
+    shares = {"utilisation": arguments.utilisation, "usable": arguments.usable}
+    planned = planning.advise(config, shape, gpu, arguments.gpus, fixed=fixed, **shares)
     fewest = planning.fewest_gpus(planning.leanest(config, fixed), shape, gpu, usable=arguments.usable)
-    compiled = planning.advise_compile(planned, shape, fixed)
+    advised = planned.config.compile and not config.compile
+    plain = planning.advise(config, shape, gpu, planned.gpus, fixed={*fixed, "compile"}, **shares) if advised else None
     text = planning.script(arguments.script, name, changes, planned) if arguments.script else None
-    paper = planning.beside_paper(config, shape, utilisation=arguments.utilisation, usable=arguments.usable)
+    paper = planning.beside_paper(config, shape, **shares)
+    helping = planning.levers(planned, config, shape, fixed=fixed, **shares)
     answer = {
         "recipe": name,
         "overrides": changes,
         "window_from": extension and extension.stated,
-        **planning.report(planned, fewest, paper, compiled),
+        **planning.report(planned, fewest, paper, plain, helping, arguments.price),
         "script": text,
     }
     show(arguments, answer, text or planning.table(answer, explain=arguments.explain))

@@ -74,6 +74,27 @@ def convert_gguf(file: Path, folder: Path, *, split: str | None = None) -> None:
         raise RunError(f"{file}: not a readable GGUF file: {(str(error) or 'cut short').splitlines()[0]}") from error
 
 
+def gguf_config(file: Path) -> dict[str, Any]:
+    """What the config.json of a GGUF file's folder would say; no weights are read.
+
+    Raises:
+        RunError: the file is broken, or no whole model of a family that is supported; or the package that reads it is
+            missing.
+    """
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise RunError(f"{file}: reading GGUF needs a package: pip install gguf") from error
+    try:
+        reader = GGUFReader(file)
+        said = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.")}
+        return _config(_family(said), said, {tensor.name: tensor for tensor in reader.tensors})
+    except RunError as error:
+        raise RunError(f"{file}: {error}") from error
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise RunError(f"{file}: not a readable GGUF file: {(str(error) or 'cut short').splitlines()[0]}") from error
+
+
 def _family(said: dict[str, Any]) -> Family:
     """The family of the model in a file that says this.
 

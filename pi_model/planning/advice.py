@@ -7,7 +7,7 @@ from typing import Any
 from pi_model.errors import UsageError
 from pi_model.gpus import Gpu
 from pi_model.planning.architectures import Shape
-from pi_model.planning.sheet import USABLE, UTILISATION, Plan, plan
+from pi_model.planning.sheet import USABLE, Plan, compile_measured, plan
 from pi_model.training.config import CHECKPOINTING, Config
 
 _MOST_GPUS = 2**20  # where the search for enough of them ends
@@ -26,12 +26,12 @@ def fewest_gpus(config: Config, shape: Shape, gpu: Gpu, *, usable: float = USABL
     def fits(gpus: int) -> bool:
         return plan(config, shape, gpu, gpus, usable=usable).fits
 
-    enough = 1
+    enough = config.context_parallel
     while not fits(enough):
         if enough > _MOST_GPUS:
             return None
         enough *= 2
-    too_few = enough // 2
+    too_few = enough // 2 if enough > config.context_parallel else enough - 1
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         if fits(middle):
@@ -44,7 +44,8 @@ def fewest_gpus(config: Config, shape: Shape, gpu: Gpu, *, usable: float = USABL
 def usable_counts(config: Config) -> list[int]:
     """The numbers of GPUs that can share the global batch evenly, with the micro batch as it is."""
     share = config.global_batch // config.micro_batch
-    return [number for number in range(1, share + 1) if config.global_batch % (number * config.micro_batch) == 0]
+    readers = [number for number in range(1, share + 1) if config.global_batch % (number * config.micro_batch) == 0]
+    return [number * config.context_parallel for number in readers]
 
 
 def leanest(config: Config, fixed: Collection[str] = ()) -> Config:
@@ -66,13 +67,14 @@ def advise(
     gpus: int | None = None,
     *,
     fixed: Collection[str] = (),
-    utilisation: float = UTILISATION,
+    utilisation: float | None = None,
     usable: float = USABLE,
 ) -> Plan:
-    """The fastest plan that fits, over micro batches and kinds of activation checkpointing.
+    """The fastest plan that fits, over micro batches, kinds of activation checkpointing and compiled layers or not.
 
     Of equally fast plans it is the one with the config's own micro batch, then the one that recomputes least. The
-    result of the run depends on neither setting.
+    result of the run depends on none of these settings. Layers are compiled only in the kind of run in which that was
+    measured to be faster, see `pi_model.planning.sheet.compile_measured`.
 
     Args:
         config: The run.
@@ -80,7 +82,7 @@ def advise(
         gpu: The kind of GPU.
         gpus: Number of GPUs; None takes the fewest on which the run fits and that can share the global batch evenly.
         fixed: Names of fields to leave as they are.
-        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1.
+        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1; None assumes one.
         usable: Share of a GPU's memory that tensors may take, above 0 and at most 1.
 
     Returns:
@@ -95,8 +97,7 @@ def advise(
         raise UsageError(f"gpus: must be at least 1, got {gpus}")
     plans = [
         plan(choice, shape, gpu, gpus, utilisation=utilisation, usable=usable)
-        for choice in _choices(config, fixed)
-        if config.global_batch % (gpus * choice.micro_batch) == 0
+        for choice in _choices(config, fixed, gpus)
     ]
     if not plans:
         config.accumulation(gpus)  # raises, with the reason
@@ -104,46 +105,15 @@ def advise(
     if not fitting:
         return min(plans, key=lambda one: one.sheet.peak)
 
-    def rank(one: Plan) -> tuple[float, bool, int, float]:
+    def rank(one: Plan) -> tuple[float, bool, bool, int, float]:
         # The sheet knows neither how inefficient small products are nor what is between products. Where its times are
         # equal, the micro batch stays as it is and no more is recomputed than has to be.
-        recomputed = CHECKPOINTING.index(one.config.activation_checkpointing)
-        return one.sheet.step_time, one.config.micro_batch != config.micro_batch, recomputed, one.sheet.peak
+        chosen = one.config
+        recomputed = CHECKPOINTING.index(chosen.activation_checkpointing)
+        other_batch = chosen.micro_batch != config.micro_batch
+        return one.sheet.step_time, other_batch, chosen.compile != config.compile, recomputed, one.sheet.peak
 
     return min(fitting, key=rank)
-
-
-def advise_compile(planned: Plan, shape: Shape, fixed: Collection[str] = ()) -> Plan | None:
-    """The plan of the same run with compiled layers that keep all they need, where that is better than the plan.
-
-    A sheet's times do not know compilation. That it is faster was measured on one H100 at 16384 tokens, in bfloat16,
-    without adapters and without checkpointing, and it is advised for no other kind of run: at 135M and at 1B parameters
-    a step was 1.27 and 1.21 times as fast as Hugging Face Trainer's, and 1.01 and 1.02 times without.
-
-    Args:
-        planned: The plan.
-        shape: The architecture of its model.
-        fixed: Names of fields to leave as they are.
-
-    Returns:
-        The plan; None where layers are compiled already or the run is of another kind, and where it would not fit or
-        would have to make so many more forward passes that its traffic makes it slower.
-    """
-    config = planned.config
-    measured = config.device == "cuda" and config.dtype == "bfloat16" and config.lora is None
-    checkpointed = "activation_checkpointing" in fixed and config.activation_checkpointing != "none"
-    if config.compile or "compile" in fixed or checkpointed or not measured:
-        return None
-    compiled = advise(
-        replace(config, compile=True, activation_checkpointing="none"),
-        shape,
-        planned.gpu,
-        planned.gpus,
-        fixed={*fixed, "activation_checkpointing"},
-        utilisation=planned.sheet.utilisation,
-        usable=planned.sheet.usable,
-    )
-    return compiled if compiled.fits and compiled.sheet.step_time <= planned.sheet.step_time else None
 
 
 def _enough(config: Config, shape: Shape, gpu: Gpu, usable: float) -> int:
@@ -153,12 +123,22 @@ def _enough(config: Config, shape: Shape, gpu: Gpu, usable: float) -> int:
     return next((count for count in counts if fewest and count >= fewest), counts[-1] if counts else 1)
 
 
-def _choices(config: Config, fixed: Collection[str]) -> list[Config]:
-    """The run with every micro batch and kind of checkpointing that is not fixed and that a config allows."""
-    micro_batches = [config.micro_batch] if "micro_batch" in fixed else usable_counts(replace(config, micro_batch=1))
+def _choices(config: Config, fixed: Collection[str], gpus: int) -> list[Config]:
+    """The run with every setting that is not fixed, that it allows, and with which so many GPUs share the batch."""
+    readers, left = divmod(gpus, config.context_parallel)
+    if left or config.global_batch % readers:
+        return []
+    each = config.global_batch // readers
+    sizes = [config.micro_batch] if "micro_batch" in fixed else range(1, each + 1)
     kinds = [config.activation_checkpointing] if "activation_checkpointing" in fixed else list(CHECKPOINTING)
-    if config.compile and "activation_checkpointing" not in fixed:
-        kinds.remove("selective")  # a config refuses the two together
-    return [
-        replace(config, micro_batch=size, activation_checkpointing=kind) for kind in kinds for size in micro_batches
+    if (config.compile or config.context_parallel > 1) and "activation_checkpointing" not in fixed:
+        kinds.remove("selective")  # a config refuses it together with these
+    choices = [
+        replace(config, micro_batch=size, activation_checkpointing=kind)
+        for kind in kinds
+        for size in sizes
+        if each % size == 0
     ]
+    if "compile" in fixed:
+        return choices
+    return choices + [replace(one, compile=True) for one in choices if not one.compile and compile_measured(one)]

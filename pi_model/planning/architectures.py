@@ -1,36 +1,22 @@
-"""The architectures that can be planned without their weights, and what a plan needs to know of one."""
+"""The architectures that can be planned without their weights, and what a plan needs to know of one.
 
+The sizes of a known model are read without torch and transformers, so that its plan is there at once.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-from transformers import LlamaConfig
-
 from pi_model.errors import UsageError
 from pi_model.models.config_file import read_config
-from pi_model.models.families import (
-    ModelConfig,
-    empty_model,
-    family_of,
-    model_config,
-    refuse_unseen_context,
-    sliding_window,
-)
+from pi_model.models.families import ModelConfig, family_of, model_config, refuse_unseen_context, sliding_window
 from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
 from pi_model.models.sources import SHIPPED
 from pi_model.notices import tell_which
-from pi_model.training.config import Config
-from pi_model.training.recipes import LLAMA
-
-# LLaMA 1 by hub name: hidden size, intermediate size, layers and heads, from Table 2 of Touvron et al. 2023
-# (arXiv:2302.13971) and the published config.json files.
-_LLAMA_1 = {
-    LLAMA["7b"]: (4096, 11008, 32, 32),
-    LLAMA["13b"]: (5120, 13824, 40, 40),
-    LLAMA["33b"]: (6656, 17920, 60, 52),
-    LLAMA["65b"]: (8192, 22016, 80, 64),
-}
+from pi_model.planning.known_models import KNOWN, known_model, known_names
+from pi_model.training.config import Architecture, Config
 
 
 @dataclass(frozen=True)
@@ -49,37 +35,66 @@ class Shape:
     root_parameters: Annotated[int, "weights outside the layers: embedding, last norm and head"]
 
     @classmethod
-    def of(cls, config: ModelConfig) -> "Shape":
-        """Read the sizes off a config, and count the weights of its model on the meta device."""
-        # Layers differ in their attention at most, which has no weights of its own.
-        content = config.to_dict() | {"num_hidden_layers": 1}
-        content.pop("layer_types", None)
-        with torch.device("meta"):
-            model = empty_model(model_config(content))
-        layer = sum(parameter.numel() for parameter in model.model.layers.parameters())
-        attention = model.model.layers[0].self_attn
-        queries, keys = attention.q_proj.out_features, attention.k_proj.out_features
+    def of(cls, config: Mapping[str, Any] | ModelConfig) -> "Shape":
+        """Read the sizes off a config, and count the weights of its model.
+
+        Args:
+            config: transformers' config, or the content of a config.json that says all of these sizes.
+        """
+
+        def said(name: str) -> Any:
+            return config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+
+        family = family_of(config)
+        hidden, inner, heads = said("hidden_size"), said("intermediate_size"), said("num_attention_heads")
+        size = said("head_dim") or hidden // heads
+        queries, keys = heads * size, (said("num_key_value_heads") or heads) * size
+        # What each linear layer takes and gives.
+        linear = {
+            "q_proj": (hidden, queries),
+            "k_proj": (hidden, keys),
+            "v_proj": (hidden, keys),
+            "o_proj": (queries, hidden),
+            "gate_proj": (hidden, inner),
+            "up_proj": (hidden, inner),
+            "down_proj": (inner, hidden),
+        }
+        biased = {*family.biased, *(name for key, names in family.optional_biases if said(key) for name in names)}
+        matrices = sum(takes * gives for takes, gives in linear.values())
+        biases = sum(linear[name][1] for name in biased)
+        norms = 2 * hidden + (2 * size if family.qk_norm else 0)
         return cls(
-            hidden=config.hidden_size,
-            intermediate=config.intermediate_size,
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
+            hidden=hidden,
+            intermediate=inner,
+            layers=said("num_hidden_layers"),
+            heads=heads,
             queries=queries,
             keys=keys,
-            normed=queries + keys if family_of(config).qk_norm else 0,
-            vocabulary=config.vocab_size,
-            layer_parameters=layer,
-            root_parameters=sum(parameter.numel() for parameter in model.parameters()) - layer,
+            normed=queries + keys if family.qk_norm else 0,
+            vocabulary=said("vocab_size"),
+            layer_parameters=matrices + biases + norms,
+            root_parameters=(1 if said("tie_word_embeddings") else 2) * said("vocab_size") * hidden + hidden,
         )
+
+    @classmethod
+    def of_run(cls, config: Config) -> "Shape":
+        """The sizes of the model that a run trains; arguments and errors are those of `architecture`."""
+        if config.architecture is not None:
+            return cls.of(_new(config.architecture))
+        model = str(config.model)
+        if known_model(model) is None and model not in SHIPPED:
+            return cls.of(architecture(config))
+        check_context(present_extension(config), config.window_tokens, model)
+        return cls.of(_content(model))  # no attention slides in these
 
 
 def architecture(config: Config) -> ModelConfig:
-    """The architecture that a run trains. At most one local config.json is read, and never the network.
+    """The architecture that a run trains. At most one local file is read, and never the network.
 
     Raises:
-        UsageError: The model is neither a known one nor a folder here, has another window than the run expects, or does
-            not see the whole context.
-        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
+        UsageError: The model is neither a known one nor here, has another window than the run expects, or does not see
+            the whole context.
+        RunError: The config.json or the GGUF file is broken, or does not say which window the model was trained on.
     """
     made = config.architecture
     if made is None:
@@ -95,47 +110,22 @@ def architecture(config: Config) -> ModelConfig:
 def named_architecture(
     model: str, *, window_tokens: int | None = None, context_tokens: int | None = None
 ) -> ModelConfig:
-    """The architecture of a model by its name, or of a folder by its config.json.
+    """The architecture of a model by its name, of a folder by its config.json, or of a GGUF file by its metadata.
 
     Args:
-        model: The hub name of a LLaMA 1, "smollm2-135m", a key of `SHIPPED`, or a folder.
+        model: A name that `known_model` knows, "tiny-llama", a folder or a GGUF file.
         window_tokens, context_tokens: As `pi_model.models.rope_parameters.read_extension` takes them.
 
     Raises:
-        UsageError: The model is neither a known one nor a folder here.
-        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
+        UsageError: The model is neither a known one nor here.
+        RunError: The config.json or the GGUF file is broken, or does not say which window the model was trained on.
     """
-    if _is_llama_1(model):
-        hidden, intermediate, layers, heads = _LLAMA_1[model]
-        return LlamaConfig(
-            hidden_size=hidden,
-            intermediate_size=intermediate,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            vocab_size=32000,
-            max_position_embeddings=2048,
-        )
-    if model == "smollm2-135m":
-        tell_which(model, "the model from the package index")
-        return LlamaConfig(
-            hidden_size=576,
-            intermediate_size=1536,
-            num_hidden_layers=30,
-            num_attention_heads=9,
-            num_key_value_heads=3,
-            vocab_size=49152,
-            max_position_embeddings=8192,
-            tie_word_embeddings=True,
-        )
-    content = understood(_content(model), window_tokens=window_tokens, context_tokens=context_tokens)
-    return model_config(content)
+    return model_config(understood(_content(model), window_tokens=window_tokens, context_tokens=context_tokens))
 
 
 def named_extension(model: str, *, window_tokens: int | None = None, context_tokens: int | None = None) -> Extension:
     """How the positions of a model are scaled; arguments and errors are those of `named_architecture`."""
-    named = _is_llama_1(model) or model == "smollm2-135m"
-    config = named_architecture(model) if named else _content(model)
-    return read_extension(config, window_tokens=window_tokens, context_tokens=context_tokens)
+    return read_extension(_content(model), window_tokens=window_tokens, context_tokens=context_tokens)
 
 
 def present_extension(config: Config) -> Extension:
@@ -147,17 +137,36 @@ def _said(config: Config) -> dict[str, int | None]:
     return {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
 
 
-def _is_llama_1(model: str) -> bool:
-    """Whether a name means a LLaMA 1 on the hub; as everywhere, a folder here comes before the hub."""
-    return model in _LLAMA_1 and not Path(model).is_dir()
+def _new(made: Architecture) -> dict[str, Any]:
+    """The content of the config.json that a new LLaMA will have, as far as its sizes go."""
+    return {
+        "model_type": "llama",
+        "hidden_size": made.hidden,
+        "intermediate_size": made.intermediate,
+        "num_hidden_layers": made.layers,
+        "num_attention_heads": made.heads,
+        "num_key_value_heads": made.kv_heads,
+        "vocab_size": made.vocabulary,
+        "tie_word_embeddings": True,
+    }
 
 
 def _content(model: str) -> dict[str, Any]:
-    """The content of a folder's config.json."""
-    folder = SHIPPED.get(model, Path(model))
+    """The content of a model's config.json."""
+    if (known := known_model(model)) is not None:
+        tell_which(model, f"the published {known.model}")
+        return known.content
     if model in SHIPPED:
         tell_which(model, "the model that this package ships")
-    if not folder.is_dir():
-        known = ", ".join(["smollm2-135m", *SHIPPED, *(f"llama-{size}" for size in LLAMA)])
-        raise UsageError(f"model: {model} is no folder here; give a folder that has a config.json, or one of {known}")
-    return read_config(folder)
+    place = SHIPPED.get(model, Path(model))
+    if place.is_file() and place.suffix == ".gguf":
+        from pi_model.models.gguf_import import gguf_config  # imports torch
+
+        return gguf_config(place)
+    if not place.is_dir():
+        near = get_close_matches(model.lower(), KNOWN, n=1)
+        raise UsageError(
+            f"model: {model} is not here and not known by name{f' (did you mean {near[0]}?)' if near else ''}; give a "
+            f"folder that has a config.json, a GGUF file, or one of {known_names()}"
+        )
+    return read_config(place)

@@ -26,6 +26,7 @@ class Givens(Adapters, Shape):
     """The architecture, its adapters, the run and the hardware, as the formulas name them."""
 
     gpus: Annotated[int, "GPUs, each with one rank of the run"]
+    context_parallel: Annotated[int, "GPUs that share the tokens of each window"]
     micro_batch: Annotated[int, "windows in a forward pass of one GPU"]
     global_batch: Annotated[int, "windows in an optimiser step, over all GPUs"]
     sequence: Annotated[int, "tokens in a training window"]
@@ -40,7 +41,15 @@ class Givens(Adapters, Shape):
     usable: Annotated[float, "share of that memory that tensors may take; an assumption"]
     peak_flops: Annotated[float, "FLOP/s of the GPU at its peak, from its data sheet"]
     utilisation: Annotated[float, "share of that peak that the run reaches, recomputation included; an assumption"]
-    link: Annotated[float, "bytes/s that a GPU receives from the others, from the data sheet of its machine"]
+    link: Annotated[float, "bytes/s that a GPU receives from all others, from the data sheet of its machine"]
+    window_link: Annotated[float, "bytes/s that it receives from those it shares windows with"]
+    checkpoint_every: Annotated[int, "steps between two checkpoints"]
+    keep: Annotated[int, "checkpoints that are kept"]
+    evaluations: Annotated[int, "times that the model is measured during the run"]
+    read_tokens: Annotated[float, "tokens that a GPU reads each time, at most"]
+    read_pairs: Annotated[float, "the same, each times the length of the window it stands in"]
+    disk: Annotated[float, "bytes/s of the disk to and from a machine; an assumption"]
+    tokenizing: Annotated[float, "tokens/s that one core makes of text; an assumption"]
 
 
 def adapter_sizes(shape: Shape, lora: Lora | None) -> Adapters:

@@ -10,7 +10,7 @@ from pi_model.gpus import NODE_GPUS
 from pi_model.planning.sheet import Plan
 
 # The fields that a plan chooses.
-_CHOSEN = ("micro_batch", "activation_checkpointing")
+_CHOSEN = ("micro_batch", "activation_checkpointing", "compile")
 
 
 def script(kind: Literal["torchrun", "slurm"], recipe: str, assignments: Sequence[str], planned: Plan) -> str:
@@ -36,7 +36,7 @@ def script(kind: Literal["torchrun", "slurm"], recipe: str, assignments: Sequenc
         raise UsageError(f"script: torchrun alone starts one machine of up to {NODE_GPUS} GPUs; use --script slurm")
     overrides = [
         *(one for one in assignments if one.partition("=")[0] not in _CHOSEN),
-        *(f"{name}={getattr(config, name)}" for name in _CHOSEN),
+        *(f"{name}={str(getattr(config, name)).lower()}" for name in _CHOSEN),
     ]
     command = shlex.join(["-m", "pi_model.cli.main", "finetune", recipe, *overrides, "--out", f"runs/{recipe}"])
     each, hours = gpus // machines, planned.sheet.run_time

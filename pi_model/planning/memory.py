@@ -35,13 +35,13 @@ class Memory(Givens):
 
     @cached_property
     def micro_tokens(self) -> Count:
-        """Tokens in a forward pass of one GPU."""
-        return self.micro_batch * self.sequence
+        """Tokens in a forward pass of one GPU, which has its part of each window where several share it."""
+        return self.micro_batch * self.sequence / self.context_parallel
 
     @cached_property
     def accumulation(self) -> Count:
         """Forward passes that each GPU makes for one optimiser step."""
-        return self.global_batch / (self.gpus * self.micro_batch)
+        return self.global_batch * self.context_parallel / (self.gpus * self.micro_batch)
 
     @cached_property
     def weights(self) -> Bytes:
@@ -99,17 +99,39 @@ class Memory(Givens):
         )
 
     @cached_property
+    def window_keys(self) -> Bytes:
+        """Keys and values of whole windows in one layer, which a GPU gathers where several share them."""
+        return 2 * self.micro_batch * self.sequence * self.keys * self.width if self.context_parallel > 1 else 0
+
+    @cached_property
+    def sharing_kept(self) -> Bytes:
+        """What one layer saves in addition where several GPUs share windows.
+
+        That is the keys and values of the other GPUs, and attention's output once more, because it is put together from
+        two pieces. The masks that attention needs on a CPU, and on no GPU, are left out.
+        """
+        return (
+            self.window_keys * (1 - 1 / self.context_parallel) + self.micro_tokens * self.queries * self.width
+            if self.context_parallel > 1
+            else 0
+        )
+
+    @cached_property
     def layer_activations(self) -> Bytes:
         """All that one layer saves for its backward pass if it is not compiled.
 
         Besides `weight_inputs`: the float32 inputs of all norms; queries, keys, values and the output of attention; the
         log-sum-exp of each head in float32; and the MLP's gate, its SiLU, and up.
         """
-        return self.micro_tokens * (
-            8 * self.hidden
-            + 4 * self.normed
-            + 4 * self.heads
-            + self.width * (2 * self.queries + 2 * self.keys + 3 * self.intermediate + self.weight_inputs)
+        return (
+            self.micro_tokens
+            * (
+                8 * self.hidden
+                + 4 * self.normed
+                + 4 * self.heads
+                + self.width * (2 * self.queries + 2 * self.keys + 3 * self.intermediate + self.weight_inputs)
+            )
+            + self.sharing_kept
         )
 
     @cached_property

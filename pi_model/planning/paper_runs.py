@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
-from pi_model.notices import tell_which
 from pi_model.planning.advice import advise
 from pi_model.planning.architectures import Shape, named_extension
+from pi_model.planning.known_models import known_model
 from pi_model.planning.sheet import Plan
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
@@ -29,25 +29,23 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
     """The recipe and the overrides that extend a model with the paper's settings.
 
     Args:
-        model: "llama-7b", "llama-13b", "llama-33b", "llama-65b", "smollm2-135m", "tiny-llama" or a folder.
+        model: A name, folder or GGUF file, as `pi_model.planning.architectures.named_architecture` takes it.
         context_tokens: The extended window L'; None is 8192, or the model's own window where that is longer.
         window_tokens: The window that the model was trained on, where its config does not say so.
 
     Raises:
         UsageError: There is no such model, or the context is shorter than its window.
-        RunError: The config.json of the folder is broken, or does not say which window the model was trained on.
+        RunError: The config.json or GGUF file is broken, or does not say which window the model was trained on.
     """
-    size = model.removeprefix("llama-")
-    known = model == f"llama-{size}" and size in LLAMA
-    if known:
-        tell_which(model, f"{LLAMA[size]} on the hub")
-    window = named_extension(LLAMA[size] if known else model, window_tokens=window_tokens).context_tokens
+    published = known_model(model)
+    size = next((size for size, name in LLAMA.items() if published and published.model == name), None)
+    window = named_extension(model, window_tokens=window_tokens).context_tokens
     context = context_tokens or max(_CONTEXTS[0], window)
     if context < window:
         raise UsageError(f"context: {context} is shorter than the window of {model}, which has {window} tokens")
     nearest = next((length for length in _CONTEXTS if length >= context), _CONTEXTS[-1])
-    changes = [] if known else [f"model={model}"]
-    if not known or window_tokens is not None:
+    changes = [] if size else [f"model={published.model if published else model}"]
+    if size is None or window_tokens is not None:
         changes.append(f"window_tokens={window}")
     if window_tokens is not None:
         changes.append(f"trained_window={window_tokens}")
@@ -55,7 +53,7 @@ def settings(model: str, context_tokens: int | None = None, window_tokens: int |
         changes.append(f"factor={context / window!r}")
     if context == window:
         changes.append("method=none")
-    return f"llama_{size if known else '7b'}_{nearest}_pi", changes
+    return f"llama_{size or '7b'}_{nearest}_pi", changes
 
 
 def paper_gpus(config: Config) -> int | None:
@@ -67,7 +65,7 @@ def paper_gpus(config: Config) -> int | None:
     return 32 if config.context_tokens == 8192 and size != "65b" else 128
 
 
-def beside_paper(config: Config, shape: Shape, *, utilisation: float, usable: float) -> list[Plan]:
+def beside_paper(config: Config, shape: Shape, *, utilisation: float | None, usable: float) -> list[Plan]:
     """Plans of the run on as many A100s as the paper used, one for each memory size that A100s have.
 
     The paper does not say which of the two sizes it had. Both plans are set as `advise` sets them.
@@ -75,7 +73,7 @@ def beside_paper(config: Config, shape: Shape, *, utilisation: float, usable: fl
     Args:
         config: The run.
         shape: The architecture of its model.
-        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1.
+        utilisation: Share of the peak arithmetic that the run reaches, above 0 and at most 1; None assumes one.
         usable: Share of a GPU's memory that tensors may take, above 0 and at most 1.
 
     Returns:

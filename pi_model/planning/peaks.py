@@ -63,13 +63,33 @@ class Peaks(Memory):
         )
 
     @cached_property
-    def backward_values(self) -> Bytes:
+    def mlp_gradients(self) -> Bytes:
         """The gradients inside one MLP, and its product where that was not saved."""
         return (
             self.micro_tokens
             * self.width
             * (self.hidden + self.intermediate * (3 if self.adapted and "down_proj" not in self.adapted else 2))
         )
+
+    @cached_property
+    def attention_gradients(self) -> Bytes:
+        """Where GPUs share windows: the gradients inside one layer's attention, beyond what its MLP has freed by then.
+
+        The gradients of the keys and values of whole windows are there one and a half times while those of a piece are
+        added to those of the other.
+        """
+        return (
+            1.5 * self.window_keys
+            + self.micro_tokens * (self.width * (self.hidden + 1.5 * self.queries) - 4 * self.hidden)
+            - self.micro_tokens * self.width * (3 if self.adapted else 4) * self.intermediate
+            if self.context_parallel > 1
+            else 0
+        )
+
+    @cached_property
+    def backward_values(self) -> Bytes:
+        """The gradients inside one layer: in its MLP, or later in its attention."""
+        return max(self.mlp_gradients, self.attention_gradients)
 
     @cached_property
     def peak_at_last_layer(self) -> Bytes:

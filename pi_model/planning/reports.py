@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from textwrap import TextWrapper
 from typing import Any
 
 from pi_model.planning.formulas import formulas, meanings
 from pi_model.planning.givens import Givens
+from pi_model.planning.levers import Lever
 from pi_model.planning.sheet import PARTS, Plan
-from pi_theory.console import wrap
+from pi_theory.console import width, wrap
 
 # where the meanings begin, after a name, a value and its unit
 _INDENT = " " * 47
@@ -17,14 +19,23 @@ _INDENT = " " * 47
 _SMALL, _SMALL_REACHES = 1e9, 0.3
 
 
-def report(planned: Plan, fewest: int | None, paper: Sequence[Plan], compiled: Plan | None) -> dict[str, Any]:
+def report(
+    planned: Plan,
+    fewest: int | None,
+    paper: Sequence[Plan],
+    plain: Plan | None = None,
+    helping: Sequence[Lever] = (),
+    price: float | None = None,
+) -> dict[str, Any]:
     """A plan as JSON values: the answer, the givens, and each quantity with its formula, value, unit and meaning.
 
     Args:
         planned: The plan.
         fewest: What `fewest_gpus` gives for the run at its leanest.
         paper: What `beside_paper` gives for the run.
-        compiled: What `advise_compile` gives for the plan.
+        plain: Where layers are compiled by advice, the plan without that.
+        helping: What `levers` gives for the run.
+        price: What an hour of one GPU costs, in any currency; None where nobody said.
     """
     config, sheet = planned.config, planned.sheet
     return {
@@ -42,7 +53,10 @@ def report(planned: Plan, fewest: int | None, paper: Sequence[Plan], compiled: P
         "accumulation": config.accumulation(planned.gpus),
         "activation_checkpointing": config.activation_checkpointing,
         "compile": config.compile,
-        "advice": [] if compiled is None else [_compile_advice(planned, compiled)],
+        "context_parallel": config.context_parallel,
+        "price": price,
+        "cost": None if price is None else price * _all_hours(planned),
+        "advice": [] if plain is None else [_compile_advice(plain, planned)],
         "notes": _notes(planned),
         "paper": [
             {
@@ -56,6 +70,22 @@ def report(planned: Plan, fewest: int | None, paper: Sequence[Plan], compiled: P
             }
             for one in paper
         ],
+        "levers": [
+            {
+                "lever": one.name,
+                "settings": list(one.settings),
+                "same_result": one.same_result,
+                "gpus": one.plan.gpus,
+                "gpu": one.plan.gpu.name,
+                "fits": one.plan.fits,
+                "peak": one.plan.sheet.peak,
+                "room": one.plan.sheet.room,
+                "run_time": one.plan.sheet.run_time,
+                "gpu_hours": one.plan.sheet.gpu_hours,
+                "cost": None if price is None else price * _all_hours(one.plan),
+            }
+            for one in helping
+        ],
         "givens": {given.name: getattr(sheet, given.name) for given in fields(sheet)},
         "quantities": {
             formula.name: {
@@ -68,6 +98,11 @@ def report(planned: Plan, fewest: int | None, paper: Sequence[Plan], compiled: P
             for formula in formulas(part)
         },
     }
+
+
+def _all_hours(planned: Plan) -> float:
+    """Hours of all GPUs together, from loading to the export."""
+    return planned.gpus * (planned.sheet.run_time + planned.sheet.other_time)
 
 
 def _compile_advice(planned: Plan, compiled: Plan) -> dict[str, Any]:
@@ -93,8 +128,18 @@ def _notes(planned: Plan) -> list[str]:
     if config.compile and not sheet.compiled_away:
         together = "adapters" if config.lora else f"activation_checkpointing={config.activation_checkpointing}"
         notes.append(
-            f"memory is planned as if layers were not compiled, because compile together with {together} has not been "
-            "measured"
+            f"memory and time are planned as if layers were not compiled, because compile together with {together} has "
+            "not been measured"
+        )
+    if config.context_parallel > 1:
+        notes.append(
+            "windows that GPUs share have not been run on a GPU; their memory agrees with what their code allocates on "
+            "a CPU"
+        )
+    if sheet.evaluations and sheet.exported > sheet.room:
+        notes.append(
+            f"the evaluations during the run gather the whole model on each GPU, {sheet.exported / 2**30:.1f} GiB, for "
+            "which there is no room"
         )
     if sheet.parameters < _SMALL and sheet.utilisation > _SMALL_REACHES:
         notes.append(
@@ -111,7 +156,8 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
         content: What `report` gives.
         explain: Whether to print the formula below each quantity, and the givens at the end.
     """
-    lines = [wrap(line, "  ", "") for line in _answer(content)]
+    first, *others = _answer(content)
+    lines = [wrap(first), "", *(wrap(line, "  ", "") for line in others), *_levers(content)]
     for heading, part in PARTS.items():
         lines += ["", heading]
         for name in (formula.name for formula in formulas(part)):
@@ -119,7 +165,7 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
             value, unit = _readable(quantity["value"], quantity["unit"])
             lines.append(wrap(quantity["meaning"], _INDENT, f"{name:>24} {value:>15} {unit:5} "))
             if explain:
-                lines.append(f"{'':>24} = {quantity['formula']}")
+                lines.append(_formula(quantity["formula"]))
     if explain:
         lines += ["", "What the formulas start from"]
         meaning = meanings(Givens)
@@ -129,23 +175,38 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
     return "\n".join(lines)
 
 
+def _formula(expression: str) -> str:
+    """A formula below its quantity, broken between words where it is longer than a line."""
+    wrapper = TextWrapper(width(), initial_indent=f"{'':>8}= ", subsequent_indent=f"{'':>10}", break_long_words=False)
+    return wrapper.fill(expression)
+
+
 def _answer(content: dict[str, Any]) -> list[str]:
     values = {name: quantity["value"] for name, quantity in content["quantities"].items()}
-    answer = "yes, on" if content["fits"] else "no, not on"
-    passes, fewest = content["accumulation"], content["fewest_gpus"]
+    givens, passes = content["givens"], content["accumulation"]
+    where = f"on {content['gpus']} x {content['gpu']}"
+    answer = f"Yes, it fits {where}" if content["fits"] else f"No, it does not fit {where}"
+    model, cost = content["model"] or "a new model", content["cost"]
+    takes, costs = ("The run takes", "costs") if content["fits"] else ("If it did, it would take", "cost")
+    cost = (
+        ""
+        if cost is None
+        else f", and {costs} {cost:,.0f} at {content['price']:g} an hour and GPU, loading and export included"
+    )
     return [
-        f"fits: {answer} {content['gpus']} x {content['gpu']}; each GPU {_needs(values)}",
-        f"time: {_takes(values)} at {content['givens']['utilisation']:g} of the GPUs' peak, evaluation and checkpoints "
-        "left out",
-        f"run: {content['model'] or 'a new model'}, {content['givens']['steps']} steps of {content['global_batch']} "
-        f"windows of {content['sequence_tokens']} tokens",
-        f"settings: micro_batch={content['micro_batch']}, "
-        f"activation_checkpointing={content['activation_checkpointing']}{', compile=true' * content['compile']}; "
-        f"each GPU makes {passes} forward {'pass' if passes == 1 else 'passes'} a step",
-        *(f"advice: {_advised(one)}" for one in content["advice"]),
+        f"{answer}: each GPU {_needs(values)}. {takes} {_takes(values)}{cost}.",
+        f"run: {model} at a context of {content['context_tokens']} tokens, {givens['steps']} steps of "
+        f"{content['global_batch']} windows of {content['sequence_tokens']} tokens",
+        f"settings: {' '.join(_settings(content))}; each GPU makes {passes} forward "
+        f"{'pass' if passes == 1 else 'passes'} a step",
+        f"time: of the steps alone, at {givens['utilisation']:g} of the GPUs' peak; {_time(values['other_time'])} more "
+        f"for loading, {'evaluation, ' if givens['evaluations'] else ''}the last checkpoint and the export, and before "
+        f"that {_time(values['preparation_time'])} of one core to make tokens of the text",
+        f"disk: {values['checkpoints'] / 2**30:,.0f} GiB of checkpoints and {values['exported'] / 2**30:,.0f} GiB for "
+        "the exported model",
+        *(f"compiled: {_advised(one)}" for one in content["advice"]),
         *(f"note: {note}" for note in content["notes"]),
-        f"fewest GPUs: {f'{fewest}, at' if fewest else 'no number is enough, even at'} the settings that take least "
-        "memory",
+        f"fewest GPUs: {_fewest(content)} the settings that take least memory",
         *(
             f"for comparison: the paper used {one['gpus']} A100; planned on {one['gpu']}, each GPU {_needs(one)}, "
             f"and the run takes {_takes(one)}"
@@ -154,10 +215,45 @@ def _answer(content: dict[str, Any]) -> list[str]:
     ]
 
 
+def _fewest(content: dict[str, Any]) -> str:
+    fewest, most = content["fewest_gpus"], content["global_batch"] * content["context_parallel"]
+    if fewest is None:
+        return "no number is enough, even at"
+    return f"{fewest}, at" if fewest <= most else f"{fewest}, but the batch can be shared by {most} at most, at"
+
+
+def _settings(content: dict[str, Any]) -> list[str]:
+    names = ["micro_batch", "activation_checkpointing"]
+    names += ["context_parallel"] if content["context_parallel"] > 1 else []
+    return [f"{name}={content[name]}" for name in names] + ["compile=true"] * content["compile"]
+
+
+def _levers(content: dict[str, Any]) -> list[str]:
+    """A table of what would help, or nothing where nothing does."""
+    found = content["levers"]
+    if not found:
+        return []
+    heading = "With fewer GPUs" if content["fits"] else "What would help"
+    priced = content["price"] is not None
+    last = f"{'cost':>10}" if priced else f"{'GPU-hours':>10}"
+    lines = ["", heading, f"  {'lever':<37} {'GPUs':>5} {'peak GiB':>8} {'fits':>4} {'hours':>8} {last}"]
+    for one in found:
+        name = one["lever"] + ("" if one["same_result"] else " *")
+        end = f"{one['cost']:>10,.0f}" if priced else f"{one['gpu_hours']:>10,.0f}"
+        row = (
+            f"{one['gpus']:>5} {one['peak'] / 2**30:>8.1f} {'yes' if one['fits'] else 'no':>4} {one['run_time']:>8.1f}"
+        )
+        # A long name has a line of its own, so that the columns stay where they are.
+        lines += [f"  {name:<37} {row} {end}"] if len(name) <= 37 else [f"  {name}", f"  {'':<37} {row} {end}"]
+    if not all(one["same_result"] for one in found):
+        lines.append("  * trains another model than the run as it stands")
+    return lines
+
+
 def _advised(advice: dict[str, Any]) -> str:
-    peak, spared = advice["peak"] / 2**30, advice["spared"] / 2**30
-    difference = f"{abs(spared):.1f} GiB {'less' if spared >= 0 else 'more'}"
-    return f"{' '.join(advice['settings'])}; each GPU would need {peak:.1f} GiB, {difference}; {advice['why']}"
+    plain, spared = (advice["peak"] + advice["spared"]) / 2**30, advice["spared"] / 2**30
+    difference = f"{abs(spared):.1f} GiB {'more' if spared >= 0 else 'less'}"
+    return f"with compile=false each GPU needs {plain:.1f} GiB, {difference}; {advice['why']}"
 
 
 def _needs(values: dict[str, Any]) -> str:
@@ -165,7 +261,14 @@ def _needs(values: dict[str, Any]) -> str:
 
 
 def _takes(values: dict[str, Any]) -> str:
-    return f"{values['run_time']:.1f} hours, {values['gpu_hours']:.0f} GPU-hours"
+    together = values["gpu_hours"]
+    return f"{_time(values['run_time'])}, {together:.{0 if together >= 10 else 1}f} GPU-hours"
+
+
+def _time(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:,.1f} hours"
+    return f"{60 * hours:.0f} minutes" if hours >= 1.5 / 60 else "a minute"
 
 
 def _readable(value: float, unit: str) -> tuple[str, str]:
@@ -195,7 +298,7 @@ def shortfall(planned: Plan, fewest: int | None) -> str:
     )
     if fewest is None:
         return f"{need}; no number of these GPUs is enough: use a shorter sequence or a GPU with more memory"
-    most = planned.config.global_batch // planned.config.micro_batch
+    most = planned.config.global_batch * planned.config.context_parallel // planned.config.micro_batch
     if fewest > most:
         return f"{need}; {fewest} GPUs would be enough, but the global batch can be shared by {most} at most"
     return f"{need}; {fewest} GPUs would be enough"

@@ -85,6 +85,21 @@ class Speed(Memory):
         )
 
     @cached_property
+    def window_traffic(self) -> Bytes:
+        """Bytes that a GPU receives in a step from those it shares windows with.
+
+        They are keys and values in the forward pass, again where that is recomputed, and their gradients in the
+        backward pass.
+        """
+        return (
+            self.accumulation
+            * self.layers
+            * self.window_keys
+            * (1 - 1 / self.context_parallel)
+            * (3 if self.checkpointing == "full" else 2)
+        )
+
+    @cached_property
     def compute_time(self) -> Seconds:
         """Time of a step's arithmetic."""
         return self.executed_flops / (self.gpus * self.peak_flops * self.utilisation)
@@ -95,16 +110,21 @@ class Speed(Memory):
         return self.traffic / self.link
 
     @cached_property
+    def window_time(self) -> Seconds:
+        """Time of the traffic between GPUs that share windows, which attention waits for."""
+        return self.window_traffic / self.window_link
+
+    @cached_property
     def step_time(self) -> Seconds:
         """Time of a step, if the shorter of arithmetic and traffic is hidden behind the longer."""
-        return max(self.compute_time, self.traffic_time)
+        return max(self.compute_time, self.traffic_time) + self.window_time
 
     @cached_property
     def run_time(self) -> Hours:
-        """Time of the run; evaluation and checkpoints are left out."""
+        """Time of all steps."""
         return self.steps * self.step_time / 3600
 
     @cached_property
     def gpu_hours(self) -> Hours:
-        """Time of the run on all GPUs together."""
+        """Time of all steps on all GPUs together."""
         return self.gpus * self.run_time

@@ -25,6 +25,7 @@ from pi_model.models.gguf_tokenizer import SPLITS
 from pi_model.models.loading import load_checkpoint
 from pi_model.models.rope_parameters import Extension, read_extension, write_extension
 from pi_model.models.sources import local_folder
+from pi_model.planning.architectures import Shape, named_architecture, named_extension
 from pi_theory.scaling import LinearPI, Llama3, NoScaling, NTKAware, Yarn
 from tests.clients.conftest import TEXT, byte_level_like, sentencepiece_like
 from tests.clients.gguf_files import FAMILIES, VOCABULARY, WINDOW, llama3_divisors, make_file, make_folder, rewrite
@@ -71,6 +72,17 @@ def test_a_folder_written_as_gguf_and_read_again_is_the_same_model(model_type, m
     # Plain transformers reads the folder, too.
     theirs = AutoModelForCausalLM.from_pretrained(after.folder).eval()
     torch.testing.assert_close(theirs(IDS).logits, after.model(IDS).logits)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_a_file_is_planned_from_its_metadata_without_being_converted(model_type, tokenizer, tmp_path, cache, capsys):
+    file = make_file(tmp_path / "model.gguf", tokenizer, "linear", model_type)
+    planned = Shape.of(named_architecture(str(file))), named_extension(str(file))
+    assert cli.main(["plan", "--model", str(file), "--gpus", "1"]) == 0
+    assert capsys.readouterr().out.startswith("Yes, it fits on 1 x")
+    assert not cache.exists()
+    folder = str(local_folder(file))
+    assert planned == (Shape.of(named_architecture(folder)), named_extension(folder))
 
 
 def test_perplexity_of_an_extended_folder_survives_the_way_through_gguf(tokenizer, tmp_path, capsys):

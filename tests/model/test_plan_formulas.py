@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pi_model.gpus import GPUS
-from pi_model.planning import Shape, architecture, plan, report, table
+from pi_model.planning import Shape, plan, report, table
 from pi_model.planning.formulas import Count, formulas
 from pi_model.planning.sheet import PARTS, Sheet
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Lora
@@ -23,7 +23,7 @@ OPERATORS = {
     ast.NotIn: lambda item, group: item not in group,
 }  # fmt: skip
 PLANNABLE = {name: recipe(name) for name in RECIPES if not str(recipe(name).model).endswith("/model")}
-SHAPES = {name: Shape.of(architecture(config)) for name, config in PLANNABLE.items()}
+SHAPES = {name: Shape.of_run(config) for name, config in PLANNABLE.items()}
 
 
 def evaluated(node: ast.expr, values: dict[str, Any]) -> Any:
@@ -54,16 +54,18 @@ def evaluated(node: ast.expr, values: dict[str, Any]) -> Any:
     dropout=st.sampled_from([0.0, 0.1]),
     everyone=st.booleans(),
     compiled=st.booleans(),
+    shared=st.sampled_from([1, 2, 8]),
 )
 def test_each_printed_formula_gives_the_printed_value(
-    name, gpu, dtype, device, checkpointing, targets, dropout, everyone, compiled
+    name, gpu, dtype, device, checkpointing, targets, dropout, everyone, compiled, shared
 ):
     config = replace(PLANNABLE[name], dtype=dtype, device=device, activation_checkpointing=checkpointing, micro_batch=1)
     if checkpointing != "selective":
-        config = replace(config, compile=compiled)
+        config = replace(config, compile=compiled) if shared == 1 else replace(config, context_parallel=shared)
     if targets and not config.architecture:
         config = replace(config, lora=Lora(targets=tuple(targets), dropout=dropout))
-    content = report(plan(config, SHAPES[name], gpu, config.global_batch if everyone else 1), None, [], None)
+    gpus = config.context_parallel * (config.global_batch if everyone else 1)
+    content = report(plan(config, SHAPES[name], gpu, gpus), None, [])
     values = content["givens"] | {name: one["value"] for name, one in content["quantities"].items()}
     for quantity, one in content["quantities"].items():
         assert evaluated(ast.parse(one["formula"], mode="eval").body, values) == one["value"], quantity
@@ -91,14 +93,15 @@ def test_a_quantity_that_is_more_than_one_expression_is_refused():
 
 def test_the_table_begins_with_the_answer_and_has_formulas_when_asked():
     config, shape = PLANNABLE["llama_7b_8192_pi"], SHAPES["llama_7b_8192_pi"]
-    for gpus, answer in ((32, "fits: yes, on 32 x a100-80"), (1, "fits: no, not on 1 x a100-80")):
-        content = report(plan(config, shape, GPUS["a100-80"], gpus), 2, [], None)
-        plain, explained = (table(content, explain=explain).splitlines() for explain in (False, True))
-        assert plain[0].startswith(answer)
-        assert explained[0] == plain[0]
+    for gpus, answer in ((32, "Yes, it fits on 32 x a100-80: each"), (1, "No, it does not fit on 1 x a100-80: each")):
+        content = report(plan(config, shape, GPUS["a100-80"], gpus), 2, [])
+        plain, explained = (table(content, explain=explain) for explain in (False, True))
+        assert plain.startswith(answer)
+        assert explained.startswith(plain[: plain.index("Memory on each GPU")])
+        assert max(map(len, explained.splitlines())) <= 80
         for name, one in content["quantities"].items():
-            assert sum(line[:25].strip() == name for line in plain) == 1
-            assert f"= {one['formula']}" in [line.strip() for line in explained]
-            assert f"= {one['formula']}" not in [line.strip() for line in plain]
+            assert sum(line.startswith(f"{name:>24} ") for line in plain.splitlines()) == 1
+            assert f"= {one['formula']} " in f"{' '.join(explained.split())} "
+            assert f"= {one['formula']} " not in f"{' '.join(plain.split())} "
         for name in content["givens"]:
-            assert sum(line[:25].strip() == name for line in explained) == 1
+            assert sum(line.startswith(f"{name:>24} ") for line in explained.splitlines()) == 1

@@ -3,16 +3,19 @@
 import gc
 from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 import torch
 import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from torch._C._distributed_c10d import HashStore
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from pi_model.distributed.context_parallel import shared_attention, sharing
 from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, architecture, plan
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
@@ -56,6 +59,7 @@ def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
             lambda name: torch.full(shapes[name], 0.01),
             torch.device("cpu"),
             lora=config.lora,
+            context_parallel=config.context_parallel,
             dtype=config.dtype,
             activation_checkpointing=config.activation_checkpointing,
         )
@@ -123,6 +127,81 @@ def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters,
     config = run_config(dtype=dtype, activation_checkpointing=checkpointing, global_batch=batch, lora=lora, **changes)
     planned = plan(config, Shape.of(llama), A100, ranks)
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
+
+
+# Each with its peak at another moment: gradients in attention, in the MLP, the loss, or gathered layers.
+SHARED = {
+    "all heads have keys": (small_llama(vocab_size=100, intermediate_size=64), 2048),
+    "grouped heads": (small_llama(vocab_size=100, num_key_value_heads=1), 2048),
+    "many words": (small_llama(vocab_size=8000), 1024),
+    "wide layers": (small_llama(vocab_size=100, hidden_size=512, intermediate_size=1376), 64),
+}
+
+
+@pytest.fixture
+def no_masks(monkeypatch):
+    """Attention of shared windows as a GPU computes it: on a CPU it needs masks, which no plan counts.
+
+    What is computed is not causal in the right place, and takes the memory of what would be.
+    """
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    monkeypatch.setattr("pi_model.distributed.context_parallel.causal_lower_right", lambda *_: None)
+    monkeypatch.setattr(
+        "torch.nn.functional.scaled_dot_product_attention",
+        lambda query, key, value, scale=None, **_: flash(query, key, value, 0.0, True, scale=scale)[0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("degree", "dtype", "checkpointing"),
+    [(2, "float32", "none"), (2, "bfloat16", "full"), (8, "float32", "full"), (8, "bfloat16", "none")],
+)
+@pytest.mark.parametrize("name", SHARED)
+def test_planned_memory_of_shared_windows_is_within_a_tenth(name, degree, dtype, checkpointing, no_masks):
+    llama, tokens = SHARED[name]
+    config = run_config(
+        window_tokens=tokens, context_parallel=degree, dtype=dtype, activation_checkpointing=checkpointing
+    )
+    planned = plan(config, Shape.of(llama), A100, degree)
+    assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, degree), rel=0.1)
+
+
+def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
+    """With the shapes of a GPU's kernel, on the meta device: beyond its own queries, output and log-sum-exp."""
+    heads, kv_heads, size, tokens, degree = 8, 2, 64, 1024, 4
+    config = run_config(window_tokens=tokens, context_parallel=degree, dtype="bfloat16", device="cuda")
+    llama = small_llama(num_attention_heads=heads, num_key_value_heads=kv_heads, hidden_size=heads * size)
+    sheet = plan(config, Shape.of(llama), A100, degree).sheet
+    saved: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    def flash(query, key, value, scale=None, **_):
+        return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)[0]
+
+    dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=degree)
+    try:
+        own = tokens // degree
+        query, key, value = (
+            torch.empty(1, number, own, size, dtype=torch.bfloat16, device="meta", requires_grad=True)
+            for number in (heads, kv_heads, kv_heads)
+        )
+        with (
+            patch("pi_model.distributed.context_parallel.causal_lower_right"),
+            patch("torch.nn.functional.scaled_dot_product_attention", flash),
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            output, _ = shared_attention(
+                nn.Module(), query, key, value, None, scaling=0.1, sharing=sharing(degree, torch.device("cpu"))
+            )
+    finally:
+        dist.destroy_process_group()
+    tensors = [tensor for tensor in saved.values() if tensor.dtype == torch.bfloat16]
+    kept = sum(tensor.untyped_storage().nbytes() for tensor in tensors) + output.nbytes  # which the next layer saves
+    alone = 2 * own * (2 * heads * size + 2 * kv_heads * size)
+    assert kept - alone == sheet.sharing_kept
 
 
 OF_FAMILIES = {

@@ -89,8 +89,8 @@ SHORTER: dict[str, dict[str, str]] = {
         "4": "2",
     },
     ".venv/bin/pi-model plan --model llama-7b --context 32768 --gpu h100": {},
-    ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpu h200": {},
-    ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpu h100 lora.rank=16": {},
+    ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpus 8 --gpu h100 --price 3": {},
+    ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpus 8 --gpu h100 lora.rank=16 context_parallel=2": {},
     ".venv/bin/pi-model plan llama_7b_8192_pi --gpus 8 --script torchrun": {},
     ".venv/bin/pi-model gguf tuned/model --out smollm2-16k.gguf": {},
     ".venv/bin/pi-model gguf tuned/model --out smollm2-32k.gguf": {},
@@ -161,8 +161,6 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     folders = {document: tmp_path_factory.mktemp("reader") for document in DOCUMENTS}
     for folder in folders.values():
         (folder / "my.jsonl").write_text(written["jsonl"] * 40)  # as many windows as a tiny run reads
-        (folder / "llama-70b").mkdir()
-        (folder / "llama-70b" / "config.json").write_text(written["json"])
     return folders
 
 
