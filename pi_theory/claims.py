@@ -261,10 +261,10 @@ def figure_2_size(claim: Claim) -> Evidence:
 
 @claim(
     id="chen2023.fig2.almost_every",
-    says="Almost every least-squares curve through random points exceeds 8000 beyond the window: at most 1 curve in "
-    "10^50 stays within 8000.",
+    says="Almost every least-squares curve through random points exceeds 8000 beyond the window: one stays within 8000 "
+    "with a probability of at most 10^-50.",
     statement=Statement(
-        Le(sp.Mul(sp.Pow(10, 50, evaluate=False), ChanceWithin(8000, d, c, L), evaluate=False), 1),
+        Le(ChanceWithin(8000, d, c, L), sp.Pow(10, -50, evaluate=False)),
         (*_LLAMA, Eq(L, 2048)),
     ),
     source=f"{PAPER}, Section 2.4",

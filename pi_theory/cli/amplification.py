@@ -55,6 +55,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from pi_theory.amplification import FiniteWindow, stability_constant, study_positions
+    from pi_theory.arguments import check_base
     from pi_theory.scaling import scaling_by_name
 
     factor, hmax = float(arguments.factor), float(arguments.hmax)
@@ -64,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> None:
         if not 0 <= position <= last:
             raise ValueError(f"position: must lie in [0, {last:g}], the extended window, got {float(position):g}")
     # Measured: a program takes 5 microseconds for each number of its matrix, and more than that where there are many.
+    check_base(arguments.base)
     numbers = arguments.head_dim * (arguments.window + arguments.head_dim)
     expect(
         5e-6 * (len(positions) + 1) * numbers * (1 + numbers / 2e5),

@@ -34,7 +34,8 @@ def mutations(expression: sp.Basic) -> Iterator[sp.Basic]:
                 found = _rebuilt(expression, arguments)
             except (TypeError, ValueError):  # not an expression at all, as a sum over no index
                 continue
-            if found not in (expression, sp.nan) and not found.has(sp.zoo, sp.nan):
+            same = expression.is_number and found == expression.doit()  # (-10)^50 is 10^50
+            if not same and found not in (expression, sp.nan) and not found.has(sp.zoo, sp.nan):
                 yield found
 
 
