@@ -27,14 +27,13 @@ def cost(identity: Identity, folder: Path, context_tokens: int, *, gpu: str, gpu
         known = identity.model if identity.model in ("tiny-llama", "smollm2-135m") else str(folder)
         name, changes = planning.settings(known, context_tokens, None)
         config = override(recipe(name), [*changes, "device=cuda"])
-        shape = planning.Shape.of(planning.architecture(config))
-        planned = planning.advise(config, shape, GPUS[gpu], gpus)
+        planned = planning.advise(config, planning.Shape.of_run(config), GPUS[gpu], gpus)
     except (UsageError, RunError):
         return None
     run = (
         f"{config.steps} steps of {config.global_batch} windows of {config.training_tokens} tokens, the paper's "
         f"settings, micro_batch={planned.config.micro_batch}, "
-        f"activation_checkpointing={planned.config.activation_checkpointing}"
+        f"activation_checkpointing={planned.config.activation_checkpointing}" + ", compiled" * planned.config.compile
     )
     return Cost(
         gpu=gpu,
