@@ -89,8 +89,9 @@ def _best_predicted(methods: Sequence[Method], context_tokens: int) -> tuple[Met
         text = f"of the methods that reach, {best.method} leaves most of the bends of an even head"
         reasons = [Reason(f"{text}, {best.flat_resolution:.2f}", PROVED)]
     else:
-        text = f"of the methods that reach, {best.method} moves attention least ({best.displacement:.3g} nats over all heads)"
-        reasons = [Reason(f"{text}; predicted order: {_listed([m.method for m in order])}", HEADS)]
+        text = f"of the methods that reach, {best.method} moves attention least"
+        order_said = f"predicted order: {_listed([m.method for m in order])}"
+        reasons = [Reason(f"{text} ({best.displacement:.3g} nats over all heads); {order_said}", HEADS)]
     reasons.append(Reason("not every method was measured yet; more --minutes decide", UNKNOWN))
     return best, reasons
 
