@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from dataclasses import asdict
 
 from pi_model.cli.model_options import add_window, quiet_libraries, tell_window
@@ -73,6 +74,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from pi_model import planning
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
+    from pi_model.training.starting_point import window_change
 
     changes = [word for word in arguments.overrides if "=" in word]
     if recipes:
@@ -89,6 +91,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     extension = planning.present_extension(config) if config.model else None
     if extension is not None:
         tell_window(arguments, str(config.model), extension)
+        if extension.method != "none":
+            print(f"pi-model: window: {window_change(extension, config)}", file=sys.stderr)
     gpu = GPUS[arguments.gpu]
     fixed = {change.partition("=")[0] for change in changes}
     planned = planning.advise(

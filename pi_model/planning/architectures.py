@@ -17,11 +17,12 @@ from pi_model.models.families import (
     refuse_unseen_context,
     sliding_window,
 )
-from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
+from pi_model.models.rope_parameters import Extension, read_extension, understood
 from pi_model.models.sources import SHIPPED
 from pi_model.notices import tell_which
 from pi_model.training.config import Config
 from pi_model.training.recipes import LLAMA
+from pi_model.training.starting_point import check_start
 
 # LLaMA 1 by hub name: hidden size, intermediate size, layers and heads, from Table 2 of Touvron et al. 2023
 # (arXiv:2302.13971) and the published config.json files.
@@ -83,7 +84,7 @@ def architecture(config: Config) -> ModelConfig:
     """
     made = config.architecture
     if made is None:
-        check_context(present_extension(config), config.window_tokens, str(config.model))
+        check_start(present_extension(config), config)
         found = named_architecture(str(config.model), **_said(config))
         refuse_unseen_context(found, config.context_tokens)
         if hidden := sliding_window(found, config.training_tokens):
