@@ -4,7 +4,6 @@ No weight is read before everything that is cheaper has been checked.
 """
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,8 +87,6 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     if config.architecture is None:
         check_folder(origin, before, window_tokens=config.trained_window, context_tokens=config.window_tokens)
     content, extension = extended(before, config, weight_dtype(origin, before))
-    if progress and config.architecture is None:
-        print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     hf_config = model_config(content)
     if config.factor > 1:
         refuse_unseen_context(hf_config, config.context_tokens)
