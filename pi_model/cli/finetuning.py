@@ -11,7 +11,7 @@ from pi_model.cli.data_options import FILES
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
 from pi_model.cli.run_table import run_table
 from pi_model.errors import UsageError
-from pi_theory.console import Command, path, show, warn, whole, word
+from pi_theory.console import Command, counted, path, show, warn, whole, word
 
 if TYPE_CHECKING:
     from pi_model.training.config import Config
@@ -175,7 +175,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "before_after": compared and asdict(compared),
     }
     loss = "nothing left to do" if outcome.loss_nats is None else f"last loss {outcome.loss_nats:.4f} nats"
-    text = f"{outcome.model}: {outcome.steps} steps, {loss}"
+    text = f"{outcome.model}: {counted(outcome.steps, 'step')}, {loss}"
     if compared is not None:
         compared.write(arguments.out)
         text += f"\n\n{compared.table()}"

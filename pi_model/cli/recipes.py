@@ -21,11 +21,8 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.recipe is None:
         told = {name: _line(recipe(name)) for name in sorted(RECIPES)}
         widest = max(map(len, told))
-        show(
-            arguments,
-            {"recipes": told},
-            "\n".join(wrap(f"{name:<{widest}}  {told[name]}", " " * (widest + 2)) for name in told),
-        )
+        listed = [wrap(line, " " * (widest + 2), f"{name:<{widest}}  ") for name, line in told.items()]
+        show(arguments, {"recipes": told}, "\n".join(listed))
         return
     config = recipe(arguments.recipe)
     fields = described(config)

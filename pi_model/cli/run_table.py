@@ -105,4 +105,4 @@ def _evaluation(config: "Config") -> str:
     steps = [step for step in asked.steps if step <= config.steps]
     if not (what and steps):
         return "none"
-    return f"{' and '.join(what)}, after {', '.join(map(str, steps))} steps"
+    return f"{' and '.join(what)}, at step {' and '.join(map(str, steps))}"

@@ -53,7 +53,7 @@ class BeforeAfter:
     def title(self) -> str:
         """What the table and the picture show."""
         on = f", perplexity on {self.data}" if self.data else ""
-        return f"{self.model} after {self.first} and {self.last} steps{on}"
+        return f"{self.model} before training (step {self.first}) and after (step {self.last}){on}"
 
     def table(self) -> str:
         """The measurements as a table in text."""
