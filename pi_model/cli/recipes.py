@@ -28,7 +28,8 @@ def _run(arguments: argparse.Namespace) -> None:
     fields = described(config)
     lines = [wrap(f"{arguments.recipe}: {_line(config)}")]
     for one in fields:
-        usual = "" if one.value == one.default else f", default {_written(one.default)}"
+        unset = one.default is None and not one.kind.endswith("none")
+        usual = "" if one.value == one.default else ", to be set" if unset else f", default {_written(one.default)}"
         lines.append(f"\n{one.name}={_written(one.value)}  ({one.kind}{usual})")
         lines.append(wrap(one.meaning, "    "))
     answer = {"recipe": arguments.recipe, "summary": _line(config), "fields": [asdict(one) for one in fields]}

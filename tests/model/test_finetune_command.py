@@ -203,4 +203,5 @@ def test_recipes_are_listed_and_one_is_printed_field_by_field():
     printed = ending(main, "recipes", "tiny_1024_pi").out
     assert "warmup_steps=20  (whole number)" in printed
     assert "method=linear  (word, default none)" in printed
+    assert "steps=200  (whole number, to be set)" in printed
     assert ending(main, "recipes", "no-such").is_wrong_usage("pi-model", "recipe")
