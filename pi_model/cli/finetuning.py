@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # The options that go with --model alone.
 _OWN = ("context", "method", "data", "column", "lora", "held_out", "no_evaluation")
+
+_CHANGE = re.compile(r"[a-z]\w*(\.\w+)?=")
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +102,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
     """The run that was asked for, and what to remark on it."""
-    words = list(arguments.overrides)
+    # --data takes all words that follow it, but a change to a field is none of its names; a file can be ./a=b.
+    data = [one for one in arguments.data or () if not _CHANGE.match(one)]
+    words = [*arguments.overrides, *(one for one in arguments.data or () if _CHANGE.match(one))]
     recipes = [one for one in words if "=" not in one]
     kinds = [arguments.model is not None, arguments.config is not None, bool(recipes)]
     if sum(kinds) != 1:
@@ -117,13 +122,13 @@ def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
     if arguments.model is not None:
         from pi_model.training.own_run import OwnRun
 
-        if not arguments.data:
+        if not data:
             raise UsageError("data: give the documents to train on, as in --data my.jsonl --column body")
         quiet_libraries()
         own = OwnRun(
             arguments.model,
             arguments.context,
-            arguments.data,
+            data,
             method=arguments.method,
             trained_window=arguments.window,
             column=arguments.column or "text",

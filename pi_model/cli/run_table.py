@@ -3,11 +3,14 @@
 import os
 from typing import TYPE_CHECKING
 
+from pi_model.errors import UsageError
 from pi_theory.console import counted, wrap
 
 if TYPE_CHECKING:
     from pi_model.training.config import Config
     from pi_model.training.preparation import Preparation
+
+_MANY = 10  # epochs; above this a model of a few windows learns them by heart
 
 
 def run_table(config: "Config", start: "Preparation") -> str:
@@ -57,7 +60,9 @@ def _data(config: "Config", start: "Preparation") -> list[str]:
     told = []
     for part, stream in zip(config.data, start.batches.streams, strict=True):
         read = config.steps * config.global_batch * part.weight / whole
-        told.append(f"{part.name}: {read / stream.windows:.3g} epochs of {counted(stream.windows, 'window')}")
+        epochs = read / stream.windows
+        many = f" (each text {epochs:.0f} times; fewer steps or more text may be meant)" if epochs > _MANY else ""
+        told.append(f"{part.name}: {epochs:.3g} epochs of {counted(stream.windows, 'window')}{many}")
     return told
 
 
@@ -70,22 +75,23 @@ def _takes(config: "Config", start: "Preparation") -> dict[str, str]:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     chip = _chip(config)
     gpu = next((gpu for gpu in GPUS.values() if gpu.chip in chip), None) if chip else None
-    planned = planning.plan(config, shape, gpu or next(iter(GPUS.values())), processes)
     whole = shape.layers * shape.layer_parameters + shape.root_parameters
-    trained = f"all {whole:,}"
-    if config.lora is not None:
-        adapters = shape.layers * planned.sheet.layer_adapters
-        trained = f"{adapters:,} of LoRA adapters of rank {config.lora.rank}, beside {whole:,} that stay as they are"
-    time = "not known for this device; the speed stands behind every step"
-    if gpu is not None:
-        hours = planned.sheet.run_time
-        time = f"about {hours:.2g} hours, if the GPU reaches {planned.sheet.utilisation:.0%} of its peak"
-    return {
-        "parameters": trained,
+    rows = {
+        "parameters": f"all {whole:,}",
         "device": f"{chip or 'cpu'}, {config.dtype}, {processes} process{'es' * (processes > 1)}",
-        "memory": f"{planned.peak_gib:.2g} GiB of tensors planned in each process",
-        "time": f"{time}, evaluation not counted",
     }
+    if config.lora is not None:
+        adapters = shape.layers * planning.adapter_sizes(shape, config.lora).layer_adapters
+        rows["parameters"] = f"{adapters:,} of LoRA of rank {config.lora.rank}, beside {whole:,} that stay as they are"
+    try:
+        planned = planning.plan(config, shape, gpu or next(iter(GPUS.values())), processes)
+    except UsageError:  # There are no formulas for such a run.
+        return rows
+    rows["memory"] = f"{planned.peak_gib:.2g} GiB of tensors planned in each process"
+    if gpu is not None:
+        share = f"{planned.sheet.utilisation:.0%} of its peak"
+        rows["time"] = f"about {planned.sheet.run_time:.2g} hours, if the GPU reaches {share}, and the evaluation"
+    return rows
 
 
 def _chip(config: "Config") -> str | None:

@@ -6,6 +6,7 @@ chooses settings, `paper_runs` compares with the paper, and `reports` and `launc
 
 from pi_model.planning.advice import advise, advise_compile, fewest_gpus, leanest, usable_counts
 from pi_model.planning.architectures import Shape, architecture, present_extension
+from pi_model.planning.givens import adapter_sizes
 from pi_model.planning.launch_scripts import script
 from pi_model.planning.paper_runs import beside_paper, paper_gpus, settings
 from pi_model.planning.reports import report, shortfall, table
@@ -16,6 +17,7 @@ __all__ = [
     "UTILISATION",
     "Plan",
     "Shape",
+    "adapter_sizes",
     "advise",
     "advise_compile",
     "architecture",

@@ -68,9 +68,9 @@ class BeforeAfter:
 
     def picture(self) -> str:
         """The measurements as an SVG: two bars for each quantity, each with its number."""
-        left, across, pair = 210, 300, 62
+        left, across, pair = 260, 280, 62
         longest = max((value for row in self.rows if not row.share for value in _finite(row)), default=1.0)
-        parts = [_text(16, 26, self.title, "bold")]
+        parts = [_text(16, 26, self.title if len(self.title) < 90 else f"...{self.title[-86:]}", "bold")]
         for number, row in enumerate(self.rows):
             top = 48 + pair * number
             parts.append(_text(16, top + 26, row.name))

@@ -143,7 +143,7 @@ REFUSED = {
     "--model MODEL --data ROWS": "context: say which window",
     "--model MODEL --data ROWS --context 32": "give --context 64 sequence_tokens=32",
     "--model MODEL --data ROWS --context 64 --method yarn": "method: ",
-    "--model MODEL --data ROWS --context 128 model=x": "model: is set by --model",
+    "--model MODEL --context 128 --data ROWS model=x": "model: is set by --model",
     "--model MODEL --data ROWS --context 128 factor=2": "factor: is set by --context",
     "--model MODEL --data ROWS --context 128 colour=blue": "colour: no such field",
     "--model MODEL --data ROWS --context 128 --no-evaluation": "no column 'text'; it has body",
