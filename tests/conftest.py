@@ -21,7 +21,7 @@ SLOW_MODULES = {
     *("test_gpu_records", "test_graph", "test_notebooks", "test_page", "test_paper", "test_readme", "test_tuning"),
     *("test_claims", "test_proofs", "test_envelope", "test_gguf", "test_gguf_import", "test_transformers", "test_lora"),
     *("test_families", "test_heads", "test_passkey", "test_perplexity", "test_source_hashes", "test_study"),
-    *("test_transformers_4", "test_written_folders"),
+    *("test_transformers_4", "test_written_folders", "test_finetune_command"),
 }
 
 

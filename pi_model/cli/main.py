@@ -10,22 +10,24 @@ from collections.abc import Sequence
 from pi_model.cli.benchmark import BENCHMARK
 from pi_model.cli.checkpoints import EXTEND, GGUF
 from pi_model.cli.examine import EXAMINE
+from pi_model.cli.finetuning import FINETUNE
 from pi_model.cli.passkey import PASSKEY
 from pi_model.cli.perplexity import PERPLEXITY
+from pi_model.cli.recipes import RECIPES
 from pi_model.cli.summarize import SUMMARIZE
-from pi_model.cli.training import FINETUNE, PLAN
+from pi_model.cli.training import PLAN
 from pi_model.errors import RunError, UsageError
 from pi_theory import console
 
-COMMANDS = (EXAMINE, EXTEND, PERPLEXITY, PASSKEY, PLAN, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
+COMMANDS = (EXAMINE, EXTEND, PERPLEXITY, PASSKEY, PLAN, RECIPES, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
 
 DESCRIPTION = """
 Extends the context window of a LLaMA, Mistral, Qwen2 or Qwen3 model by Position Interpolation or another method, trains
 the model, and measures what it gained and what it lost.
 
 The commands are listed in the order in which one uses them: examine a checkpoint; extend it; measure it with
-perplexity and passkey; plan the training and finetune it; measure the trained model with benchmark and summarize; and
-write it with gguf for llama.cpp.
+perplexity and passkey; plan the training, look through the recipes and finetune it; measure the trained model with
+benchmark and summarize; and write it with gguf for llama.cpp.
 
 Two models need no download from a model hub: tiny-llama, which is shipped with this package, and smollm2-135m, which
 is fetched from the package index when it is first used.

@@ -1,13 +1,12 @@
-"""`pi-model plan` and `pi-model finetune`: what a training run will take, and the run itself."""
+"""`pi-model plan`: what a training run will take."""
 
 import argparse
-import os
-from dataclasses import asdict
+import sys
 
-from pi_model.cli.model_options import add_window, quiet_libraries, tell_window
+from pi_model.cli.model_options import add_window, tell_window
 from pi_model.errors import UsageError
 from pi_model.gpus import GPUS
-from pi_theory.console import Command, number, path, show, warn, whole, word
+from pi_theory.console import Command, number, show, warn, whole, word
 
 
 def _add_plan(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +78,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     from pi_model import planning
     from pi_model.training.overrides import override
     from pi_model.training.recipes import recipe
+    from pi_model.training.starting_point import window_change
 
     changes = [word for word in arguments.overrides if "=" in word]
     if recipes:
@@ -95,6 +95,8 @@ def _plan(arguments: argparse.Namespace) -> None:
     extension = planning.present_extension(config) if config.model else None
     if extension is not None:
         tell_window(arguments, str(config.model), extension)
+        if extension.method != "none":
+            print(f"pi-model: window: {window_change(extension, config)}", file=sys.stderr)
     gpu = GPUS[arguments.gpu]
     fixed = {change.partition("=")[0] for change in changes}
     shares = {"utilisation": arguments.utilisation, "usable": arguments.usable}
@@ -125,60 +127,4 @@ PLAN = Command(
     example="pi-model plan --model llama-65b --context 32768 --gpus 128 --gpu h200",
     add_arguments=_add_plan,
     run=_plan,
-)
-
-
-def _add_finetune(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "recipe", type=word, metavar="RECIPE", help="Name of a recipe; an unknown name lists all of them."
-    )
-    parser.add_argument(
-        "overrides",
-        type=word,
-        metavar="FIELD=VALUE",
-        nargs="*",
-        default=[],
-        help="Changes to fields of the recipe, such as steps=20; an unknown field lists all of them.",
-    )
-    parser.add_argument(
-        "--out",
-        type=path,
-        required=True,
-        metavar="DIR",
-        help="Folder of the run; the trained model will be in model/ inside it.",
-    )
-    add_window(parser)
-    parser.add_argument(
-        "--fall-back",
-        action="store_true",
-        help="Where the newest checkpoint is broken, continue from the one before it.",
-    )
-    parser.add_argument("--quiet", action="store_true", help="Show no progress.")
-
-
-def _finetune(arguments: argparse.Namespace) -> None:
-    from pi_model.training.overrides import override
-    from pi_model.training.recipes import recipe
-
-    told = [] if arguments.window is None else [f"trained_window={arguments.window}"]
-    config = override(recipe(arguments.recipe), [*arguments.overrides, *told])
-    from pi_model.training.loop import train
-
-    quiet_libraries()
-    outcome = train(config, arguments.out, fall_back=arguments.fall_back, progress=not arguments.quiet)
-    if int(os.environ.get("RANK", 0)) == 0:
-        answer = {**asdict(outcome), "model": str(outcome.model), "config_sha256": config.sha256()}
-        loss = "nothing left to do" if outcome.loss_nats is None else f"last loss {outcome.loss_nats:.4f} nats"
-        show(arguments, answer, f"{outcome.model}: {outcome.steps} steps, {loss}")
-
-
-FINETUNE = Command(
-    name="finetune",
-    summary="Trains a model by a recipe; the same command line continues a run that was stopped.",
-    details="Under torchrun it trains on many devices.",
-    example="pi-model finetune tiny_1024_pi steps=20 --out tiny-pi",
-    add_arguments=_add_finetune,
-    run=_finetune,
-    less_memory="use micro_batch=1, activation_checkpointing=full, lora.rank=16 or more processes",
-    resumes=True,
 )

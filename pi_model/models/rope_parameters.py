@@ -175,24 +175,6 @@ def _or_none(content: dict[str, Any]) -> Extension | None:
         return None
 
 
-def check_context(extension: Extension, context_tokens: int, model: str) -> None:
-    """Hold the window that a model serves against the one that a run expects.
-
-    Args:
-        extension: how the model's positions are scaled.
-        context_tokens: the window that the run expects, its field window_tokens.
-        model: the model's name, for the message.
-
-    Raises:
-        UsageError: they differ.
-    """
-    if extension.context_tokens != context_tokens:
-        raise UsageError(
-            f"window_tokens: {model} has a context of {extension.context_tokens} tokens, not {context_tokens}; "
-            f"set window_tokens={extension.context_tokens} (the model is {extension.stated})"
-        )
-
-
 def compose(current: Extension, scaling: Scaling) -> Extension:
     """The extension that results from extending once more. Factors multiply: x2 and then x4 is x8.
 

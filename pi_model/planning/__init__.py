@@ -7,6 +7,7 @@
 
 from pi_model.planning.advice import advise, fewest_gpus, leanest, usable_counts
 from pi_model.planning.architectures import Shape, architecture, present_extension
+from pi_model.planning.givens import adapter_sizes
 from pi_model.planning.launch_scripts import script
 from pi_model.planning.levers import Lever, levers
 from pi_model.planning.paper_runs import beside_paper, paper_gpus, settings
@@ -20,6 +21,7 @@ __all__ = [
     "Lever",
     "Plan",
     "Shape",
+    "adapter_sizes",
     "advise",
     "architecture",
     "beside_paper",

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from pi_model.errors import UsageError
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, family_of, model_config, refuse_unseen_context, sliding_window
-from pi_model.models.rope_parameters import Extension, check_context, read_extension, understood
+from pi_model.models.rope_parameters import Extension, read_extension, understood
 from pi_model.models.sources import SHIPPED
 from pi_model.notices import tell_which
 from pi_model.planning.known_models import KNOWN, known_model, known_names
 from pi_model.training.config import Architecture, Config
+from pi_model.training.starting_point import check_start
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Shape:
         model = str(config.model)
         if known_model(model) is None and model not in SHIPPED:
             return cls.of(architecture(config))
-        check_context(present_extension(config), config.window_tokens, model)
+        check_start(present_extension(config), config)
         return cls.of(_content(model))  # no attention slides in these
 
 
@@ -98,7 +99,7 @@ def architecture(config: Config) -> ModelConfig:
     """
     made = config.architecture
     if made is None:
-        check_context(present_extension(config), config.window_tokens, str(config.model))
+        check_start(present_extension(config), config)
         found = named_architecture(str(config.model), **_said(config))
         refuse_unseen_context(found, config.context_tokens)
         if hidden := sliding_window(found, config.training_tokens):

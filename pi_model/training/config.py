@@ -9,6 +9,7 @@ it instead of a class of its own. The parts that always were nested check themse
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -70,6 +71,19 @@ class MixturePart:
         _check_fields(self, "data.")
         if not _positive(self.weight):
             raise UsageError(f"data: the weight of {self.name} must be positive, got {self.weight}")
+
+    @classmethod
+    def written(cls, text: str) -> "MixturePart":
+        """The part that is written ``name`` or ``name*weight``."""
+        name, star, weight = text.rpartition("*")
+        # A star before anything but a number belongs to a pattern of file names.
+        if not (star and re.fullmatch(r"[\d.eE+-]+|nan|inf", weight)):
+            return cls(name=text)
+        try:
+            share = float(weight)
+        except ValueError:
+            raise UsageError(f"data: {text!r} does not fit; a value looks like books*0.5") from None
+        return cls(name=name, weight=share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +165,7 @@ class Evaluation:
         steps: measure after these steps; 0 means before the first.
         data: the source of the documents whose perplexity is measured; None measures no perplexity.
         split: the split of that source.
+        column: the column of that source that holds the text, for JSONL, parquet and hub datasets.
         windows: input lengths in tokens at which perplexity is measured.
         stride: S of the sliding window, in tokens.
         max_tokens: longer documents are cut to this length; None keeps them whole.
@@ -166,6 +181,7 @@ class Evaluation:
     steps: tuple[int, ...] = ()
     data: str | None = None
     split: str = "validation"
+    column: str = "text"
     windows: tuple[int, ...] = ()
     stride: int = 256
     max_tokens: int | None = 32768
@@ -356,6 +372,8 @@ class Config:
             del content["trained_window"]
         if not self.control_tokens:
             del content["control_tokens"]
+        if self.evaluation.column == "text":
+            del content["evaluation"]["column"]
         return content
 
     def identity(self) -> dict[str, Any]:

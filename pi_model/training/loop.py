@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
-from pi_model.distributed.devices import chosen_device, stated
+from pi_model.distributed.devices import chosen_device
 from pi_model.distributed.process_group import mean_over_ranks, process_group
 from pi_model.errors import RunError, UsageError
 from pi_model.files import write_text
@@ -28,7 +27,7 @@ from pi_model.training.export import export
 from pi_model.training.loss import CausalLoss
 from pi_model.training.meter import Meter, flops_per_token
 from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
-from pi_model.training.preparation import prepare, weight_reader
+from pi_model.training.preparation import Preparation, prepare, weight_reader
 from pi_model.training.run_folder import MANIFEST, alone, base_identity, identity, refuse_difference, refuse_other_run
 from pi_model.training.run_log import Display, Log, Scalars
 from pi_model.training.sharding import local, sharded_model
@@ -59,6 +58,7 @@ def train(
     fall_back: bool = False,
     progress: bool = False,
     measure: Mapping[int, Callable[[CausalLM], None]] | None = None,
+    announce: Callable[[Config, Preparation], None] | None = None,
 ) -> Outcome:
     """Train to the end of a config, going on from the newest checkpoint in `out`.
 
@@ -75,6 +75,7 @@ def train(
         measure: by the number of steps done, 0 included, a function to call with the model as it is then, ready to
             evaluate. It is called on every rank, and again for a step that a resumed run begins at. There is a
             checkpoint of that step, and Ctrl-C interrupts the function at once.
+        announce: called once on rank 0 with the config and what the run starts from, before any weight is read.
 
     Raises:
         UsageError: the config does not fit the model, the number of processes or the folder; no weight has been read.
@@ -82,18 +83,17 @@ def train(
         KeyboardInterrupt: SIGINT or SIGTERM came; the step was finished and has a checkpoint.
     """
     out = Path(out)
-    told = stated(config.device, chosen_device(config.device))
     config = replace(config, device="cpu" if chosen_device(config.device) == "cpu" else "cuda")
     refuse_other_run(config, out)
     with process_group(config.device) as device, alone(out), ExitStack() as stack:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
-        if progress and rank == 0 and told:
-            print(f"pi-model: {told}", file=sys.stderr)
         start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
         run = identity(config, start)
         refuse_difference(run, out)
         evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start))
+        if announce and rank == 0:
+            announce(config, start)
         model = sharded_model(
             start.hf_config(),
             weight_reader(config, start),

@@ -56,7 +56,7 @@ class MidrunEvaluation:
             selection = Selection(
                 min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
             )
-            source = Source(self.asked.data, split=self.asked.split, control_tokens=config.control_tokens)
+            source = Source(self.asked.data, self.asked.column, self.asked.split, control_tokens=config.control_tokens)
             self.documents = load_documents(source, start.tokenizer, selection)
             measured["perplexity"] = [self.documents.sha256, self.asked.windows, self.asked.stride]
         if self.asked.passkey_positions:

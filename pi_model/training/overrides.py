@@ -5,7 +5,6 @@ of their own, and neither reads ``data=books*0.5,code``, keeps a recipe's limit 
 setting one of its fields, so adopting one would change every recorded command without making this file shorter.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from types import NoneType
@@ -96,10 +95,7 @@ def _parse(kind: Any, text: str) -> Any:
     if get_origin(kind) is tuple:
         return tuple(_parse(arguments[0], item) for item in text.split(",")) if text else ()
     if kind is MixturePart:
-        name, star, weight = text.rpartition("*")
-        # A star before anything but a number belongs to a pattern of file names.
-        weighted = star and re.fullmatch(r"[\d.eE+-]+|nan|inf", weight)
-        return MixturePart(name=name, weight=float(weight)) if weighted else MixturePart(name=text)
+        return MixturePart.written(text)
     if kind is bool:
         if text not in ("true", "false"):
             raise ValueError(text)

@@ -4,7 +4,6 @@ No weight is read before everything that is cheaper has been checked.
 """
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from pi_model.models.families import ModelConfig, empty_model, model_config, ref
 from pi_model.models.loading import check_folder, first_token, load_tokenizer
 from pi_model.models.rope_parameters import (
     Extension,
-    check_context,
-    compose,
     read_extension,
     understood,
     write_extension,
@@ -36,7 +33,8 @@ from pi_model.models.sources import local_folder
 from pi_model.models.weights import weight_dtype, weight_files
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
-from pi_theory.scaling import DynamicNTK, NoScaling, scaling_by_name
+from pi_model.training.starting_point import check_start, result
+from pi_theory.scaling import DynamicNTK
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,6 @@ def prepare(config: Config, out: Path, *, progress: bool = False) -> Preparation
     if config.architecture is None:
         check_folder(origin, before, window_tokens=config.trained_window, context_tokens=config.window_tokens)
     content, extension = extended(before, config, weight_dtype(origin, before))
-    if progress and config.architecture is None:
-        print(f"pi-model: {config.model}: {extension.stated}", file=sys.stderr)
     hf_config = model_config(content)
     if config.factor > 1:
         refuse_unseen_context(hf_config, config.context_tokens)
@@ -144,7 +140,8 @@ def _stream(
 def extended(content: dict[str, Any], config: Config, dtype: str | None = None) -> tuple[dict[str, Any], Extension]:
     """The content of config.json, and how positions are scaled, after the run's extension.
 
-    Direct fine-tuning scales nothing; like the paper's baseline it only allows more positions.
+    Direct fine-tuning scales nothing; like the paper's baseline it only allows more positions. A model that is already
+    what the run's extension would make of it stays as it is.
 
     Args:
         content: content of the original model's config.json.
@@ -158,18 +155,8 @@ def extended(content: dict[str, Any], config: Config, dtype: str | None = None) 
     said = {"window_tokens": config.trained_window, "context_tokens": config.window_tokens}
     current = read_extension(content, **said)
     content = understood(content, **said)
-    check_context(current, config.window_tokens, str(config.model))
-    if config.method != "none":
-        extension = compose(current, scaling_by_name(config.method, config.factor))
-        return write_extension(content, extension, dtype), extension
-    if config.factor > 1 and not isinstance(current.scaling, NoScaling):
-        raise UsageError(
-            f"method: {config.model} is already extended by {current.method}; direct fine-tuning "
-            "(method=none) starts from an unextended model"
-        )
-    extension = current
-    if config.factor > 1:
-        extension = replace(current, window_tokens=config.context_tokens, source="direct fine-tuning")
+    check_start(current, config)
+    extension = result(current, config)
     return write_extension(content, extension, dtype), extension
 
 

@@ -152,7 +152,8 @@ def test_the_script_starts_the_run_that_was_planned(kind, gpus, tmp_path):
         assert words[words.index("--rdzv-endpoint") + 1] == "node7:29500"
     assert nodes * int(words[words.index("--nproc-per-node") + 1]) == gpus
     asked = cli.parse(cli.parser(), words[words.index("pi_model.cli.main") + 1 :])
-    assert override(recipe(asked.recipe), asked.overrides) == planned.config
+    name, *words = asked.overrides
+    assert override(recipe(name), words) == planned.config
 
 
 def test_torchrun_alone_starts_one_machine(capsys):

@@ -71,8 +71,11 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model finetune smollm2_16384_pi model=smollm2-135m window_tokens=8192 data=my.jsonl "
     "sequence_tokens=4096 global_batch=1 steps=20 peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN
     | {"model=smollm2-135m": "model=tiny-llama", "window_tokens=8192": "window_tokens=256"},
-    ".venv/bin/pi-model finetune smollm2_32768_pi data=my.jsonl sequence_tokens=4096 global_batch=1 steps=20 "
-    "peak_lr=1e-4 warmup_steps=5 activation_checkpointing=selective --out tuned": TINY_RUN,
+    ".venv/bin/pi-model finetune --model smollm2-135m --context 32768 --data my.jsonl sequence_tokens=4096 "
+    "global_batch=1 steps=20 peak_lr=1e-4 activation_checkpointing=selective --out tuned": TINY_RUN
+    | {"smollm2-135m": "tiny-llama", "32768": "1024", "finetune": "finetune --no-evaluation"},
+    ".venv/bin/pi-model recipes smollm2_32768_pi": {},
+    "pi-model recipes": {},
     ".venv/bin/pi-model finetune smollm2_32768_pi model=my-llama window_tokens=4096 factor=8 data=my.jsonl steps=200 "
     "--out my-tuned": {
         "model=my-llama": "model=tiny-llama",
