@@ -237,8 +237,8 @@ def passkey_table(results: dict[str, PasskeyResult], rows: Sequence[Compared]) -
     lines.append(f"{'k_max':>8}" + "".join(f"{result.k_max:7}" for result in results.values()))
     for row in rows:
         pair = f"{letters[row.model]} - {letters[row.against]}"
-        lines.append(f"{pair:>8} {' points '.join(row.said(100, 1).split(maxsplit=1)) + ' points' * (row.interval is None)}")
-    lines.append("Differences are means over the distances, with their 95% interval.")
+        lines.append(f"{pair:>8} {row.said(100, 1).strip()}")
+    lines.append("Differences are means over the distances in points of a hundred, with 95% intervals.")
     return "\n".join(lines)
 
 
