@@ -228,6 +228,7 @@ def kept_progress(checkpoint: "Checkpoint", *settings: object) -> Iterator[Path]
 
     # --window can change how positions are scaled, which the fingerprint of the files does not hold.
     key = f"{checkpoint.fingerprint()} {checkpoint.extension} {checkpoint.model.device.type} {settings}"
+    del checkpoint  # Or it would stay in memory for as long as its progress is kept, beside the next model.
     folder = cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
     with ExitStack() as stack:
         if rank() == 0:

@@ -4,6 +4,7 @@ Facts about llama.cpp and vLLM were read from their sources as of 2025; tests/cl
 where these are installed.
 """
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def serving(out: Path, extension: "Extension", *, llama3_in_gguf: bool = True) -
     method, context = extension.method, extension.context_tokens
     folder, file = shlex.quote(str(out)), shlex.quote(f"{out}.gguf")
     asks = '"Once upon a time", max_new_tokens=20' + ", use_cache=False" * (method == "dynamic")
-    script = f'from transformers import pipeline\nprint(pipeline("text-generation", "{out}")({asks}))'
+    script = f'from transformers import pipeline\nprint(pipeline("text-generation", {json.dumps(str(out))})({asks}))'
     told: dict[str, dict[str, str | None]] = {
         "transformers": {"command": f"python -c {shlex.quote(script)}", "note": ""},
         "llama.cpp": {
