@@ -42,8 +42,8 @@ def main() -> int:
     parser.add_argument(
         "--model",
         default="",
-        help="Use this model: a folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m. Settings "
-        "that are lengths in tokens follow its window.",
+        help="Use this model: a folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m. "
+        "Settings that are lengths in tokens follow its window.",
     )
     parser.add_argument(
         "--set",
