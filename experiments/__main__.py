@@ -7,8 +7,11 @@ of its own, so that an interruption costs at most those in hand; run it again to
 
 import argparse
 import json
+import os
+import shlex
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from experiments import FORMER_NAMES, STUDIES
@@ -36,7 +39,12 @@ def main() -> int:
     parser.add_argument(
         "--profile", default="", help="Use the settings of this name, such as gpu or toy, where a study has them."
     )
-    parser.add_argument("--model", default="", help="Use this model: a folder, a GGUF file or a name on the hub.")
+    parser.add_argument(
+        "--model",
+        default="",
+        help="Use this model: a folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m. "
+        "Settings that are lengths in tokens follow its window.",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -99,14 +107,21 @@ def _run(orders: list[Order], arguments: argparse.Namespace) -> int:
 
 
 def _conclusion(study: Study) -> str:
-    """What is to be said of a study that has run: what it concludes, and that it is not at its end."""
+    """What is to be said of a study that has run: what it concludes, where its record is, and how it goes on."""
     found = study.current(partial=True)
     if found is None:
         return ""
-    said = study.conclusion(found["metrics"]) if study.conclusion else ""
+    said = f"{study.conclusion(found['metrics'])}; " if study.conclusion else ""
+    said += f"the record is {os.path.relpath(study.path)}"
     if found["metrics"].get("stopped_early"):
-        said += f"{'; ' if said else ''}the time was over before the end, it goes on with: {study.command}"
-    return f"{study.record_name}: {said}" if said else ""
+        said += f"; the time was over before the end, it goes on with: {_to_paste(study)}"
+    return f"{study.record_name}: {said}"
+
+
+def _to_paste(study: Study) -> str:
+    """The command that runs a study, with the Python that runs this."""
+    python = os.path.relpath(sys.executable) if Path(sys.executable).is_relative_to(Path.cwd()) else sys.executable
+    return study.command.replace("python", shlex.quote(python), 1)
 
 
 def _orders(arguments: argparse.Namespace) -> list[Order]:
@@ -156,7 +171,7 @@ def _redo_since(names: list[str]) -> str:
 def _keep(studies: list[Study]) -> int:
     for study in studies:
         if study.current(partial=True) is None:
-            print(f"{study.record_name}: its record is not current; run it first: {study.command}", file=sys.stderr)
+            print(f"{study.record_name}: its record is not current; run it first: {_to_paste(study)}", file=sys.stderr)
             return 1
         print(adopt(study.path).relative_to(record.RESULTS))
     return 0

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from experiments.records import record
 from experiments.records.record import ROOT, NoRecord, Record, write_atomically
 from figures import AWAITED
-from figures.style import shared_style
+from figures.style import MODELS, model_name, shared_style
 from figures.tables import speed
 from figures.tables.paper_tables import TABLES as PAPER_TABLES
 from figures.tables.table import Table
@@ -85,7 +85,10 @@ def save(name: str, folder: Path | None = None, label: str = "") -> Shown:
         write_atomically((folder or FIGURE_FOLDER) / f"{stem}.{kind}", written)
     finding, _, protocol = inspect.cleandoc(script.__doc__ or name).partition("\n\n")
     if label:  # what the script says was found in the studies' own records
-        return Shown(stem, f"The figure {name} from the records labelled {label}.", files["png"], dict(seen), protocol)
+        models = own_models(seen)
+        of_models = f" of {' and '.join(models)}" if models else ""
+        said = f"The figure {name}{of_models} from the records labelled {label}."
+        return Shown(stem, said, files["png"], dict(seen), named(protocol, models))
     claims, experiments = getattr(script, "CLAIMS", ()), getattr(script, "EXPERIMENTS", ())
     return Shown(stem, finding, files["png"], dict(seen), protocol, claims, experiments)
 
@@ -95,11 +98,31 @@ def tabulate(name: str, folder: Path | None = None, label: str = "") -> Shown:
     with record.reading(label) as seen:
         table = TABLES[name]()
         outcome = EXPERIMENTS[name].outcome() if name in EXPERIMENTS else None
+    if models := own_models(seen):
+        table = replace(table, title=named(table.title, models), caption=named(table.caption, models))
+        outcome = None  # Its claim is about the study's own model.
     folder, stem = folder or TABLE_FOLDER, f"{name}@{label}" if label else name
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / f"{stem}.md", table.markdown().encode())
     write_atomically(folder / f"{stem}.tex", table.latex().encode())
     return Shown(stem, table.title, table, dict(seen), outcome=outcome)
+
+
+def own_models(records: Mapping[str, Record]) -> list[str]:
+    """The names of the reader's own models in records, in place of those that the studies have."""
+    configs = (one["config"] for one in records.values() if one.get("label"))
+    others = [config for config in configs if "model" in config and str(config["model"]) not in MODELS]
+    return list(dict.fromkeys(map(model_name, others)))
+
+
+def named(text: str, models: Sequence[str]) -> str:
+    """A caption in which the studies' own models are called by the names of those that stand in for them."""
+    if not models:
+        return text
+    known = [f"{article} {name}" for name in MODELS.values() for article in ("A", "a", "The", "the")]
+    for name in (*known, *MODELS.values()):
+        text = text.replace(name, " and ".join(models))
+    return text
 
 
 def script_of(name: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -42,6 +43,16 @@ _SETTINGS: Any = {
     "pdf.fonttype": 42,  # TrueType, so that text in the PDF stays text
     "savefig.dpi": 300,
 }
+
+
+# how the studies' own models are called
+MODELS = {"tiny-llama": "tiny LLaMA", "smollm2-135m": "SmolLM2-135M"}
+
+
+def model_name(config: dict[str, Any]) -> str:
+    """What the model of a record is called, from the study's config; one of the reader's own by its folder's name."""
+    model = str(config["model"])
+    return MODELS.get(model, Path(model).name)
 
 
 @contextmanager

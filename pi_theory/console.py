@@ -204,7 +204,7 @@ def show(
     Raises:
         OSError: The answer cannot be written.
     """
-    put(json.dumps(_finite(answer), indent=2, allow_nan=False) if arguments.json else text)
+    put(json.dumps(finite(answer), indent=2, allow_nan=False) if arguments.json else text)
     if arrived is not None:
         arrived()
 
@@ -440,14 +440,14 @@ def _quoted(word: str) -> str:
     return repr(word if len(word) < 60 else word[:57] + "...")
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """A JSON value with null for what JSON cannot write: NaN and infinities."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return value
 
 

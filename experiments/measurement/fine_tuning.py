@@ -43,6 +43,9 @@ MEASURED: dict[str, Any] = {
     "documents_seed": 0,
 }
 
+# Of these, what is a length in tokens and grows with a model's window.
+LENGTHS = ("window_tokens", "steps_tokens", "document_tokens", "windows")
+
 # A minute's worth of it, at factor 2: what `experiments.records.carry` compares two versions of the code by.
 TOY: dict[str, Any] = {
     "corpora": {"books": 1, "code": 1},

@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class Study:
             the largest difference, relative to the larger value and to 1, or None for what is not compared.
         conclusion: makes a line from the metrics, to be printed after a run.
         profiles: by name, what each changes in the config.
+        window: of its own model, in tokens, where ``lengths`` were chosen for it.
+        lengths: the settings that are lengths in tokens. On another model they grow or shrink with its window.
         label: for a variant, its profile and model; they stand in the name of its record.
         options: for a variant, the words of the command line that asked for it.
     """
@@ -52,6 +55,8 @@ class Study:
     tolerances: dict[str, float | None] = field(default_factory=dict)
     conclusion: Callable[[dict[str, Any]], str] | None = None
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    window: int = 0
+    lengths: tuple[str, ...] = ()
     label: str = ""
     options: tuple[str, ...] = ()
 
@@ -83,7 +88,8 @@ class Study:
             changes: config keys and their values; they need a model, whose name labels the record.
 
         Raises:
-            UsageError: the study runs no model, or has no such setting.
+            UsageError: the study runs no model, or has no such setting; or there is no such model.
+            RunError: the model's window cannot be read.
         """
         settings = self.profiles.get(profile, {})
         labels = [profile] if settings else []
@@ -92,7 +98,7 @@ class Study:
         if model:
             if "model" not in self.config:
                 raise UsageError(f"--model: study {self.name} runs no model")
-            settings = {**settings, "model": model}
+            settings = {**settings, **self._fitted(settings, model), "model": model}
             labels.append(re.sub(r"[^a-z0-9.]+", "-", Path(model).name.lower()).strip("-"))
             options += ["--model", model]
             inputs = lambda: {**self.inputs(), "checkpoint": _model_digest(model)}  # noqa: E731
@@ -105,6 +111,14 @@ class Study:
             options += ["--set", f"{key}={json.dumps(value)}"]
         config = {**self.config, **settings}
         return replace(self, config=config, inputs=inputs, label="@".join(labels), options=tuple(options))
+
+    def _fitted(self, settings: dict[str, Any], model: str) -> dict[str, Any]:
+        """The lengths for a model's window, in proportion. A profile with a model of its own keeps its lengths."""
+        if not self.lengths or "model" in settings:
+            return {}
+        ratio = _served_tokens(model) / self.window
+        config = {**self.config, **settings}
+        return {name: _times(config[name], ratio) for name in self.lengths if name in config}
 
     def fingerprint(self) -> dict[str, Any]:
         """What a record must agree with to be current."""
@@ -167,6 +181,23 @@ def load(name: str) -> Study:
     """The study of the script ``experiments/studies/NAME.py``."""
     study: Study = importlib.import_module(f"experiments.studies.{name}").STUDY
     return study
+
+
+def _times(length: Any, ratio: float) -> Any:
+    """A length in tokens, or each of a list, times a ratio."""
+    if isinstance(length, list):
+        return list(dict.fromkeys(_times(one, ratio) for one in length))
+    return max(1, round(length * ratio))
+
+
+@cache
+def _served_tokens(model: str) -> int:
+    """The window that a model serves, which is read from its config."""
+    from pi_model.models.config_file import read_config
+    from pi_model.models.rope_parameters import read_extension
+    from pi_model.models.sources import local_folder
+
+    return read_extension(read_config(local_folder(model))).context_tokens
 
 
 def _model_digest(model: str) -> str:

@@ -2,7 +2,7 @@
 
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
 from experiments.records.study import Study
-from experiments.studies.tiny_heads import run
+from experiments.studies.tiny_heads import conclusion, run
 
 STUDY = Study(
     name="smollm2_heads",
@@ -20,7 +20,10 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("tokens",),
     live=False,
+    conclusion=conclusion,
     minutes=5,
     profiles={"toy": {"model": "tiny-llama", "tokens": 256, "pairs": 8, "programs": 2}},
 )

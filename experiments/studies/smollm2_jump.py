@@ -26,6 +26,8 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("tokens", "last_tokens", "short_tokens"),
     live=False,
     minutes=20,
     profiles={

@@ -54,6 +54,12 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
     return {"cases": cases, "resumed": resumed}
 
 
+def conclusion(metrics: dict[str, Any]) -> str:
+    """k_max of each case."""
+    said = [f"{case['method']} {case['k_max']} of {case['context_tokens']}" for case in metrics["cases"]]
+    return f"k_max in tokens: {', '.join(said)}"
+
+
 STUDY = Study(
     name="smollm2_passkey",
     says="Passkey retrieval of SmolLM2-135M is measured as trained and extended x2 by PI, without fine-tuning",
@@ -68,7 +74,10 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_checkpoint,
+    window=8192,
+    lengths=("contexts",),
     live=False,
+    conclusion=conclusion,
     minutes=15,
     profiles={
         "gpu": {"device": "cuda", "contexts": [2048, 8192, 16384], "positions": 32, "trials": 10},

@@ -69,6 +69,14 @@ def _row(result: WindowResult) -> dict[str, Any]:
     }
 
 
+def conclusion(metrics: dict[str, Any]) -> str:
+    """The perplexity of each method over whole cuts at the longest window, on the first corpus."""
+    said = {method: next(iter(found.items())) for method, found in metrics["perplexity"].items()}
+    corpus, first = next(iter(said.values()))
+    values = ", ".join(f"{method} {found['whole'][-1]['perplexity']:.1f}" for method, (_, found) in said.items())
+    return f"perplexity on {corpus} at {first['whole'][-1]['window']} tokens: {values}"
+
+
 STUDY = Study(
     name="smollm2_perplexity",
     says="The perplexity of SmolLM2-135M by context is measured as trained and extended x2 by PI, "
@@ -87,7 +95,10 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("windows", "last_tokens"),
     live=False,
+    conclusion=conclusion,
     minutes=40,
     profiles={
         "gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}},

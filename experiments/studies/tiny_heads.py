@@ -18,6 +18,12 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     return measured | {"model": described(checkpoint, config), "measured_on": measured_on}
 
 
+def conclusion(metrics: dict[str, Any]) -> str:
+    """The verdicts on the model's heads."""
+    said = [f"{one['claim']}: {one['verdict']}" for one in metrics["verdicts"]]
+    return f"heads of {metrics['model']['name']}: {'; '.join(said)}"
+
+
 STUDY = Study(
     name="tiny_heads",
     says="The scores of every head of the tiny LLaMA are held against every bound",
@@ -33,7 +39,10 @@ STUDY = Study(
         "programs": 24,
     },
     run=run,
+    window=256,
+    lengths=("tokens",),
     inputs=tiny_llama_heads,
+    conclusion=conclusion,
     minutes=0.3,
     profiles={"toy": {"corpora": {"books": 1, "code": 1}, "pairs": 8, "programs": 2}},
 )

@@ -100,6 +100,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_heads,
+    window=256,
+    lengths=("tokens",),
     live=False,
     minutes=1.0,
     profiles={"toy": {"steps": 2, "corpora": {"books": 1, "code": 1}, "pairs": 16}},

@@ -74,6 +74,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_heads,
+    window=256,
+    lengths=("tokens", "last_tokens", "short_tokens"),
     live=False,
     minutes=0.6,
     profiles={"toy": {"corpora": {"books": 1, "code": 1}, "pairs": 8, "counts": [1, 2], "draws": 1}},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
+from experiments.measurement.fine_tuning import LENGTHS, MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
@@ -29,6 +29,21 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
     return made
 
 
+def conclusion(metrics: dict[str, Any]) -> str:
+    """The perplexity of each method at the longest window, before and after the steps."""
+    said = []
+    for method, found in metrics["methods"].items():
+        corpus, rows = next(iter(found["zero_shot"]["perplexity"].items()))
+        window = max(map(int, rows))
+        values = [found[when]["perplexity"][corpus][str(window)]["perplexity"] for when in ("zero_shot", "fine_tuned")]
+        said.append(f"{method} {values[0]:.1f}, {values[1]:.1f}")
+    steps = next(iter(metrics["methods"].values()))["steps"]
+    return (
+        f"perplexity of {metrics['model']['name']} on {corpus} at {window} tokens, untrained and after {steps} steps: "
+        + "; ".join(said)
+    )
+
+
 STUDY = Study(
     name="tiny_methods",
     says="PI, NTK-aware, dynamic NTK and YaRN scaling of the tiny LLaMA are compared without fine-tuning "
@@ -43,7 +58,10 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_and_corpora,
+    window=MEASURED["window_tokens"],
+    lengths=LENGTHS,
     live=False,
+    conclusion=conclusion,
     profiles={"toy": TOY | {"factor": 2}},
     minutes=2.5,
 )

@@ -8,7 +8,7 @@ command goes on.
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
+from experiments.measurement.fine_tuning import LENGTHS, MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
@@ -41,6 +41,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_and_corpora,
+    window=MEASURED["window_tokens"],
+    lengths=LENGTHS,
     live=False,
     profiles={
         "all": {"seeds_by_factor": {"4": 3, "2": 3, "8": 3}, "peak_lrs": [2e-5, 1e-4, 3e-4, 1e-3]},

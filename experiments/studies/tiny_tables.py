@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import MEASURED, TOY, Run, measured_runs
+from experiments.measurement.fine_tuning import LENGTHS, MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
 from experiments.records.study import Study
@@ -36,6 +36,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_and_corpora,
+    window=MEASURED["window_tokens"],
+    lengths=LENGTHS,
     live=False,
     profiles={"toy": TOY | {"factors": [2]}},
     minutes=5,

@@ -11,17 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.records.record import read
-from figures.style import BLACK, BLUE, ORANGE, PAGE, RED, panel
+from figures.style import BLACK, BLUE, ORANGE, PAGE, RED, model_name, panel
 
-MODELS = {"tiny_heads": "tiny LLaMA", "smollm2_heads": "SmolLM2-135M"}
+STUDIES = ("tiny_heads", "smollm2_heads")
 EXPERIMENTS = ("heads_tiny", "heads_smollm2")
 
 
 def draw() -> Figure:
-    figure, grid = plt.subplots(len(MODELS), 3, figsize=(PAGE, 4.2))
+    figure, grid = plt.subplots(len(STUDIES), 3, figsize=(PAGE, 4.2))
     letters = iter("abcdef")
-    for row, (study, name) in zip(grid, MODELS.items(), strict=True):
+    for row, study in zip(grid, STUDIES, strict=True):
         record = read(study)
+        name = model_name(record["config"])
         metrics, nearest = record["metrics"], record["config"]["beyond"][0]
         curves, window = metrics["curves"], metrics["model"]["window_tokens"]
         for axes, kind in zip(row, ("typical", "worst"), strict=False):

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.records.record import read
-from figures.style import BLUE, ORANGE, PAGE, RED, panel
+from figures.style import BLUE, ORANGE, PAGE, RED, model_name, panel
 
-MODELS = {"tiny_heads": "tiny LLaMA", "smollm2_heads": "SmolLM2-135M"}
+STUDIES = ("tiny_heads", "smollm2_heads")
 BOUNDS = {
     "published": "Thm 2.1\nas published",
     "taylor": "Taylor\nrepair",
@@ -27,10 +27,11 @@ INTERPOLATION = ("published", "taylor", "sharp")
 
 
 def draw() -> Figure:
-    figure, row = plt.subplots(1, len(MODELS), figsize=(PAGE, 2.6), sharey=True)
+    figure, row = plt.subplots(1, len(STUDIES), figsize=(PAGE, 2.6), sharey=True)
     rng = np.random.default_rng(0)
-    for axes, letter, (study, name) in zip(row, "ab", MODELS.items(), strict=True):
-        metrics = read(study)["metrics"]
+    for axes, letter, study in zip(row, "ab", STUDIES, strict=True):
+        record = read(study)
+        name, metrics = model_name(record["config"]), record["metrics"]
         for x, bound in enumerate(BOUNDS):
             ratios = np.array(
                 [max(h[draw][bound]["max"] for draw in ("uniform", "attended")) for h in metrics["heads"]]

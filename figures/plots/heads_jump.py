@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.records.record import Record, read
-from figures.style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, panel
+from figures.style import BLACK, BLUE, COLUMN, GREEN, ORANGE, PAGE, RED, model_name, panel
 
 ORDERS: dict[str, tuple[str, dict[str, Any]]] = {
     "excess": ("by excess of score", {"color": RED, "marker": "o", "markersize": 5, "lw": 2}),
@@ -34,7 +34,7 @@ def draw() -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.8))
     _worst_first(left, record)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6)
-    panel(left, "a", f"tiny LLaMA, {config['tokens']} tokens, window {metrics['model']['window_tokens']}")
+    panel(left, "a", f"{model_name(config)}, {config['tokens']} tokens, window {metrics['model']['window_tokens']}")
     for head in metrics["heads"]:
         right.plot(head["excess"], head["saved_nats"], "o", color=RED, ms=3, alpha=0.7, mew=0)
         if head["saved_nats"] > 0.1 * jump:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from experiments.records.record import read
-from figures.style import BLACK, BLUE, GREEN, ORANGE, PAGE, panel
+from figures.style import BLACK, BLUE, GREEN, ORANGE, PAGE, model_name, panel
 
 _LAYERS = (
     {"color": BLACK, "ls": "-", "marker": "o"},
@@ -35,7 +35,7 @@ def draw() -> Figure:
     left.set_ylim(bottom=0)
     left.set_ylabel(r"change of $h_j$ / $h_j$, median over heads")
     right.set_ylabel(r"$h_j$ after / before, median over heads")
-    panel(left, "a", f"tiny LLaMA, ×{config['factor']}, {config['steps']} steps: how far h moves")
+    panel(left, "a", f"{model_name(config)}, ×{config['factor']}, {config['steps']} steps: how far h moves")
     panel(right, "b", "and how its size changes")
     for axes in (left, right):
         axes.set_xlabel("frequency j, fastest first")

@@ -3,7 +3,9 @@
 import argparse
 
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries, warn_of_sliding
-from pi_theory.console import Command, number, path, show, word, wrap
+from pi_model.cli.serving import said, serving
+from pi_model.errors import UsageError
+from pi_theory.console import Command, number, path, show, whole, word, wrap
 
 # The keys of pi_theory.scaling.METHODS but "none"; that module would have to import numpy.
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
@@ -11,11 +13,12 @@ METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
 
 def _add_extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=word, metavar="SRC", help=f"The model to extend. {MODEL}")
-    parser.add_argument(
-        "--factor",
-        type=number(at_least=1),
-        required=True,
-        help="Extended window divided by the model's present window.",
+    how_far = parser.add_mutually_exclusive_group(required=True)
+    how_far.add_argument(
+        "--factor", type=number(at_least=1), metavar="X", help="Extended window divided by the model's present window."
+    )
+    how_far.add_argument(
+        "--context", type=whole(2), metavar="N", help="The extended window in tokens, instead of the factor."
     )
     parser.add_argument(
         "--method",
@@ -27,16 +30,39 @@ def _add_extend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="Folder to write, new or empty.")
 
 
+def _factor(arguments: argparse.Namespace) -> float:
+    """The factor over the window that the model serves now, for the context that was asked for.
+
+    Raises:
+        UsageError: The model serves as much already.
+    """
+    from pi_model.models.config_file import read_config
+    from pi_model.models.rope_parameters import read_extension
+    from pi_model.models.sources import local_folder
+
+    if arguments.factor is not None:
+        return float(arguments.factor)
+    present = read_extension(read_config(local_folder(arguments.source)), window_tokens=arguments.window)
+    if arguments.context <= present.context_tokens:
+        raise UsageError(
+            f"--context: {arguments.source} serves {present.context_tokens} tokens already, which {arguments.context} "
+            "does not exceed; give more"
+        )
+    return float(arguments.context / present.context_tokens)
+
+
 def _extend(arguments: argparse.Namespace) -> None:
     from pi_model.models.config_file import read_config
     from pi_model.models.extension import extend_checkpoint
-    from pi_model.models.families import model_config
+    from pi_model.models.families import family_of, model_config
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()
-    scaling = scaling_by_name(arguments.method, arguments.factor)
+    scaling = scaling_by_name(arguments.method, _factor(arguments))
     extension = extend_checkpoint(arguments.source, scaling, arguments.out, window_tokens=arguments.window)
-    warn_of_sliding(model_config(read_config(arguments.out)), extension.context_tokens)
+    config = model_config(read_config(arguments.out))
+    warn_of_sliding(config, extension.context_tokens)
+    told = serving(arguments.out, extension, llama3_in_gguf=family_of(config).gguf == "llama")
     answer = {
         "model": arguments.source,
         "out": str(arguments.out),
@@ -46,12 +72,13 @@ def _extend(arguments: argparse.Namespace) -> None:
         "window_from": extension.stated,
         "context_tokens": extension.context_tokens,
         "base": extension.base,
+        "next": told,
     }
     text = (
         f"{arguments.out}: {arguments.source} extended by {arguments.method} from {extension.window_tokens} to "
         f"{extension.context_tokens} tokens, factor {extension.factor:g}\n{extension.stated}"
     )
-    show(arguments, answer, text)
+    show(arguments, answer, f"{text}\n\n# What to type next:\n{said(told)}")
 
 
 EXTEND = Command(

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pi_model.errors import UsageError
 from pi_theory.console import warn, whole, word
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from pi_model.models.families import ModelConfig
     from pi_model.models.loading import Checkpoint
     from pi_model.models.rope_parameters import Extension
@@ -21,9 +23,22 @@ if TYPE_CHECKING:
 MODEL = "A folder, a GGUF file, a name on the hub (owner/name), tiny-llama or smollm2-135m."
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Declares the one model that a command measures."""
-    parser.add_argument("--model", type=word, required=True, metavar="MODEL", help=f"The model to measure. {MODEL}")
+def add_model(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Declares the model that a command measures, and how it is run.
+
+    Args:
+        parser: The command's.
+        several: Whether there may be more than one, to be compared with the first.
+    """
+    parser.add_argument(
+        "--model",
+        type=word,
+        action="append" if several else _Once,
+        required=True,
+        metavar="MODEL",
+        help=f"{'A' if several else 'The'} model to measure. {MODEL}"
+        + " Give the option again for each model to compare with the first." * several,
+    )
     parser.add_argument(
         "--bos",
         choices=("auto", "yes", "no"),
@@ -32,6 +47,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     add_window(parser)
     add_hardware(parser)
+
+
+class _Once(argparse.Action):
+    """An option that is refused when it is given twice, where argparse would drop the first value."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise argparse.ArgumentError(self, "given twice, but this command measures one model")
+        setattr(namespace, self.dest, values)
 
 
 def add_window(parser: argparse.ArgumentParser, *, context: str = "") -> None:
@@ -103,20 +129,54 @@ def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     return checkpoint
 
 
-def bos_id(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> int | None:
+def models(arguments: argparse.Namespace) -> list[str]:
+    """The models that were asked for, in order.
+
+    Raises:
+        UsageError: Two of them are the same.
+    """
+    from pi_model.models.sources import local_folder
+
+    quiet_libraries()
+    seen: dict[Path, str] = {}
+    for source in arguments.model if len(arguments.model) > 1 else ():
+        folder = local_folder(source).resolve()
+        if folder in seen:
+            raise UsageError(f"--model: {source} and {seen[folder]} are the same; give each model once")
+        seen[folder] = source
+    return list(arguments.model)
+
+
+def bos_id(arguments: argparse.Namespace, tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """The token that is put before every input, None for none.
 
     Raises:
         UsageError: One was asked for, and the tokenizer has none.
     """
+    from pi_model.models.loading import first_token
+
     if arguments.bos == "no":
         return None
     if arguments.bos == "auto":
-        return checkpoint.bos_id
-    bos = checkpoint.tokenizer.bos_token_id
+        return first_token(tokenizer)
+    bos = tokenizer.bos_token_id
     if bos is None:
         raise UsageError("bos: this tokenizer has no BOS token; use --bos no")
     return int(bos)
+
+
+def own_tokenizer(arguments: argparse.Namespace, source: str) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a model that is not loaded yet, whose folder is found whole.
+
+    Raises:
+        UsageError: There is no such source.
+        RunError: The folder cannot be fetched or holds no whole model.
+    """
+    from pi_model.models.loading import check_folder, load_tokenizer
+    from pi_model.models.sources import local_folder
+
+    folder = local_folder(source)
+    return load_tokenizer(folder, check_folder(folder, window_tokens=arguments.window))
 
 
 def warn_of_lengths(checkpoint: "Checkpoint", windows: Sequence[int], documents: Sequence[int] = ()) -> None:
@@ -168,6 +228,7 @@ def kept_progress(checkpoint: "Checkpoint", *settings: object) -> Iterator[Path]
 
     # --window can change how positions are scaled, which the fingerprint of the files does not hold.
     key = f"{checkpoint.fingerprint()} {checkpoint.extension} {checkpoint.model.device.type} {settings}"
+    del checkpoint  # Or it would stay in memory for as long as its progress is kept, beside the next model.
     folder = cache_dir() / "runs" / hashlib.sha256(key.encode()).hexdigest()[:32]
     with ExitStack() as stack:
         if rank() == 0:

@@ -105,7 +105,7 @@ def _run(arguments: argparse.Namespace) -> None:
         window,
         document_tokens=arguments.document_tokens,
         summary_tokens=arguments.max_tokens,
-        bos_id=bos_id(arguments, checkpoint),
+        bos_id=bos_id(arguments, checkpoint.tokenizer),
         control_tokens=arguments.control_tokens,
     )
     if maker.document_tokens < arguments.document_tokens:

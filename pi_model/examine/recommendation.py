@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pi_model.examine.differences import difference
+from pi_model.evaluation.differences import difference
 from pi_model.examine.findings import Identity, Method, Reason, Recommendation
 
 PROVED, HEADS, MEASURED, UNKNOWN = "proved", "from the heads", "measured", "not known"
@@ -66,7 +66,7 @@ def _best_measured(measured: Sequence[Method]) -> tuple[Method, list[Reason]]:
     for method in order[1:]:
         assert method.measured is not None
         gap = difference(method.measured.whole, best.measured.whole)
-        if gap is None or gap.nats - 2 * (gap.error or 0.0) < TIE:
+        if gap is None or gap.mean - 2 * (gap.error or 0.0) < TIE:
             tied.append(method.method)
     number = best.measured.documents
     texts = f"{number} text{'s' * (number > 1)}"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.records.record import ROOT
+from pi_model.evaluation.differences import difference
 from pi_model.evaluation.passkey import SUCCESS, largest_reached
-from pi_model.examine.differences import difference
 from pi_model.examine.findings import (
     Cost,
     Examination,
@@ -309,7 +309,7 @@ losses_of_documents = st.lists(st.floats(0, 10), min_size=1, max_size=6)
 def test_differences_are_those_of_the_documents_that_both_have_read(one, other):
     found = difference(one, other)
     pairs = np.subtract(one[: len(other)], other[: len(one)])
-    assert (found.documents, found.nats) == (pairs.size, pytest.approx(pairs.mean()))
+    assert (found.pairs, found.mean) == (pairs.size, pytest.approx(pairs.mean()))
     expected = pairs.std(ddof=1) / math.sqrt(pairs.size) if pairs.size > 1 else None
     assert found.error == (expected if expected is None else pytest.approx(expected, abs=1e-12))
 

@@ -27,7 +27,7 @@ PROGRAMS = ("make", "pi-theory", "pi-model", "python")
 # What is run in place of a command's words where as written it would take minutes. A command that is not here fails.
 NOTHING_IS_MADE = {"make": "make --dry-run"}  # the suite itself runs what these verbs run
 # The tiny LLaMA has a window of 256 tokens where SmolLM2 has 8192.
-TINY = {"smollm2-135m": "tiny-llama", "2048": "64", "4096": "128", "8192": "256", "16384": "512"}
+TINY = {"smollm2-135m": "tiny-llama", "2048": "64", "4096": "128", "8192": "256", "16384": "512", "32768": "1024"}
 TINY_PROMPTS = {"4096": "256", "4": "2"}
 TINY_RUN = {
     "smollm2_16384_pi": "tiny_512_pi",
@@ -36,6 +36,7 @@ TINY_RUN = {
     "steps=20": "steps=2",
 }
 ON_A_BOOK = "--data books --windows 2048 8192 16384 --truncate --min-tokens 16384 --samples 1"
+ON_TWO_BOOKS = ON_A_BOOK.replace("--samples 1", "--samples 2")
 SHORTER: dict[str, dict[str, str]] = {
     "make": {},
     "make figures": NOTHING_IS_MADE,
@@ -56,18 +57,17 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model examine smollm2-135m tuned/model --context 16384 --minutes 10 --out compared": TINY
     | {"10": "0.01"},
     f".venv/bin/pi-model perplexity --model smollm2-135m {ON_A_BOOK}": TINY,
-    f".venv/bin/pi-model perplexity --model smollm2-pi {ON_A_BOOK}": TINY,
-    f".venv/bin/pi-model perplexity --model smollm2-yarn {ON_A_BOOK}": TINY,
-    f".venv/bin/pi-model perplexity --model tuned/model {ON_A_BOOK}": TINY,
+    f".venv/bin/pi-model perplexity --model smollm2-135m --model smollm2-pi --model smollm2-yarn {ON_TWO_BOOKS} "
+    "--out extended": TINY,
+    f".venv/bin/pi-model perplexity --model smollm2-pi --model tuned/model {ON_TWO_BOOKS}": TINY,
     ".venv/bin/pi-model perplexity --model smollm2-16k "
     "--data books --windows 2048 8192 --truncate --min-tokens 16384 --samples 1": TINY,
     ".venv/bin/pi-model extend smollm2-135m --factor 2 --method linear --out smollm2-16k": TINY,
-    ".venv/bin/pi-model extend smollm2-135m --factor 4 --method linear --out smollm2-pi": TINY,
+    ".venv/bin/pi-model extend smollm2-135m --context 32768 --method linear --out smollm2-pi": TINY,
     ".venv/bin/pi-model extend smollm2-135m --factor 4 --method yarn --out smollm2-yarn": TINY,
-    ".venv/bin/pi-model passkey --model smollm2-yarn --max-context 4096 --positions 4 --trials 2": TINY
-    | {"4096": "256"},
-    ".venv/bin/pi-model passkey --model tuned/model --max-context 4096 --positions 4 --trials 2": TINY
-    | {"4096": "256"},
+    ".venv/bin/pi-model passkey --model smollm2-yarn --context 4096 --positions 4 --trials 2": TINY | {"4096": "256"},
+    ".venv/bin/pi-model passkey --model smollm2-pi --model tuned/model --context 4096 --positions 4 --trials 2 "
+    "--out passkeys.png": TINY | {"4096": "256"},
     ".venv/bin/pi-model finetune smollm2_16384_pi model=smollm2-135m window_tokens=8192 data=my.jsonl "
     "sequence_tokens=4096 global_batch=1 steps=20 peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN
     | {"model=smollm2-135m": "model=tiny-llama", "window_tokens=8192": "window_tokens=256"},

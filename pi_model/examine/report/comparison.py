@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from pi_model.examine.differences import difference, mean_until
+from pi_model.evaluation.differences import difference
 from pi_model.examine.findings import Examination, Method, Stretch
+from pi_model.examine.losses import mean_until
 from pi_model.examine.report import charts
 from pi_model.examine.report.markup import UNMEASURED, Column, got, table, text, whole
 from pi_model.examine.report.methods import k_max, losses_by_position, mean_loss, said_difference

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from pi_model.examine.differences import Difference, best, difference, mean
+from pi_model.evaluation.differences import Difference, difference
 from pi_model.examine.findings import Examination, Method, Stretch
+from pi_model.examine.losses import best, mean
 from pi_model.examine.report import charts
 from pi_model.examine.report.markup import (
     UNMEASURED,
@@ -146,8 +147,8 @@ def said_difference(found: Difference | None) -> str:
     if found is None:
         return got(UNMEASURED, "difference")
     error = "" if found.error is None else f"\u00a0±\u00a0{_error(found.error)}"
-    grown = math.expm1(found.nats) if found.nats < 700 else math.inf
-    return got(f"{signed(found.nats)}{error} ({'+' * (grown > 0)}{share(grown)})", "difference")
+    grown = math.expm1(found.mean) if found.mean < 700 else math.inf
+    return got(f"{signed(found.mean)}{error} ({'+' * (grown > 0)}{share(grown)})", "difference")
 
 
 def _error(nats: float) -> str:
