@@ -134,12 +134,14 @@ def _commands(
     if best.method == "none":
         return ()
     factor = context_tokens / identity.context_tokens
-    commands = [f"pi-model extend {source} --method {best.method} --factor {factor:g} --out extended"]
+    window = f" --window {identity.window_tokens}" if "--window" in identity.window_from else ""
+    commands = [f"pi-model extend {source} --method {best.method} --factor {factor:g}{window} --out extended"]
     if fine_tune:
-        commands.append(
-            f"pi-model plan --model {source} --context {context_tokens}"
-            + (f" --window {identity.window_tokens}" if "--window" in identity.window_from else "")
-        )
+        longer = f"--model {source} --context {context_tokens}{window}"
+        commands += [
+            f"pi-model plan {longer}",
+            f"pi-model finetune {longer} --method {best.method} --data my.jsonl --out tuned",
+        ]
     return tuple(commands)
 
 
