@@ -68,9 +68,9 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model passkey --model smollm2-yarn --context 4096 --positions 4 --trials 2": TINY | {"4096": "256"},
     ".venv/bin/pi-model passkey --model smollm2-pi --model tuned/model --context 4096 --positions 4 --trials 2 "
     "--out passkeys.png": TINY | {"4096": "256"},
-    ".venv/bin/pi-model finetune smollm2_16384_pi model=smollm2-135m window_tokens=8192 data=my.jsonl "
-    "sequence_tokens=4096 global_batch=1 steps=20 peak_lr=1e-4 warmup_steps=5 --out tuned": TINY_RUN
-    | {"model=smollm2-135m": "model=tiny-llama", "window_tokens=8192": "window_tokens=256"},
+    ".venv/bin/pi-model finetune --model smollm2-135m --context 16384 --data my.jsonl sequence_tokens=4096 "
+    "global_batch=1 steps=20 peak_lr=1e-4 --no-evaluation --out tuned": TINY_RUN
+    | {"--model smollm2-135m": "--model tiny-llama", "--context 16384": "--context 512"},
     ".venv/bin/pi-model finetune --model smollm2-135m --context 32768 --data my.jsonl sequence_tokens=4096 "
     "global_batch=1 steps=20 peak_lr=1e-4 activation_checkpointing=selective --out tuned": TINY_RUN
     | {"smollm2-135m": "tiny-llama", "32768": "1024", "finetune": "finetune --no-evaluation"},
