@@ -7,7 +7,7 @@ import pytest
 from experiments import STUDIES
 from experiments.records import record, study
 from experiments.records.study import load
-from figures import FIGURES
+from figures import FIGURES, drawing, style
 from figures.drawing import save, script_of
 
 # the same studies at toy size: seconds in all
@@ -84,3 +84,14 @@ def test_an_unknown_figure_is_one_line_and_exit_2():
     done = subprocess.run([sys.executable, "-m", "figures", "nonsense"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_a_caption_names_the_readers_own_model_and_a_studys_own_as_before():
+    own = {"a@mine": {"label": "mine", "config": {"model": "/data/My-7B"}}, "b": {"label": "", "config": {"x": 1}}}
+    models = drawing.own_models(own)
+    assert models == ["My-7B"]
+    assert drawing.named("A tiny LLaMA: loss. SmolLM2-135M extended.", models) == "My-7B: loss. My-7B extended."
+    profile = {"a@gpu": {"label": "gpu", "config": {"model": "smollm2-135m"}}}
+    assert drawing.own_models(profile) == []
+    assert drawing.named("SmolLM2-135M extended.", []) == "SmolLM2-135M extended."
+    assert style.model_name({"model": "smollm2-135m"}) == "SmolLM2-135M"

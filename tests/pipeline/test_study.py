@@ -1,3 +1,5 @@
+import json
+import shlex
 import subprocess
 import sys
 
@@ -280,3 +282,45 @@ def test_an_unknown_study_is_one_line_and_exit_2():
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "nonsense" in done.stderr
+
+
+def model_of_window(tmp_path, window):
+    folder = tmp_path / f"of-{window}"
+    folder.mkdir()
+    config = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "max_position_embeddings": window}
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+WITH_LENGTHS = [name for name in STUDIES if load(name).lengths]
+
+
+def test_every_study_of_models_but_those_with_recipes_of_their_own_has_lengths():
+    without = {name for name in STUDIES if "model" in load(name).config} - set(WITH_LENGTHS)
+    assert without <= {"smollm2_finetune", "tiny_pretrain"}
+
+
+@pytest.mark.parametrize("name", WITH_LENGTHS)
+def test_settings_follow_the_window_of_ones_own_model(name, tmp_path):
+    study = load(name)
+    fitted = study.variant(model=model_of_window(tmp_path, 4 * study.window)).config
+    for key, value in study.config.items():
+        if key in study.lengths:
+            assert fitted[key] == ([4 * one for one in value] if isinstance(value, list) else 4 * value), key
+        elif key != "model":
+            assert fitted[key] == value, key
+    chosen = study.lengths[0]
+    given = study.variant(model=fitted["model"], changes={chosen: study.config[chosen]})
+    assert given.config[chosen] == study.config[chosen]
+
+
+def test_a_study_that_has_run_says_where_its_record_is_and_a_command_that_can_be_pasted(project, monkeypatch):
+    monkeypatch.chdir(project)
+    model = project / "My LLaMA"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    study = trained(project).variant(model=str(model))
+    study.measure()
+    assert main._conclusion(study) == "demo@my-llama: the record is results/live/demo@my-llama.json"
+    words = shlex.split(main._to_paste(study))
+    assert words == [sys.executable, "-m", "experiments", "demo", "--model", str(model)]
