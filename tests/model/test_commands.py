@@ -124,11 +124,7 @@ def test_no_option_takes_an_empty_value_and_no_number_a_negative_one(command, ac
     assert refuses(action, "-1") or not takes_numbers
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["examine", ""], ["extend", ""], ["gguf", ""], ["finetune", ""], ["plan", ""], ["recipes", ""]],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", ["examine", "extend", "gguf", "finetune", "plan", "recipes"])
 def test_no_positional_argument_is_taken_empty(command):
     needs = {"extend": ["--factor=2", "--out=x"], "gguf": ["--out=x"], "finetune": ["--out=x"]}
     ended = ending(main, command, "", *needs.get(command, []))
