@@ -34,6 +34,7 @@ CONFIG = Config(
     global_batch=1,
     peak_lr=2e-5,
     warmup_steps=0,
+    device="cpu",
 )
 TRAINER = "Hugging Face Trainer"
 # By window: turns, steps of a turn (the first is not counted), and the kinds of activation checkpointing of ours.

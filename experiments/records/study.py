@@ -116,7 +116,9 @@ class Study:
         """The lengths for a model's window, in proportion. A profile with a model of its own keeps its lengths."""
         if not self.lengths or "model" in settings:
             return {}
-        ratio = _served_tokens(model) / self.window
+        if (served := _served_tokens(model)) is None:
+            return {}
+        ratio = served / self.window
         config = {**self.config, **settings}
         return {name: _times(config[name], ratio) for name in self.lengths if name in config}
 
@@ -191,13 +193,16 @@ def _times(length: Any, ratio: float) -> Any:
 
 
 @cache
-def _served_tokens(model: str) -> int:
-    """The window that a model serves, which is read from its config."""
+def _served_tokens(model: str) -> int | None:
+    """The window that a model serves, which is read from its config; None for a model that is still to be made."""
     from pi_model.models.config_file import read_config
     from pi_model.models.rope_parameters import read_extension
     from pi_model.models.sources import local_folder
 
-    return read_extension(read_config(local_folder(model))).context_tokens
+    try:
+        return read_extension(read_config(local_folder(model))).context_tokens
+    except UsageError:
+        return None
 
 
 def _model_digest(model: str) -> str:

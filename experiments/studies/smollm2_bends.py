@@ -21,6 +21,8 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("tokens",),
     live=False,
     minutes=15,
     profiles={"toy": {"model": "tiny-llama", **TINY.profiles["toy"], "tokens": 256}},

@@ -17,6 +17,8 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("windows",),
     live=False,
     minutes=25,
     profiles={"toy": {"model": "tiny-llama", **TINY.profiles["toy"]}},

@@ -19,6 +19,8 @@ STUDY = Study(
     },
     run=run,
     inputs=smollm2_and_corpora,
+    window=8192,
+    lengths=("bucket",),
     live=False,
     minutes=30,
     profiles={"toy": {"model": "tiny-llama", **TINY.profiles["toy"], "read": 1.5, "bucket": 64}},

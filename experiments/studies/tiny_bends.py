@@ -93,6 +93,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_heads,
+    window=256,
+    lengths=("tokens",),
     live=False,
     minutes=2,
     profiles={

@@ -135,6 +135,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_heads,
+    window=256,
+    lengths=("windows",),
     live=False,
     minutes=4,
     profiles={

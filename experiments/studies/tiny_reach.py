@@ -118,6 +118,8 @@ STUDY = Study(
     },
     run=run,
     inputs=tiny_llama_heads,
+    window=256,
+    lengths=("bucket",),
     live=False,
     minutes=2,
     profiles={"toy": {"corpora": {"books": 1, "code": 1}, "factors": [2], "bootstrap": 20}},

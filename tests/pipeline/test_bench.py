@@ -293,7 +293,7 @@ def test_waiting_is_measured_for_every_command(monkeypatch):
     assert [row.what for row in rows_of(bench_startup)] == [
         "import pi_theory",
         "pi-theory --help",
-        "pi-theory COMMAND --help, the slowest of 5",
+        "pi-theory COMMAND --help, the slowest of 7",
     ]
     assert {"extend", "plan", "gguf"} <= set(bench_startup.commands("pi_model.cli.main"))
 
