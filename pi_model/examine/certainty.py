@@ -26,15 +26,24 @@ class Way:
     extension: Extension
 
 
+def asked_context(current: Extension, context_tokens: int | None) -> int:
+    """L', the window to examine: what was asked for, or else twice the window that a checkpoint serves.
+
+    Raises:
+        UsageError: it is below 2 tokens.
+    """
+    asked = 2 * current.context_tokens if context_tokens is None else context_tokens
+    if asked < 2:
+        raise UsageError(f"context: must be at least 2 tokens, got {asked}")
+    return asked
+
+
 def ways(current: Extension, context_tokens: int) -> list[Way]:
     """Every way from a checkpoint to a context: as it is, and by each method that composes with its own.
 
     Args:
         current: how its positions are scaled now.
         context_tokens: L', the window that is asked for.
-
-    Raises:
-        UsageError: it is not a whole multiple of anything, for which there is no method at all.
     """
     found = [Way("none", current)]
     factor = context_tokens / current.context_tokens

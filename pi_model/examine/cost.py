@@ -4,18 +4,17 @@ from pathlib import Path
 
 from pi_model import planning
 from pi_model.errors import RunError, UsageError
-from pi_model.examine.findings import Cost, Identity
+from pi_model.examine.findings import Cost
 from pi_model.gpus import GPUS
 from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 
 
-def cost(identity: Identity, folder: Path, context_tokens: int, *, gpu: str, gpus: int | None) -> Cost | None:
+def cost(folder: Path, context_tokens: int, *, gpu: str, gpus: int | None) -> Cost | None:
     """Plan a fine-tuning of the checkpoint to the context.
 
     Args:
-        identity: the checkpoint.
-        folder: where its config.json is.
+        folder: where the checkpoint's config.json is.
         context_tokens: L', the window that was asked for.
         gpu: a key of `pi_model.gpus.GPUS`.
         gpus: how many of them; None takes the fewest that have room.
@@ -24,8 +23,7 @@ def cost(identity: Identity, folder: Path, context_tokens: int, *, gpu: str, gpu
         None where it cannot be planned, for instance because layers have a sliding window.
     """
     try:
-        known = identity.model if identity.model in ("tiny-llama", "smollm2-135m") else str(folder)
-        name, changes = planning.settings(known, context_tokens, None)
+        name, changes = planning.settings(str(folder), context_tokens, None)
         config = override(recipe(name), [*changes, "device=cuda"])
         planned = planning.advise(config, planning.Shape.of_run(config), GPUS[gpu], gpus)
     except (UsageError, RunError):

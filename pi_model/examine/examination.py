@@ -12,7 +12,7 @@ import numpy as np
 from pi_model.data.documents import Source
 from pi_model.distributed.devices import chosen_device
 from pi_model.errors import UsageError
-from pi_model.examine.certainty import Way, certain, theorem, ways
+from pi_model.examine.certainty import Way, asked_context, certain, theorem, ways
 from pi_model.examine.cost import cost
 from pi_model.examine.findings import Examination, Method
 from pi_model.examine.glance import glance
@@ -66,9 +66,7 @@ def examine_checkpoint(
     checkpoint = load_checkpoint(model, dtype=dtype, device=chosen_device(device), window_tokens=window_tokens)
     content = understood(read_config(checkpoint.folder), window_tokens=window_tokens)
     current = checkpoint.extension
-    asked = 2 * current.context_tokens if context_tokens is None else context_tokens
-    if asked < 2:
-        raise UsageError(f"context: must be at least 2 tokens, got {asked}")
+    asked = asked_context(current, context_tokens)
     tokenizer = checkpoint.tokenizer
     found = identity(
         str(model),
@@ -101,7 +99,7 @@ def examine_checkpoint(
         minutes=measurement.seconds / 60,
         complete=complete,
         recommendation=recommend(found, asked, methods, str(model)),
-        cost=cost(found, checkpoint.folder, asked, gpu=gpu, gpus=gpus),
+        cost=cost(checkpoint.folder, asked, gpu=gpu, gpus=gpus),
     )
 
 

@@ -117,7 +117,7 @@ class Measured:
     Attributes:
         documents: how many were read.
         whole: mean loss of a token in nats over the whole context, one for each document.
-        inside: over the old window alone, one for each document.
+        inside: over the window that the checkpoint serves today alone, one for each document.
         last: over the last eighth of the context, one for each document.
         curve: the loss by position, over all documents.
     """
@@ -195,7 +195,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Cost:
-    """What fine-tuning to the context would take, by the planner; None in a field says that it could not be planned.
+    """What fine-tuning to the context would take, by the planner.
 
     Attributes:
         gpu: kind of GPU.

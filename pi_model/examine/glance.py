@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pi_model.examine.certainty import certain, theorem, ways
+from pi_model.examine.certainty import asked_context, certain, theorem, ways
 from pi_model.examine.findings import Examination
 from pi_model.examine.identity import identity
 from pi_model.examine.recommendation import recommend
@@ -20,13 +20,13 @@ def glance(model: str | Path, *, context_tokens: int | None = None, window_token
         window_tokens: the window that the model was trained on, where its config does not say so.
 
     Raises:
-        UsageError: there is no such model.
+        UsageError: there is no such model, or the window that is wanted is below 2 tokens.
         RunError: the model is broken, or does not say which window it was trained on.
     """
     folder = local_folder(model)
     content = read_config(folder)
     current = read_extension(content, window_tokens=window_tokens)
-    asked = 2 * current.context_tokens if context_tokens is None else context_tokens
+    asked = asked_context(current, context_tokens)
     found = identity(str(model), folder, content, current)
     methods = tuple(certain(way, asked) for way in ways(current, asked))
     return Examination(

@@ -235,8 +235,10 @@ def test_minutes_must_be_a_number(tiny_folder):
         examine_checkpoint(tiny_folder, minutes=math.nan)
 
 
-def test_examining_leaves_no_gradient_and_no_change_in_the_config(tiny_folder):
-    before = read_extension(read_config(tiny_folder))
+def test_examining_leaves_no_gradient_and_no_change_in_the_folder(tiny_folder, texts):
+    before, files = read_extension(read_config(tiny_folder)), {one: one.read_bytes() for one in tiny_folder.iterdir()}
+    examine_checkpoint(tiny_folder, context_tokens=128, minutes=5, data=[texts])
+    assert {one: one.read_bytes() for one in tiny_folder.iterdir()} == files
     checkpoint = load_checkpoint(tiny_folder)
     assert not any(one.requires_grad for one in checkpoint.model.parameters())
     assert torch.is_inference_mode_enabled() is False
