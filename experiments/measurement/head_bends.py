@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Complex, Float, Integer
 
 from experiments.measurement.head_ablation import Head, treated
-from experiments.measurement.position_loss import token_losses
 from experiments.measurement.rank_correlation import spearman
+from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.families import CausalLM
 from pi_theory.displacement import Change
@@ -106,7 +106,7 @@ class Inside:
         """The mean loss of each document in nats with all units interpolated but these."""
         treatments = {head: "linear" for n, heads in enumerate(self.units) if n not in set(unscaled) for head in heads}
         with treated(self.model, treatments, theta_J=self.theta_J, window=self.window, factor=factor):
-            return np.array([token_losses(self.model, ids).mean() for ids in self.documents])
+            return np.array([losses_by_token(self.model, ids).mean() for ids in self.documents])
 
 
 def loss_by_sharpest(

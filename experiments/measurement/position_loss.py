@@ -1,24 +1,10 @@
 """The loss by position in a long text, and from where on it rises: what a predicted reach is held against."""
 
 import numpy as np
-import torch
 from jaxtyping import Float, Integer
 
+from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.families import CausalLM
-from pi_model.models.rope_parameters import reset_frequencies
-
-
-@torch.inference_mode()
-def token_losses(model: CausalLM, ids_T: Integer[np.ndarray, " T"]) -> Float[np.ndarray, " t"]:
-    """The loss in nats of every token but the first, each predicted from all before it, shape (T - 1,)."""
-    reset_frequencies(model)
-    ids_BT = torch.from_numpy(ids_T.astype(np.int64))[None].to(model.device)
-    hidden_TX = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state[0, :-1]
-    blocks = [
-        torch.nn.functional.cross_entropy(model.lm_head(hidden).float(), ids, reduction="none")
-        for hidden, ids in zip(hidden_TX.split(512), ids_BT[0, 1:].split(512), strict=True)
-    ]
-    return torch.cat(blocks).double().cpu().numpy()
 
 
 def recent_losses(model: CausalLM, ids_T: Integer[np.ndarray, " T"], window: int, bos: bool) -> Float[np.ndarray, " t"]:
@@ -30,11 +16,11 @@ def recent_losses(model: CausalLM, ids_T: Integer[np.ndarray, " T"], window: int
         window: L in tokens.
         bos: whether the text begins with BOS.
     """
-    out = [token_losses(model, ids_T[:window])]
+    out = [losses_by_token(model, ids_T[:window])]
     for start in range(window, len(ids_T), window // 2):
         end = min(start + window // 2, len(ids_T))
         part = np.concatenate([ids_T[:bos], ids_T[end - window + bos : end]])
-        out.append(token_losses(model, part)[start - end :])
+        out.append(losses_by_token(model, part)[start - end :])
     return np.concatenate(out)
 
 

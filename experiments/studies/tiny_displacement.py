@@ -11,11 +11,12 @@ import numpy as np
 from experiments.measurement.attention_displacement import displaced, from_parts, loss_above
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.position_loss import recent_losses, token_losses
+from experiments.measurement.position_loss import recent_losses
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.measurement.unextended_model import described, held_out_documents
 from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
 from experiments.records.study import Study
+from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.loading import load_checkpoint
 from pi_theory.displacement import change
 from pi_theory.scaling import scaling_by_name
@@ -46,7 +47,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
             for document, ids in enumerate(documents):
                 # Dynamic NTK's frequencies depend on the length, so that each length is a pass of its own.
                 passes = {
-                    end: token_losses(model, ids[:end]) for end in (windows if method == "dynamic" else windows[-1:])
+                    end: losses_by_token(model, ids[:end]) for end in (windows if method == "dynamic" else windows[-1:])
                 }
                 for place, window in enumerate(windows):
                     losses = passes.get(window, passes[windows[-1]])

@@ -11,11 +11,12 @@ import numpy as np
 
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.position_loss import by_bucket, onset, recent_losses, token_losses
+from experiments.measurement.position_loss import by_bucket, onset, recent_losses
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.measurement.unextended_model import described, held_out_documents
 from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
 from experiments.records.study import Study
+from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.loading import load_checkpoint
 from pi_theory.reach import reach
 from pi_theory.scaling import scaling_by_name
@@ -45,7 +46,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
         for method in config["methods"]:
             with extended_model(config["model"], method, factor) as folder:
                 model = load_checkpoint(folder, dtype="float32").model
-                losses_NT = np.stack([token_losses(model, ids[:tokens]) for ids in documents])
+                losses_NT = np.stack([losses_by_token(model, ids[:tokens]) for ids in documents])
             excess_NB = by_bucket(losses_NT - recent_NT[:, : tokens - 1], bucket)
             predicted = reach(
                 scaling_by_name(method, factor),

@@ -9,11 +9,12 @@ from scipy.stats import spearmanr
 
 from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.head_bends import Inside, attended_bends, loss_by_sharpest, units_of
-from experiments.measurement.position_loss import by_bucket, onset, recent_losses, token_losses
+from experiments.measurement.position_loss import by_bucket, onset, recent_losses
 from experiments.measurement.prediction_curves import predictions
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.records.study import load
 from pi_model.errors import UsageError
+from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import random_llama
@@ -40,7 +41,7 @@ def ids(tokens, seed=0):
 def test_the_loss_of_every_token_is_that_of_transformers(model):
     tokens = torch.from_numpy(ids(50).astype(np.int64))[None]
     theirs = torch.nn.functional.cross_entropy(model(tokens).logits[0, :-1], tokens[0, 1:], reduction="none")
-    np.testing.assert_allclose(token_losses(model, ids(50)), theirs.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(losses_by_token(model, ids(50)), theirs.detach().numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [WINDOW, 50, 97])
@@ -48,10 +49,10 @@ def test_the_loss_of_every_token_is_that_of_transformers(model):
 def test_recent_losses_read_half_a_window_to_a_whole_one(model, tokens, bos):
     found = recent_losses(model, ids(tokens), WINDOW, bos)
     assert found.shape == (tokens - 1,)
-    np.testing.assert_allclose(found[: WINDOW - 1], token_losses(model, ids(WINDOW + 1)[:WINDOW])[: WINDOW - 1])
+    np.testing.assert_allclose(found[: WINDOW - 1], losses_by_token(model, ids(WINDOW + 1)[:WINDOW])[: WINDOW - 1])
     if tokens > WINDOW:  # the last token is the last of a window
         last = np.concatenate([ids(tokens)[:bos], ids(tokens)[tokens - WINDOW + bos :]])
-        assert found[-1] == pytest.approx(token_losses(model, last)[-1])
+        assert found[-1] == pytest.approx(losses_by_token(model, last)[-1])
 
 
 @given(st.integers(0, 20), st.floats(0.3, 5), st.floats(-1, 1))
@@ -110,7 +111,7 @@ def test_leaving_every_head_unscaled_saves_all_that_interpolation_costs(model):
     inside = Inside(
         model, [ids(WINDOW, n) for n in range(2)], theta_J=frequencies(D, 10_000), window=WINDOW, units=units
     )
-    untouched = [token_losses(model, ids(WINDOW, n)).mean() for n in range(2)]
+    untouched = [losses_by_token(model, ids(WINDOW, n)).mean() for n in range(2)]
     np.testing.assert_allclose(inside.losses(range(8), 4.0), untouched, rtol=1e-5)
     found = loss_by_sharpest(inside, np.arange(8.0), factor=4.0, counts=[8, 1], draws=2, alone=True, seed=0)
     assert found["sharpest"][0]["share"] == pytest.approx(1)
