@@ -31,7 +31,9 @@ def by_bucket(values_NT: Float[np.ndarray, "*N T"], bucket: int) -> Float[np.nda
 
 
 def onset(excess: Float[np.ndarray, " buckets"], *, bucket: int, window: int, rise: float) -> int | None:
-    """The position from which on a loss lies above its level inside the window by more than ``rise`` nats.
+    """The position from which on a loss stays above its level inside the window by more than ``rise`` nats.
+
+    It has to stay above to the end of what was read, since a hard passage of a text lifts the loss for a while, too.
 
     Args:
         excess: the loss over that of recent tokens, by bucket.
@@ -40,9 +42,9 @@ def onset(excess: Float[np.ndarray, " buckets"], *, bucket: int, window: int, ri
         rise: in nats.
 
     Returns:
-        The start of the first bucket that is above together with the next one; None if there is none.
+        The start of the last stretch of buckets that are above; None if it has fewer than two or lies inside the window.
     """
     first, last = window // 2 // bucket, window // bucket
-    above = excess > excess[first:last].mean() + rise
-    both = above[last:-1] & above[last + 1 :]
-    return int((last + both.argmax()) * bucket) if both.any() else None
+    below = np.flatnonzero(excess <= excess[first:last].mean() + rise)
+    start = int(below[-1]) + 1  # the level is a mean, so that some bucket lies at or below it
+    return start * bucket if last <= start <= len(excess) - 2 else None

@@ -60,8 +60,9 @@ def test_an_onset_is_where_a_loss_rises_for_good(after, rise, level):
     excess = np.full(32, level)
     excess[8 + after :] += rise
     assert onset(excess, bucket=4, window=32, rise=0.25) == 4 * (8 + after)
+    excess[4:8] -= 1e-3  # a hard passage further on, which ends again, is no onset
     excess[8:] = level
-    excess[10 + after] += rise  # one bucket alone is no onset
+    excess[9 + after : 11 + after] += rise
     assert onset(excess, bucket=4, window=32, rise=0.25) is None
 
 
