@@ -42,7 +42,7 @@ def onset(excess: Float[np.ndarray, " buckets"], *, bucket: int, window: int, ri
         rise: in nats.
 
     Returns:
-        The start of the last stretch of buckets that are above; None if it has fewer than two or lies inside the window.
+        The start of the last stretch that is above; None if it has fewer than two buckets or starts inside the window.
     """
     first, last = window // 2 // bucket, window // bucket
     below = np.flatnonzero(excess <= excess[first:last].mean() + rise)
