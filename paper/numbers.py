@@ -25,6 +25,8 @@ SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
 WORST = "metrics/worst_first/treatment=clamp&order=excess"
 LARGEST = "metrics/worst_first/treatment=clamp&order=amplification"
 FITS, EXACT = "metrics/fits", "metrics/exact"
+SPARED_TINY = "metrics/interpolated/corpus=books&factor=4"
+SPARED_SMOL = "metrics/interpolated/corpus=books&factor=2"
 UNTUNED, AT_EXTENDED = "metrics/zero_shot", "perplexity/books/16384/perplexity"
 
 
@@ -45,6 +47,11 @@ def _run(method: str, factor: int, peak_lr: float) -> str:
 def _method(method: str, when: str) -> str:
     """The perplexity at the extended window, before fine-tuning ("zero_shot") or after it ("fine_tuned")."""
     return f"metrics/methods/{method}/{when}/perplexity/books/1024/perplexity"
+
+
+def _kept(method: str, factor: int) -> str:
+    """What a method leaves of the heads' bends."""
+    return f"metrics/methods/method={method}&factor={factor}"
 
 
 def _rouge(model: str) -> str:
@@ -243,6 +250,52 @@ NUMBERS = (
     Number("VersionScipy", "claims", "versions/scipy", "text"),
     Number("VersionSympy", "claims", "versions/sympy", "text"),
     Number("VersionFlint", "claims", "versions/python-flint", "text"),
+    # resolution, reach and displacement, and what they predict
+    Number("CapTwo", "tiny_bends", f"{_kept('linear', 2)}/predicted/fastest", "3 near"),
+    Number("CapFour", "tiny_bends", f"{_kept('linear', 4)}/predicted/fastest", "3 near"),
+    Number("CapEight", "tiny_bends", f"{_kept('linear', 8)}/predicted/fastest", "3 near"),
+    Number("BendFactor", "smollm2_bends", "config/factors/0", "integer"),
+    Number("BendTinyLinear", "tiny_bends", f"{_kept('linear', 2)}/bend", "2 near"),
+    Number("BendTinyNtk", "tiny_bends", f"{_kept('ntk', 2)}/bend", "2 near"),
+    Number("BendTinyYarn", "tiny_bends", f"{_kept('yarn', 2)}/bend", "2 near"),
+    Number("BendTinyLlamaThree", "tiny_bends", f"{_kept('llama3', 2)}/bend", "2 near"),
+    Number("BendSmolLinear", "smollm2_bends", f"{_kept('linear', 2)}/bend", "2 near"),
+    Number("BendSmolNtk", "smollm2_bends", f"{_kept('ntk', 2)}/bend", "2 near"),
+    Number("BendSmolYarn", "smollm2_bends", f"{_kept('yarn', 2)}/bend", "2 near"),
+    Number("BendSmolLlamaThree", "smollm2_bends", f"{_kept('llama3', 2)}/bend", "2 near"),
+    Number("BendTinyHeads", "tiny_bends", "metrics/heads/layer/count()", "integer"),
+    Number("BendTinyFactor", "tiny_bends", f"{SPARED_TINY}/factor", "integer"),
+    Number("BendTinyBefore", "tiny_bends", f"{SPARED_TINY}/loss_nats/untouched", "2 near"),
+    Number("BendTinyAfter", "tiny_bends", f"{SPARED_TINY}/loss_nats/interpolated", "2 near"),
+    Number("BendTinyOne", "tiny_bends", f"{SPARED_TINY}/sharpest/0/share", "2 near"),
+    Number("BendTinyOneError", "tiny_bends", f"{SPARED_TINY}/sharpest/0/stderr", "2 near"),
+    Number("BendTinyThree", "tiny_bends", f"{SPARED_TINY}/sharpest/2/share", "2 near"),
+    Number("BendTinyThreeError", "tiny_bends", f"{SPARED_TINY}/sharpest/2/stderr", "2 near"),
+    Number("BendSmolBefore", "smollm2_bends", f"{SPARED_SMOL}/loss_nats/untouched", "2 near"),
+    Number("BendSmolAfter", "smollm2_bends", f"{SPARED_SMOL}/loss_nats/interpolated", "2 near"),
+    Number("BendSmolOne", "smollm2_bends", f"{SPARED_SMOL}/sharpest/0/share", "2 near"),
+    Number("BendSmolOneError", "smollm2_bends", f"{SPARED_SMOL}/sharpest/0/stderr", "2 near"),
+    Number("BendSmolThree", "smollm2_bends", f"{SPARED_SMOL}/sharpest/1/share", "2 near"),
+    Number("BendSmolThreeError", "smollm2_bends", f"{SPARED_SMOL}/sharpest/1/stderr", "2 near"),
+    Number("ReachRise", "tiny_reach", "config/rise_nats", "2 near"),
+    Number("ReachTinyCurves", "tiny_reach", "metrics/curves/method/count()", "integer"),
+    Number("ReachTinyRank", "tiny_reach", "metrics/rank_correlation/reach/value", "2 near"),
+    Number("ReachTinyLow", "tiny_reach", "metrics/rank_correlation/reach/interval/0", "2 near"),
+    Number("ReachTinyHigh", "tiny_reach", "metrics/rank_correlation/reach/interval/1", "2 near"),
+    Number("ReachTinyPromised", "tiny_reach", "metrics/rank_correlation/extended window/value", "2 near"),
+    Number("ReachTinyError", "tiny_reach", "metrics/error/reach", "2 near"),
+    Number("ReachSmolNtk", "smollm2_reach", "metrics/curves/method=ntk/reach_tokens", "integer"),
+    Number("ReachSmolNtkOnset", "smollm2_reach", "metrics/curves/method=ntk/onset", "integer"),
+    Number("ReachSmolNoneOnset", "smollm2_reach", "metrics/curves/method=none/onset", "integer"),
+    Number("MovedTinyCases", "tiny_displacement", "metrics/cases/method/count()", "integer"),
+    Number("MovedTinyRank", "tiny_displacement", "metrics/rank_correlation/all/kl/value", "2 near"),
+    Number("MovedTinyLow", "tiny_displacement", "metrics/rank_correlation/all/kl/interval/0", "2 near"),
+    Number("MovedTinyHigh", "tiny_displacement", "metrics/rank_correlation/all/kl/interval/1", "2 near"),
+    Number("MovedTinyInside", "tiny_displacement", "metrics/rank_correlation/inside/kl/value", "2 near"),
+    Number("MovedTinyBeyond", "tiny_displacement", "metrics/rank_correlation/beyond/kl/value", "2 near"),
+    Number("MovedSmolRank", "smollm2_displacement", "metrics/rank_correlation/all/kl/value", "2 near"),
+    Number("MovedSmolLow", "smollm2_displacement", "metrics/rank_correlation/all/kl/interval/0", "2 near"),
+    Number("MovedSmolHigh", "smollm2_displacement", "metrics/rank_correlation/all/kl/interval/1", "2 near"),
 )
 
 # What the published paper itself says: for each macro the value, and where the paper has it.

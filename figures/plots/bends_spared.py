@@ -49,11 +49,7 @@ def _spared(axes: Axes, record: Record, factor: float, letter: str) -> None:
         share, stderr = ([0, *(one[key] for one in case["sharpest"])] for key in ("share", "stderr"))
         axes.errorbar(counts, share, yerr=stderr, capsize=2, label=f"sharpest first, {case['corpus']}", **style)
     axes.plot([], [], color="0.75", lw=0.6, label="at random")
-    model = metrics["model"]
-    grouped = config["by"] == "group"
-    units = model["layers"] * model.get("key_value_heads", model["heads"])
-    what = "groups of heads" if grouped else "heads"
-    axes.set_xlabel(f"{what} left unscaled" + (f", of {units}" if not grouped or "key_value_heads" in model else ""))
+    axes.set_xlabel(f"{'groups of heads' if config['by'] == 'group' else 'heads'} left unscaled")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylim(min(-0.05, np.min([case["random"] for case in cases])), 1.05)
