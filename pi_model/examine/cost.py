@@ -10,12 +10,13 @@ from pi_model.training.overrides import override
 from pi_model.training.recipes import recipe
 
 
-def cost(folder: Path, context_tokens: int, *, gpu: str, gpus: int | None) -> Cost | None:
+def cost(folder: Path, context_tokens: int, *, window_tokens: int | None, gpu: str, gpus: int | None) -> Cost | None:
     """Plan a fine-tuning of the checkpoint to the context.
 
     Args:
         folder: where the checkpoint's config.json is.
         context_tokens: L', the window that was asked for.
+        window_tokens: the window that the model was trained on, where its config does not say so.
         gpu: a key of `pi_model.gpus.GPUS`.
         gpus: how many of them; None takes the fewest that have room.
 
@@ -23,7 +24,7 @@ def cost(folder: Path, context_tokens: int, *, gpu: str, gpus: int | None) -> Co
         None where it cannot be planned, for instance because layers have a sliding window.
     """
     try:
-        name, changes = planning.settings(str(folder), context_tokens, None)
+        name, changes = planning.settings(str(folder), context_tokens, window_tokens)
         config = override(recipe(name), [*changes, "device=cuda"])
         planned = planning.advise(config, planning.Shape.of_run(config), GPUS[gpu], gpus)
     except (UsageError, RunError):

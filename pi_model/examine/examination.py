@@ -99,7 +99,7 @@ def examine_checkpoint(
         minutes=measurement.seconds / 60,
         complete=complete,
         recommendation=recommend(found, asked, methods, str(model)),
-        cost=cost(checkpoint.folder, asked, gpu=gpu, gpus=gpus),
+        cost=cost(checkpoint.folder, asked, window_tokens=window_tokens, gpu=gpu, gpus=gpus),
     )
 
 

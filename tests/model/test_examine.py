@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pi_model.cli.main import main
 from pi_model.data.documents import Source
-from pi_model.errors import UsageError
+from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.perplexity import losses_by_token, truncated_perplexity
 from pi_model.examine import measurement
 from pi_model.examine.certainty import ways
@@ -85,6 +86,20 @@ def test_without_time_one_text_is_measured_as_the_model_is_and_the_rest_later(ti
     assert first.named("none").measured.documents == 1
     assert any(reason.evidence == "not known" for reason in first.recommendation.reasons)
     assert examine_checkpoint(tiny_folder, context_tokens=128, minutes=5, data=[texts]).methods == examined.methods
+
+
+def test_a_model_whose_window_has_to_be_said_is_planned_too(tiny_folder, texts, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    del content["max_position_embeddings"]
+    path.write_text(json.dumps(content))
+    asked = {"context_tokens": 128, "data": [texts], "minutes": 1e-9}
+    with pytest.raises(RunError, match="--window"):
+        examine_checkpoint(folder, **asked)
+    found = examine_checkpoint(folder, window_tokens=64, **asked)
+    assert found.cost is not None
+    assert "windows of 128 tokens" in found.cost.run
 
 
 def test_a_model_is_rescaled_as_if_it_were_loaded_so_and_is_the_same_afterwards(tiny_folder, tmp_path):
