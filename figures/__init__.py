@@ -21,6 +21,9 @@ FIGURES = (
     "heads_beyond",
     "heads_jump",
     "heads_moved",
+    "bends_spared",
+    "reach_onsets",
+    "displacement_losses",
     "smollm2_finetune",
 )
 
