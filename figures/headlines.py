@@ -78,9 +78,9 @@ def _sharp_heads() -> Headline:
     return Headline(
         "Untrained PI loses because its sharpest heads no longer can point",
         "Dividing positions blurs the few heads that tell a token from its neighbours, which the untouched model's "
-        f"queries and keys name. On {by_two[0]['corpus']}, {first:.0%} of what PI by 2 costs inside the window goes when "
-        f"one head of {len(tiny['heads'])} of a tiny LLaMA is left unscaled, and {other:.0%} when one group of heads "
-        "of SmolLM2-135M is.",
+        f"queries and keys name. On {by_two[0]['corpus']}, {first:.0%} of what PI by 2 costs inside the window goes "
+        f"when one head of {len(tiny['heads'])} of a tiny LLaMA is left unscaled, and {other:.0%} when one group of "
+        "heads of SmolLM2-135M is.",
         ("bends_spared", "claim-resolution.cap", "claim-resolution.linear"),
         _picture("bends_spared"),
     )

@@ -7,7 +7,6 @@ several times. In SmolLM2-135M heads that share keys are left unscaled together.
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -52,6 +51,5 @@ def _spared(axes: Axes, record: Record, factor: float, letter: str) -> None:
     axes.set_xlabel(f"{'groups of heads' if config['by'] == 'group' else 'heads'} left unscaled")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_ylim(min(-0.05, np.min([case["random"] for case in cases])), 1.05)
     if letter:
         panel(axes, letter, f"{model_name(config)}, PI ×{factor:g}, {config['tokens']} tokens")

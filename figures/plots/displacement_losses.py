@@ -9,6 +9,7 @@ The rank correlation stands above with its 95% interval over documents.
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from experiments.records.record import Record, read
 from figures.style import COLUMN, METHOD_STYLES, PAGE, model_name, panel
@@ -57,7 +58,8 @@ def _cases(axes: Axes, record: Record) -> None:
                 ms=4,
             )
     axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_xlim(left=-0.05)
     axes.set_xlabel("divergence of attention, summed over heads (nats)")
 
 
