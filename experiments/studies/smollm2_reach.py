@@ -12,7 +12,7 @@ STUDY = Study(
         **TINY.config,
         "model": "smollm2-135m",
         "corpora": {"books": 1, "code": 1},
-        "methods": ["none", "linear", "ntk", "yarn"],
+        "methods": ["none", "ntk", "yarn"],
         "factors": [2],
         "read": 1.125,
         "bucket": 512,
