@@ -6,6 +6,8 @@ error; by the bend of a head's score, which is measured in the untouched model, 
 several times. In SmolLM2-135M heads that share keys are left unscaled together.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from figures.style import BLUE, COLUMN, ORANGE, PAGE, model_name, panel
 
 CLAIMS = ("resolution.cap", "resolution.linear")
 _STUDIES = {"tiny_bends": 4, "smollm2_bends": 2}  # with the factor that is drawn
-_CORPORA = (({"color": BLUE, "marker": "o"}), ({"color": ORANGE, "marker": "s", "ls": "--"}))
+_CORPORA: tuple[dict[str, Any], ...] = ({"color": BLUE, "marker": "o"}, {"color": ORANGE, "marker": "s", "ls": "--"})
 
 
 def draw() -> Figure:
