@@ -27,9 +27,9 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``cases``: a list of {method, factor, window, corpus, kl, tv, above_nats}, means over a corpus's documents.
-        ``rank_correlation``: of KL and of TV with the loss, over all cases (``all``), over those whose window is at
-        most the trained one (``inside``) and over the others (``beyond``), with intervals over documents. ``model``,
-        ``measured_on``.
+        ``rank_correlation``: of KL and of TV with the loss, over all cases in which the method changes anything
+        (``all``), over those of them whose window is at most the trained one (``inside``) and over the others
+        (``beyond``), with intervals over documents. ``model``, ``measured_on``.
     """
     checkpoint = unscaled_checkpoint(config["model"])
     extension, bos = checkpoint.extension, checkpoint.bos_id is not None
@@ -54,8 +54,10 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
                     above_DC[document, number * len(windows) + place] = loss_above(losses, untouched[document], window)
     corpora = [corpus for corpus, samples in config["corpora"].items() for _ in range(samples)]
     of_corpus = {corpus: np.array([c == corpus for c in corpora]) for corpus in config["corpora"]}
+    # Where a method changes nothing, displacement and loss are 0 by construction and prove nothing.
+    changed_C = moved_DC[:, :, 0].max(axis=0) > 0
     inside_C = np.array([window <= extension.window_tokens for _, _, window in cases])
-    ranges = {"all": inside_C | True, "inside": inside_C, "beyond": ~inside_C}
+    ranges = {"all": changed_C, "inside": changed_C & inside_C, "beyond": changed_C & ~inside_C}
 
     def correlation(chosen: np.ndarray, measure: int, which_C: np.ndarray) -> float | None:
         """Over the cases of every corpus, with means over those of the chosen documents that belong to it."""
