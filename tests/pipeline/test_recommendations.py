@@ -36,7 +36,7 @@ def cases():
             yield pytest.param(found["config"]["model"], case, id=f"{study} x{case['factor']}")
 
 
-@pytest.mark.parametrize(("model", "case"), cases())
+@pytest.mark.parametrize(("model", "case"), list(cases()))
 def test_the_recommended_method_is_within_two_percent_of_the_best_or_not_told_apart(model, case):
     assert case["complete"]
     with record.reading(committed=True):
