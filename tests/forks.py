@@ -54,6 +54,7 @@ def _go(
     os.environ.update(environment)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT), number)
+    multiprocessing.set_start_method(None, force=True)  # the usual one, as in a process that was not forked here
     sys.argv = argv
     sys.exit(function(*arguments))
 

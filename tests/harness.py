@@ -1,5 +1,6 @@
 """The command of lm-evaluation-harness, in a process of its own."""
 
+import os
 from pathlib import Path
 
 from tests.commands import Ending
@@ -14,13 +15,16 @@ def harness(folder: Path, *words: object) -> Ending:
         words: the rest of the command line.
     """
     command = ["--model", "hf", "--device", "cpu", "--model_args", f"pretrained={folder},dtype=float32"]
-    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / "hub")}
-    return Forked(_harness, argv=[*command, *words], environment=offline).ending()
+    return Forked(_harness, argv=[*command, *words], environment={"HF_HOME": str(folder.parent / "hub")}).ending()
 
 
 def _harness() -> None:
-    from lm_eval.__main__ import cli_evaluate
-    from lm_eval.loggers import utils
+    from huggingface_hub import constants
 
-    utils.get_pretty_env_info = str  # it asks pip and the compilers for their versions, for seconds
+    constants.HF_HUB_OFFLINE = True
+    os.environ["HF_HUB_OFFLINE"] = "1"  # for what is imported from here on
+    from lm_eval.__main__ import cli_evaluate
+    from torch.utils import collect_env
+
+    collect_env.get_pretty_env_info = str  # it asks pip and the compilers for their versions, for seconds
     cli_evaluate()

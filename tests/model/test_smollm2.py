@@ -79,9 +79,7 @@ def test_it_finds_a_passkey(smollm2):
     assert result.k_max == 256
 
 
-def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(
-    smollm2, interpolated, hamlet_like, full_context
-):
+def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(smollm2, interpolated, hamlet_like, full_context):
     assert interpolated.extension.context_tokens == 16384
     (result,) = truncated_perplexity(interpolated.model, hamlet_like, windows=[512])
     assert full_context.loss_nats < result.loss_nats < full_context.loss_nats + 2
