@@ -239,7 +239,7 @@ class _Reader:
                 yield alias.asname or alias.name, target
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _reader(root: Path, files: tuple[tuple[Path, bytes], ...]) -> _Reader:
     """The reader of a checkout, which keeps what it has read for the next study as long as no file changes."""
     return _Reader(root)
