@@ -34,8 +34,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # Each takes more than a few seconds, and together they take nine tenths of the suite's time. Those that take longest
 # come first: a module stays on one worker, and a long one that began last would leave the others with nothing to do.
 SLOW_MODULES = (
-    *("test_smollm2", "test_notebooks", "test_lm_eval", "test_readme", "test_commands", "test_gpu", "test_training"),
-    *("test_plan_memory", "test_tuning", "test_bench", "test_contributing", "test_gpu_smoke", "test_figures"),
+    *("test_plan_memory", "test_smollm2", "test_notebooks", "test_lm_eval", "test_readme", "test_commands"),
+    *("test_gpu", "test_training", "test_tuning", "test_bench", "test_contributing", "test_gpu_smoke", "test_figures"),
     *("test_page", "test_tiny_llama", "test_recipes", "test_gpu_records", "test_benchmarks", "test_families"),
     *("test_claims", "test_docs", "test_heads", "test_proofs", "test_source_hashes", "test_graph", "test_paper"),
     *("test_lora", "test_perplexity", "test_gguf_import", "test_finetune_command", "test_passkey", "test_study"),
