@@ -15,6 +15,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,10 @@ def sources(module: str, root: Path | None = None) -> list[str]:
             and any other module at everything that it defines.
         root: the checkout to read; None is this one.
     """
-    return sorted(f"{name} {digest}" for name, digest in _Reader(root or ROOT).reached(module))
+    root = root or ROOT
+    files = (path for package in _PACKAGES for path in sorted((root / package).rglob("*.py")))
+    reader = _reader(root, tuple((path, path.read_bytes()) for path in files))
+    return sorted(f"{name} {digest}" for name, digest in reader.reached(module))
 
 
 def changed(record: Record) -> list[str]:
@@ -71,6 +75,8 @@ class _Reader:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._modules: dict[str, _Module] = {}
+        self._there: dict[str, bool] = {}
+        self._known: dict[tuple[str, int], tuple[list[tuple[str, str]], str]] = {}
 
     def reached(self, script: str) -> Iterator[tuple[str, str]]:
         """The name and the hash of every definition that a script reaches."""
@@ -86,9 +92,14 @@ class _Reader:
                 self._want(script, name)
         while self._waiting:
             module, name, syntax = self._waiting.pop()
-            for used in self._uses(module, syntax):
+            key = module, id(syntax)
+            if key not in self._known:
+                digest = hashlib.sha256(repr(self._shape(module, syntax)).encode()).hexdigest()[:12]
+                self._known[key] = [*self._uses(module, syntax)], digest
+            uses, digest = self._known[key]
+            for used in uses:
                 self._want(*used)
-            yield name, hashlib.sha256(repr(self._shape(module, syntax)).encode()).hexdigest()[:12]
+            yield name, digest
 
     def _run_of_study(self, script: str) -> ast.AST | None:
         for statement in self._module(script).definitions.get("STUDY", []):
@@ -177,7 +188,9 @@ class _Reader:
         return [type(node).__name__, *((n, self._shape(module, v)) for n, v in fields if v is not None and v != [])]
 
     def _exists(self, module: str) -> bool:
-        return module.split(".")[0] in _PACKAGES and _path(self._root, module).exists()
+        if module not in self._there:
+            self._there[module] = module.split(".")[0] in _PACKAGES and _path(self._root, module).exists()
+        return self._there[module]
 
     def _module(self, name: str) -> _Module:
         if name not in self._modules:
@@ -224,6 +237,12 @@ class _Reader:
                 inner = f"{statement.module}.{alias.name}"
                 target = (inner, "") if self._exists(inner) else (statement.module, alias.name)
                 yield alias.asname or alias.name, target
+
+
+@lru_cache(maxsize=2)
+def _reader(root: Path, files: tuple[tuple[Path, bytes], ...]) -> _Reader:
+    """The reader of a checkout, which keeps what it has read for the next study as long as no file changes."""
+    return _Reader(root)
 
 
 def _is_text(node: Any) -> bool:

@@ -5,14 +5,12 @@ pip install lm_eval==0.4.13
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from pi_model.models.loading import load_checkpoint
+from tests.harness import harness
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None, reason="lm-evaluation-harness: lm_eval is not installed"
@@ -53,13 +51,9 @@ def test_lm_evaluation_harness_scores_a_folder_as_we_do(name, folders, family_fo
     folder = (folders | family_folders)[name]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
     (tmp_path / "grass.yaml").write_text(TASK.format(data=tmp_path / "items.jsonl"))
-    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--device", "cpu", "--batch_size", "1"]
-    command += ["--model_args", f"pretrained={folder},dtype=float32"]
-    command += ["--tasks", "grass", "--include_path", str(tmp_path)]
-    command += ["--output_path", str(tmp_path / "out"), "--log_samples"]
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=os.environ | offline, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    words = ["--tasks", "grass", "--include_path", tmp_path, "--batch_size", 1]
+    ended = harness(folder, *words, "--output_path", tmp_path / "out", "--log_samples")
+    assert ended.code == 0, ended.err[-2000:]
     (samples,) = (tmp_path / "out").rglob("samples_grass_*.jsonl")
     lines = [json.loads(line) for line in samples.read_text().splitlines()]
     assert len(lines) == len(ITEMS)

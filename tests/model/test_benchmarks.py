@@ -1,8 +1,6 @@
 """Zero-shot benchmarks: task files are compared with items worked by hand, scores with plain likelihoods."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from pi_model.errors import RunError, UsageError
 from pi_model.evaluation import benchmarks
 from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check, harness_task
 from pi_model.models.loading import random_llama
+from tests.harness import harness
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
 
@@ -205,10 +204,9 @@ def test_the_harnesses_own_command_gives_the_same_on_an_exported_folder(tiny_fol
     (local / "race_local.yaml").write_text(
         json.dumps({"include": str(TASK_FILES / "race_m.yaml"), "task": "race_local"} | data)
     )
-    arguments = ["--model", "hf", "--model_args", f"pretrained={extended},dtype=float32", "--device", "cpu"]
-    arguments += ["--include_path", str(local), "--tasks", "race_local", "--output_path", str(tmp_path / "out.json")]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    subprocess.run([sys.executable, "-m", "lm_eval", *arguments], check=True, capture_output=True, env=environment)
+    words = ["--include_path", local, "--tasks", "race_local", "--output_path", tmp_path / "out.json"]
+    ended = harness(extended, *words)
+    assert ended.code == 0, ended.err[-2000:]
     (written,) = tmp_path.glob("out*.json")
     theirs = json.loads(written.read_text())["results"]["race_local"]
     _, printed, _ = ends(

@@ -18,6 +18,7 @@ from pi_model.locks import NAME
 from pi_theory.scaling import METHODS
 from tests import commands
 from tests.commands import WORDS, Ending, ending, refuses, valued
+from tests.forks import Forked, ranks
 
 COMMANDS = commands.commands(cli.parser())
 VALUED = list(valued(cli.parser()))
@@ -434,16 +435,13 @@ def test_ctrl_c_ends_in_one_line_and_130(tiny_folder, text, capsys, monkeypatch)
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", [["--stride", "8"], ["--truncate"]])
 def test_ranks_share_the_windows_and_give_the_same_result(protocol, tiny_folder, tmp_path):
-    """torchrun with two processes against one: equal to the last bit, at the one thread that torchrun gives each."""
+    """Two processes as torchrun starts them, against one: equal to the last bit, at one thread each."""
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text("The sky is blue, the grass is green. " * (3 + number))
     words = ["perplexity", "--model", tiny_folder, "--data", tmp_path, "--windows", "32", "64", *protocol, "--json"]
-    command = ["-m", "pi_model.cli.main", *map(str, words), "--batch-tokens", "128", "--quiet"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    runs = [
-        subprocess.run([*start, *command], capture_output=True, text=True, check=True, env=environment).stdout
-        for start in ([sys.executable], torchrun)
-    ]
-    alone, together = (json.loads(run)["results"] for run in runs)
-    assert alone == together
+    words = [*map(str, words), "--batch-tokens", "128", "--quiet"]
+    alone = Forked(main, words).ending()
+    together = [Forked(main, words, environment=rank) for rank in ranks(2)]
+    first, second = (one.ending() for one in together)
+    assert second == Ending(0, "", "")
+    assert json.loads(alone.out)["results"] == json.loads(first.out)["results"]

@@ -67,17 +67,17 @@ def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
         accumulation = config.accumulation(ranks)
         windows = torch.zeros(config.micro_batch * accumulation, config.training_tokens + 1, dtype=torch.long)
 
-        def step() -> None:
-            optimizer_step(model, optimizer, windows, accumulation, 1e-4, 1.0)
+        def step(tokens: int) -> None:
+            optimizer_step(model, optimizer, windows[:, : tokens + 1], accumulation, 1e-4, 1.0)
             if ranks > 1:  # where nothing is really gathered, values mean nothing and the step may refuse them
                 optimizer.step()
 
-        step()
+        step(64)  # the moments are as large after a few tokens
         optimizer.zero_grad()
         gc.collect()
         held = sum(local(p).nbytes for p in model.parameters())
         moments = [local(value) for state in optimizer.state.values() for value in state.values() if value.ndim]
-        return held + sum(moment.nbytes for moment in moments) + peak_allocated(step)
+        return held + sum(moment.nbytes for moment in moments) + peak_allocated(lambda: step(config.training_tokens))
     finally:
         dist.destroy_process_group()
 

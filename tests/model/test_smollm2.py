@@ -25,8 +25,23 @@ def smollm2():
 
 
 @pytest.fixture(scope="module")
+def interpolated(tmp_path_factory):
+    """SmolLM2 with its positions interpolated, not trained."""
+    folder = tmp_path_factory.mktemp("extended") / "pi"
+    extend_checkpoint("smollm2-135m", LinearPI(2.0), folder)
+    return load_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
 def hamlet_like(smollm2):
-    return load_documents(Source("books"), smollm2.tokenizer, Selection(1024, 1024, samples=1)).tokens
+    return load_documents(Source("books"), smollm2.tokenizer, Selection(512, 512, samples=1)).tokens
+
+
+@pytest.fixture(scope="module")
+def full_context(smollm2, hamlet_like):
+    """The perplexity of the text in one window."""
+    (result,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[512])
+    return result
 
 
 def test_it_is_the_published_architecture_with_ordinary_weights(smollm2):
@@ -49,46 +64,39 @@ def test_its_files_are_those_that_the_records_were_made_with(smollm2):
     }
 
 
-def test_it_predicts_held_out_text(smollm2, hamlet_like):
-    (result,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
-    assert 5 < result.perplexity < 60
+def test_it_predicts_held_out_text(full_context):
+    assert 5 < full_context.perplexity < 60
 
 
-def test_the_sliding_window_costs_little_against_full_context(smollm2, hamlet_like):
-    (full,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
-    (sliding,) = sliding_perplexity(smollm2.model, hamlet_like, windows=[512], stride=256)
-    assert sliding.tokens == full.tokens
-    assert abs(sliding.loss_nats - full.loss_nats) < 0.2
+def test_the_sliding_window_costs_little_against_full_context(smollm2, hamlet_like, full_context):
+    (sliding,) = sliding_perplexity(smollm2.model, hamlet_like, windows=[256], stride=128)
+    assert sliding.tokens == full_context.tokens
+    assert abs(sliding.loss_nats - full_context.loss_nats) < 0.2
 
 
 def test_it_finds_a_passkey(smollm2):
-    result = passkey(smollm2.model, smollm2.tokenizer, context_tokens=512, positions=2, trials=2)
-    assert result.k_max == 512
+    result = passkey(smollm2.model, smollm2.tokenizer, context_tokens=256, positions=2, trials=2)
+    assert result.k_max == 256
 
 
-def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(smollm2, hamlet_like, tmp_path):
-    extend_checkpoint("smollm2-135m", LinearPI(2.0), tmp_path / "pi")
-    extended = load_checkpoint(tmp_path / "pi")
-    assert extended.extension.context_tokens == 16384
-    (base,) = truncated_perplexity(smollm2.model, hamlet_like, windows=[1024])
-    (interpolated,) = truncated_perplexity(extended.model, hamlet_like, windows=[1024])
-    assert base.loss_nats < interpolated.loss_nats < base.loss_nats + 2
+def test_interpolation_without_fine_tuning_hurts_but_does_not_destroy(smollm2, interpolated, hamlet_like, full_context):
+    assert interpolated.extension.context_tokens == 16384
+    (result,) = truncated_perplexity(interpolated.model, hamlet_like, windows=[512])
+    assert full_context.loss_nats < result.loss_nats < full_context.loss_nats + 2
     assert all(
         torch.equal(ours, theirs)
-        for ours, theirs in zip(extended.model.parameters(), smollm2.model.parameters(), strict=True)
+        for ours, theirs in zip(interpolated.model.parameters(), smollm2.model.parameters(), strict=True)
     )
 
 
-def test_training_begins_at_the_loss_of_the_interpolated_model_and_lowers_it(tmp_path):
-    short = ["sequence_tokens=128", "steps=4", "global_batch=2", "data=books", "peak_lr=1e-4", "warmup_steps=2"]
-    config = override(recipe("smollm2_16384_pi"), [*short, "checkpoint_every=4"])
+def test_training_begins_at_the_loss_of_the_interpolated_model_and_lowers_it(interpolated, tmp_path):
+    short = ["sequence_tokens=64", "steps=2", "global_batch=1", "data=books", "peak_lr=1e-4", "warmup_steps=1"]
+    config = override(recipe("smollm2_16384_pi"), [*short, "checkpoint_every=2"])
     outcome = train(config, tmp_path / "run")
     losses = [line["loss_nats"] for line in read_log(tmp_path / "run/steps.jsonl")]
-    extend_checkpoint("smollm2-135m", LinearPI(2.0), tmp_path / "pi")
-    before = load_checkpoint(tmp_path / "pi")
     windows = torch.from_numpy(prepare(config, tmp_path / "run").batches.windows(0))
-    expected = before.model(input_ids=windows, labels=windows).loss.item()
+    expected = interpolated.model(input_ids=windows, labels=windows).loss.item()
     assert abs(losses[0] - expected) < 1e-4
     after = load_checkpoint(outcome.model)
-    assert after.extension == before.extension
+    assert after.extension == interpolated.extension
     assert after.model(input_ids=windows, labels=windows).loss.item() < expected - 0.01

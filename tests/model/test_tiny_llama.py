@@ -36,15 +36,15 @@ def test_its_record_is_of_the_recipe():
 
 @pytest.mark.shared_cache
 def test_it_uses_its_whole_context_and_breaks_beyond_it(tiny_llama):
-    documents = load_documents(Source("books", split="test"), tiny_llama.tokenizer, Selection(2048, 2048, samples=4))
-    results = sliding_perplexity(tiny_llama.model, documents.tokens, windows=[64, 128, 256, 512], stride=32)
+    documents = load_documents(Source("books", split="test"), tiny_llama.tokenizer, Selection(1024, 1024, samples=4))
+    results = sliding_perplexity(tiny_llama.model, documents.tokens, windows=[64, 128, 256, 512], stride=48)
     loss = [result.loss_nats for result in results]
     assert loss[0] > loss[1] > loss[2]
     assert loss[3] > loss[2] + 0.5
 
 
 def test_it_finds_the_passkey_anywhere_in_its_window_and_not_beyond(tiny_llama):
-    inside = passkey(tiny_llama.model, tiny_llama.tokenizer, context_tokens=256, positions=8, trials=10)
+    inside = passkey(tiny_llama.model, tiny_llama.tokenizer, context_tokens=256, positions=8, trials=5)
     assert inside.k_max == 256
-    beyond = passkey(tiny_llama.model, tiny_llama.tokenizer, context_tokens=1024, positions=8, trials=5)
+    beyond = passkey(tiny_llama.model, tiny_llama.tokenizer, context_tokens=1024, positions=4, trials=2)
     assert beyond.k_max <= 256

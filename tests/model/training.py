@@ -1,10 +1,8 @@
 """Training runs in processes of their own, started fast: what the tests of the loop share."""
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,7 @@ import numpy as np
 
 from pi_model.training.config import Config, MixturePart
 from pi_model.training.run_log import read_log
-
-# The server imports torch once; each run is a fork of it that has not used a thread yet.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["pi_model.training.loop"])
+from tests.forks import FORKS, ranks
 
 WORDS = ("grass", "sky", "sun", "green", "blue", "yellow", "here", "go", "again", "there", "and", "back", "the", "is")
 
@@ -89,16 +84,10 @@ def run(
         by: which.
     """
     environment = {"PI_MODEL_CACHE": os.environ["PI_MODEL_CACHE"]}
-    if processes > 1:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
-    report = _CONTEXT.Queue()
+    report = FORKS.Queue()
     started = []
-    for rank in range(processes):
-        ranked = environment | ({"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {})
-        one = _CONTEXT.Process(target=_process, args=(config, out, ranked, kill_at, by, report))
+    for ranked in ranks(processes) if processes > 1 else [{}]:
+        one = FORKS.Process(target=_process, args=(config, out, environment | ranked, kill_at, by, report))
         one.start()
         started.append(one)
     results = [report.get(timeout=300) for _ in started] if kill_at is None or by != signal.SIGKILL else []

@@ -1,14 +1,13 @@
 """The smoke job for a GPU, on a CPU: whether it goes through, and what it does when something is broken."""
 
 import json
-import subprocess
-import sys
 import time
+from functools import partial
 
 import pytest
 
-from experiments.records import record
-from experiments.runner import gpu_smoke, kernel_trace
+from experiments.runner import gpu_queue, gpu_smoke, kernel_trace
+from tests.forks import Forked
 
 
 def results(out):
@@ -18,9 +17,8 @@ def results(out):
 @pytest.mark.slow
 def test_at_toy_size_everything_is_well_on_a_cpu(tmp_path, monkeypatch):
     monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
-    command = [sys.executable, "-m", "experiments.gpu", "--smoke", "--toy", "--device", "cpu", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=record.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    ended = Forked(gpu_queue.main, argv=["--smoke", "--toy", "--device", "cpu", "--out", tmp_path]).ending()
+    assert ended.code == 0, ended.out + ended.err
     found = {check["name"]: check for check in results(tmp_path)}
     assert all(check["ok"] for check in found.values())
     assert found["attention, 512 tokens"]["detail"]["forward"] == "none (CPU)"
@@ -44,18 +42,13 @@ def test_a_check_that_breaks_is_named_and_the_others_run(tmp_path, capsys):
 
 
 def test_when_the_time_is_over_the_rest_is_not_run(tmp_path):
-    script = f"""
-import pathlib, time
-from experiments.runner import gpu_smoke
-wanted = {{"a": dict, "hangs": lambda: time.sleep(60), "c": dict}}
-gpu_smoke.run(wanted, pathlib.Path({str(tmp_path)!r}), seconds=1)
-"""
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], cwd=record.ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    wanted = {"a": dict, "hangs": partial(time.sleep, 60), "c": dict}
+    ended = Forked(partial(gpu_smoke.run, seconds=3), wanted, tmp_path).ending()
+    assert ended.code == 1
     assert time.monotonic() - start < 50
-    assert "hangs" in done.stdout
-    assert "not run" in done.stdout.splitlines()[2]
+    assert "hangs" in ended.out
+    assert "not run" in ended.out.splitlines()[2]
     assert [check["ok"] for check in results(tmp_path)] == [True, False, None]
 
 

@@ -27,10 +27,9 @@ CLAIM = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(drawing, "TABLE_FOLDER", tmp_path / "tables")
+def with_records(folder, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", folder / "results")
+    monkeypatch.setattr(drawing, "TABLE_FOLDER", folder / "tables")
     synthetic.write("tiny_tables", synthetic.tables())
     synthetic.write("claims", {"claims": [CLAIM]})
     config = {"head_dim": 8, "window": 4, "factor": 2.0, "feature": 1}
@@ -38,7 +37,19 @@ def folder(tmp_path, monkeypatch):
     synthetic.write(
         "positions", curves, live=False, config=config, code={"experiments.studies.positions": "of another day"}
     )
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    return with_records(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The page of the same records."""
+    with pytest.MonkeyPatch.context() as patch:
+        return make(with_records(tmp_path_factory.mktemp("page"), patch))
 
 
 def make(folder):
@@ -51,8 +62,8 @@ def elements(text):
     return list(ET.fromstring(text.split("\n", 1)[1]).iter())
 
 
-def test_the_page_is_well_formed_and_fetches_nothing(folder):
-    for element in elements(make(folder)):
+def test_the_page_is_well_formed_and_fetches_nothing(made):
+    for element in elements(made):
         assert element.tag not in ("link", "iframe", "object")
         assert element.tag != "script" or "http" not in (element.text or "")
         assert element.get("src", "data:").startswith("data:")
@@ -60,16 +71,15 @@ def test_the_page_is_well_formed_and_fetches_nothing(folder):
         assert "url(" not in (element.text or "")
 
 
-def test_every_link_inside_the_page_has_its_target_and_ids_are_unique(folder):
-    found = elements(make(folder))
+def test_every_link_inside_the_page_has_its_target_and_ids_are_unique(made):
+    found = elements(made)
     ids = [element.get("id") for element in found if element.get("id")]
     assert len(ids) == len(set(ids))
     assert {e.get("href")[1:] for e in found if e.get("href", "").startswith("#")} <= set(ids)
 
 
-def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
-    text = make(folder)
-    page = "".join(ET.fromstring(text.split("\n", 1)[1]).itertext())
+def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder, made):
+    page = "".join(ET.fromstring(made.split("\n", 1)[1]).itertext())
     for one in EXPERIMENTS.values():
         outcome = one.outcome()
         assert outcome.verdict in page
@@ -84,9 +94,9 @@ def test_the_page_says_of_everything_what_became_of_it_and_where_from(folder):
     assert "tiny_steps: no record of study 'tiny_sweep'; make it with: python -m experiments tiny_sweep" in page
 
 
-def test_all_checks_of_an_experiment_are_folded_under_their_count(folder):
+def test_all_checks_of_an_experiment_are_folded_under_their_count(folder, made):
     folded = {}
-    for item in (e for e in elements(make(folder)) if (e.get("id") or "").startswith("experiment-")):
+    for item in (e for e in elements(made) if (e.get("id") or "").startswith("experiment-")):
         summary = item.find("div/details/summary")
         folded[item.get("id").removeprefix("experiment-")] = None if summary is None else summary.text
     for name, one in EXPERIMENTS.items():
@@ -95,24 +105,23 @@ def test_all_checks_of_an_experiment_are_folded_under_their_count(folder):
     assert any(folded.values())
 
 
-def test_a_filter_has_a_button_for_every_verdict_with_its_number_and_needs_no_script(folder):
-    text = make(folder)
+def test_a_filter_has_a_button_for_every_verdict_with_its_number_and_needs_no_script(folder, made):
     outcomes = [one.outcome().verdict for one in EXPERIMENTS.values()]
-    found = elements(text)
+    found = elements(made)
     labels = {e.get("for"): e.text for e in found if e.tag == "label"}
     assert labels["experiments-only-all"] == f"all ({len(outcomes)})"
     for verdict in set(outcomes):
         kind = verdict.replace(" ", "-")
         assert labels[f"experiments-only-{kind}"] == f"{verdict} ({outcomes.count(verdict)})"
-        assert f"section:has(.only-{kind}:checked) .row:not(.{kind})" in text
+        assert f"section:has(.only-{kind}:checked) .row:not(.{kind})" in made
 
 
-def test_that_code_changed_is_said_once_a_record(folder):
-    assert make(folder).count("code changed since</span>") == len({"positions", "tiny_tables", "claims"})
+def test_that_code_changed_is_said_once_a_record(made):
+    assert made.count("code changed since</span>") == len({"positions", "tiny_tables", "claims"})
 
 
-def test_findings_come_first_and_records_last(folder):
-    sections = [e.get("id") for e in elements(make(folder)) if e.tag == "section"]
+def test_findings_come_first_and_records_last(made):
+    sections = [e.get("id") for e in elements(made) if e.tag == "section"]
     assert sections == ["found", "claims", "experiments", "figures", "tables", "records"]
 
 
@@ -127,8 +136,8 @@ def test_findings_are_made_of_the_committed_records_and_link_to_their_evidence()
     assert all(set(one.links) <= known and any(c.isdigit() for c in one.says) for one in found)
 
 
-def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(folder):
-    found = elements(make(folder))
+def test_every_picture_says_in_words_what_it_shows_and_wide_tables_can_be_scrolled_by_key(made):
+    found = elements(made)
     pictures = [element for element in found if element.tag == "img"]
     assert pictures
     assert all(element.get("alt") for element in pictures)

@@ -105,12 +105,20 @@ def test_two_processes_give_what_one_gives(toy):
     assert losses(alone["yarn"]["zero_shot"], 2 * WINDOW) < losses(alone["none"]["zero_shot"], 2 * WINDOW)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def smollm2_toy(toy):
     names = ("model", "mixture", "corpora", "windows", "warmup_steps")
     config = smollm2_finetune.CPU | {name: toy[name] for name in names} | {"window_tokens": WINDOW, "last_tokens": 32}
     config |= {"methods": ["linear", "none"], "beside": ["ntk", "yarn"], "positions": 4}
     return config | {"steps": [1, 2], "steps_tokens": 512, "sequence_tokens": None}
+
+
+@pytest.fixture(scope="module")
+def smollm2_whole(smollm2_toy, tmp_path_factory):
+    """What the study gives that nothing interrupts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PI_MODEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return smollm2_finetune.run(smollm2_toy)
 
 
 def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
@@ -147,9 +155,10 @@ def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):
 
 
 @pytest.mark.parametrize("moment", ["load_checkpoint", "truncated_perplexity", "passkey", "extend_checkpoint", "train"])
-def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(smollm2_toy, monkeypatch, moment):
+def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(
+    smollm2_toy, smollm2_whole, monkeypatch, moment
+):
     """The alarm, at the second call of each function the study spends its time in."""
-    whole = smollm2_finetune.run(smollm2_toy)
     where = extended_model if moment == "extend_checkpoint" else smollm2_finetune
     called, function = [], getattr(where, moment)
 
@@ -173,7 +182,7 @@ def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(sm
     if moment == "train":
         assert record[0]["stopped_early"]
         assert record[0]["not_measured"] == [{"method": "none", "factor": 2, "steps": [1, 2]}]
-    assert without_seconds(record[-1]["runs"]) == without_seconds(whole["runs"])
+    assert without_seconds(record[-1]["runs"]) == without_seconds(smollm2_whole["runs"])
 
 
 def without_seconds(runs):
@@ -243,13 +252,27 @@ def test_whoever_has_the_lowest_perplexity_gets_there_and_swapping_the_methods_s
     assert steps(theirs, ours) == (other, one)
 
 
-@pytest.fixture
-def pretrain_toy(toy, tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def candidate(tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_pretrain, "CANDIDATE", tmp_path / "build" / "candidate")
+
+
+@pytest.fixture(scope="module")
+def pretrain_toy(toy):
     names = ("model", "mixture", "corpora", "windows", "document_tokens", "positions", "trials")
     config = tiny_pretrain.CPU | {name: toy[name] for name in names}
     config |= {"global_batch": 1, "micro_batch": 1, "checkpoint_every": 1, "warmup_steps": 1}
     return config | {"tokens": [WINDOW, 3 * WINDOW]}
+
+
+@pytest.fixture(scope="module")
+def pretrain_whole(pretrain_toy, tmp_path_factory):
+    """What the study gives that nothing interrupts."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("whole")
+        patch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+        patch.setattr(tiny_pretrain, "CANDIDATE", folder / "candidate")
+        return tiny_pretrain.run(pretrain_toy)
 
 
 def test_the_pretraining_study_leaves_a_candidate_that_loads_and_says_whether_it_is_better(pretrain_toy):
@@ -285,9 +308,8 @@ def test_a_model_is_better_only_where_it_is_on_every_corpus_and_finds_the_passke
 
 @pytest.mark.parametrize(("moment", "call"), [("perplexities", 1), ("train", 1), ("train", 2), ("retrieval", 3)])
 def test_the_pretraining_study_stops_when_its_time_is_over_and_goes_on_from_there(
-    pretrain_toy, monkeypatch, moment, call
+    pretrain_toy, pretrain_whole, monkeypatch, moment, call
 ):
-    whole = tiny_pretrain.run(pretrain_toy)
     called, function = [], getattr(tiny_pretrain, moment)
 
     def interrupted(*arguments, **options):
@@ -305,5 +327,5 @@ def test_the_pretraining_study_stops_when_its_time_is_over_and_goes_on_from_ther
         assert (stopped["stopped_early"], stopped["not_measured"]) == (True, [768])
     made = tiny_pretrain.run(pretrain_toy, budget=Budget.of_minutes(60))
     assert (made["resumed"], made["stopped_early"]) == (True, False)
-    for one, other in zip(made["candidates"], whole["candidates"], strict=True):
+    for one, other in zip(made["candidates"], pretrain_whole["candidates"], strict=True):
         assert one | {"training_seconds": 0} == other | {"training_seconds": 0}
