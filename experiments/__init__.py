@@ -15,6 +15,7 @@ STUDIES = (
     "tiny_reach",
     "tiny_bends",
     "tiny_displacement",
+    "tiny_choice",
     "tiny_heads_tuned",
     "tiny_sweep",
     "tiny_pretrain",
@@ -25,6 +26,7 @@ STUDIES = (
     "smollm2_reach",
     "smollm2_bends",
     "smollm2_displacement",
+    "smollm2_choice",
     "smollm2_finetune",
     "smollm2_summaries",
 )
