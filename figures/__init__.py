@@ -21,6 +21,7 @@ FIGURES = (
     "heads_beyond",
     "heads_jump",
     "heads_moved",
+    "settings_chosen",
     "smollm2_finetune",
 )
 

@@ -140,9 +140,13 @@ def held_against_the_best(
     best = min(competing, key=lambda s: mean_S[s])
 
     def above_best(setting: int) -> Callable[[np.ndarray], float]:
-        return lambda drawn: float(
-            above_DS[drawn, setting].mean() - above_DS[np.ix_(drawn, competing)].mean(axis=0).min()
-        )
+        own = competing.index(setting)
+
+        def above(drawn: np.ndarray) -> float:
+            means = above_DS[np.ix_(drawn, competing)].mean(axis=0)
+            return float(means[own] - means.min())
+
+        return above
 
     return {
         "best": best,

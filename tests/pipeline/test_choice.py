@@ -12,7 +12,9 @@ from experiments.measurement.extended_model import extended_model
 from experiments.measurement.scaling_settings import grid_settings, rotated
 from experiments.measurement.setting_choice import TIE_NATS, held_against_the_best, summary
 from experiments.measurement.signal_displacement import MEASURES, signal_displaced
+from experiments.records import record, study
 from experiments.records.study import load
+from figures.drawing import save
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.extension import extend_checkpoint
@@ -132,9 +134,9 @@ SMALL = {
 @pytest.mark.parametrize("name", ["tiny_choice", "smollm2_choice"])
 def test_the_study_of_choices_chooses_by_some_documents_and_measures_on_others(name, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
-    study, corpus = load(name), str(folder / "texts.jsonl")
-    config = {**study.config, **study.profiles["toy"], "model": str(folder / "model"), **SMALL}
-    made = study.run({**config, "corpora": {corpus: 1}, "measured": {corpus: 2}})
+    found, corpus = load(name), str(folder / "texts.jsonl")
+    config = {**found.config, **found.profiles["toy"], "model": str(folder / "model"), **SMALL}
+    made = found.run({**config, "corpora": {corpus: 1}, "measured": {corpus: 2}})
     read, measured = (set(made[which][corpus]["documents"]) for which in ("read", "measured_on"))
     assert (len(read), len(measured), len(read & measured)) == (1, 2, 0)
     inside, beyond = made["choices"]
@@ -147,12 +149,22 @@ def test_the_study_of_choices_chooses_by_some_documents_and_measures_on_others(n
         assert beyond["rules"][rule]["setting"] == int(np.argmin(predicted))
 
 
+def test_the_figure_of_choices_is_drawn_from_the_record_of_its_study(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    found, corpus = load("tiny_choice"), str(folder / "texts.jsonl")
+    config = {**found.config, **found.profiles["toy"], "model": str(folder / "model"), **SMALL, "windows": [16, 64]}
+    config |= {"corpora": {corpus: 1}, "measured": {corpus: 1}}
+    study.Study(**{**vars(found), "config": config, "inputs": dict, "live": True}).measure()
+    assert save("settings_chosen", tmp_path).content.startswith(b"\x89PNG")
+
+
 def test_a_corpus_with_no_other_document_is_refused_in_one_line(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
-    study, corpus = load("tiny_choice"), str(folder / "texts.jsonl")
-    config = {**study.config, **study.profiles["toy"], "model": str(folder / "model"), **SMALL}
+    found, corpus = load("tiny_choice"), str(folder / "texts.jsonl")
+    config = {**found.config, **found.profiles["toy"], "model": str(folder / "model"), **SMALL}
     with pytest.raises(RunError, match="give it more documents"):
-        study.run({**config, "corpora": {corpus: 3}, "measured": {corpus: 1}})
+        found.run({**config, "corpora": {corpus: 3}, "measured": {corpus: 1}})
 
 
 def test_a_choice_for_an_extended_model_is_refused(folder, tmp_path):
