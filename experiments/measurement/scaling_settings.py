@@ -63,7 +63,7 @@ def grid_settings(grid: Grid, factor: float, extension: Extension) -> list[Setti
     for method, values in grid.items():
         for chosen in itertools.product(*values.values()):
             given = dict(zip(values, chosen, strict=True))
-            kind = METHODS[method]
+            kind: Any = METHODS[method]
             try:
                 scaling = kind(
                     **({} if kind is NoScaling else {"factor": factor}),

@@ -13,7 +13,7 @@ from experiments.measurement.attention_displacement import from_parts, loss_abov
 from experiments.measurement.rank_correlation import over_documents, spearman
 from experiments.measurement.scaling_settings import Setting, rotated
 from experiments.measurement.signal_displacement import MEASURES, signal_displaced
-from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.loading import Checkpoint
@@ -51,8 +51,9 @@ def other_documents(
         if not left:
             raise RunError(f"{corpus}: all documents of {tokens} tokens are taken to choose by; give it more documents")
         drawn = sorted(rng.permutation(left)[:samples])
-        cut += [np.concatenate([bos, found.tokens[n]]) for n in drawn]
-        read[corpus] = {"documents": [found.names[n] for n in drawn]}
+        kept = Documents(tuple(found.names[n] for n in drawn), tuple(found.tokens[n] for n in drawn))
+        cut += [np.concatenate([bos, ids]) for ids in kept.tokens]
+        read[corpus] = {"documents": list(kept.names), "sha256": kept.sha256}
     return cut, read
 
 
@@ -143,7 +144,7 @@ def held_against_the_best(
         own = competing.index(setting)
 
         def above(drawn: np.ndarray) -> float:
-            means = above_DS[np.ix_(drawn, competing)].mean(axis=0)
+            means = above_DS[drawn][:, competing].mean(axis=0)
             return float(means[own] - means.min())
 
         return above

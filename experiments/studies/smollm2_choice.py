@@ -12,9 +12,8 @@ STUDY = Study(
         **TINY.config,
         "model": "smollm2-135m",
         "corpora": {"books": 1, "code": 1},
-        "measured": {"books": 1, "code": 1},
+        "measured": {"books": 2, "code": 2},
         "grid": {
-            "none": {},
             "linear": {},
             "ntk": {},
             "yarn": {"beta_fast": [32, 8], "beta_slow": [1], "temperature": [True, False]},

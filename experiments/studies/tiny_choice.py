@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.measurement.pinned_inputs import tiny_llama_heads
 from experiments.measurement.position_loss import recent_losses
-from experiments.measurement.scaling_settings import grid_settings
+from experiments.measurement.scaling_settings import Setting, grid_settings
 from experiments.measurement.setting_choice import (
     correlations,
     held_against_the_best,
@@ -52,15 +52,12 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
         np.array([corpora.index(c) for c in corpora for _ in which[c]["documents"]]) for which in (read, measured_on)
     )
 
-    settings = [one for factor in config["factors"] for one in grid_settings(config["grid"], factor, extension)]
-    untouched = [s for s, one in enumerate(settings) if one.method == "none"]
-    of_factor = {
-        factor: untouched[:1] + [s for s, one in enumerate(settings) if s not in untouched and one.factor == factor]
-        for factor in config["factors"]
-    }
-    kept = sorted({s for group in of_factor.values() for s in group})  # untouched once
-    settings = [settings[s] for s in kept]
-    of_factor = {factor: [kept.index(s) for s in group] for factor, group in of_factor.items()}
+    settings: list[Setting] = []
+    of_factor: dict[float, list[int]] = {}
+    for factor in config["factors"]:
+        own = grid_settings(config["grid"], factor, extension)
+        settings += [one for one in own if one not in settings]
+        of_factor[factor] = [settings.index(one) for one in own]
 
     predicted_DSWQ = predicted(checkpoint, to_read, settings, windows, queries=config["queries"], seed=config["seed"])
     recent = [

@@ -9,7 +9,6 @@ trained window, mean and single factors and windows; linear interpolation is off
 chosen among some eighty, on the documents that it reads; losses are those of other documents.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -48,7 +47,10 @@ def _predicted_against_measured(axes: Axes, record: dict[str, Any], rule: str) -
     """Every setting of every factor at that multiple of the window, with what the rule chooses."""
     metrics = record["metrics"]
     window = metrics["model"]["window_tokens"]
-    promised: Callable[[dict[str, Any]], bool] = lambda row: row["window"] == row["factor"] * window  # noqa: E731
+
+    def promised(row: dict[str, Any]) -> bool:
+        return bool(row["factor"] > 1 and row["window"] == row["factor"] * window)
+
     for case in filter(promised, metrics["cases"]):
         label, look = METHOD_STYLES[case["method"]]
         hollow = case["settings"].get("temperature", True) is False

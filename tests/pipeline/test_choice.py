@@ -14,7 +14,7 @@ from experiments.measurement.setting_choice import TIE_NATS, held_against_the_be
 from experiments.measurement.signal_displacement import MEASURES, signal_displaced
 from experiments.records import record, study
 from experiments.records.study import load
-from figures.drawing import save
+from figures.plots.settings_chosen import draw
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.extension import extend_checkpoint
@@ -156,7 +156,9 @@ def test_the_figure_of_choices_is_drawn_from_the_record_of_its_study(folder, tmp
     config = {**found.config, **found.profiles["toy"], "model": str(folder / "model"), **SMALL, "windows": [16, 64]}
     config |= {"corpora": {corpus: 1}, "measured": {corpus: 1}}
     study.Study(**{**vars(found), "config": config, "inputs": dict, "live": True}).measure()
-    assert save("settings_chosen", tmp_path).content.startswith(b"\x89PNG")
+    (left, middle, right) = draw().axes
+    assert len(left.lines) == len(middle.lines) > 3
+    assert len(right.patches) == 4  # two measures, dynamic and YaRN
 
 
 def test_a_corpus_with_no_other_document_is_refused_in_one_line(folder, tmp_path, monkeypatch):
