@@ -2,8 +2,8 @@
 
 The choice is made before any extended model runs: from queries and keys of the untouched model on texts no longer than
 its window, of documents on which nothing is measured afterwards. The setting with the least displacement is chosen. The
-losses are those of other documents. Nothing is fitted to losses; but which displacement to take was decided after some
-eighty were compared on the documents that the choice reads (LOG.md).
+losses are those of other documents. Nothing is fitted to losses; but which displacement to take was decided after 115
+were compared on the documents that the choice reads (LOG.md).
 """
 
 from collections.abc import Iterable
