@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import hadamard
 
 from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.extended_model import extended_model
@@ -77,15 +78,12 @@ def test_settings_of_a_grid_are_allowed_and_do_different_things(checkpoint):
     np.testing.assert_array_equal(warm.scaled, cold.scaled)
 
 
-@given(st.integers(2, 30), st.integers(0, 10**6))
-def test_uncorrelated_values_change_an_output_by_the_squared_change_of_attention(keys, seed):
-    """Exactly so on average over values e, -e of every key: the signs of a Hadamard-like design, here all of them."""
-    rng = np.random.default_rng(seed)
-    p, after = rng.dirichlet(np.ones(keys), size=2)
-    signs = rng.choice([-1.0, 1.0], size=(4000, keys))
-    changes = (signs + rng.normal()) @ (after - p)  # a common mean drops out
-    expected = ((after - p) ** 2).sum()
-    assert abs((changes**2).mean() - expected) < 6 * expected * np.sqrt(2 / 4000)
+@given(st.integers(2, 32), st.floats(-5, 5), st.integers(0, 10**6))
+def test_uncorrelated_values_change_an_output_by_the_squared_change_of_attention(keys, mean, seed):
+    p, after = np.random.default_rng(seed).dirichlet(np.ones(keys), size=2)
+    values = mean + hadamard(32)[:, :keys]  # over the rows uncorrelated from key to key, of variance 1
+    changes = values @ (after - p)
+    assert (changes**2).mean() == pytest.approx(((after - p) ** 2).sum(), rel=1e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("tokens", [20, 50])
