@@ -16,6 +16,7 @@ STUDIES = (
     "tiny_bends",
     "tiny_displacement",
     "tiny_examined",
+    "tiny_choice",
     "tiny_heads_tuned",
     "tiny_sweep",
     "tiny_pretrain",
@@ -27,6 +28,7 @@ STUDIES = (
     "smollm2_bends",
     "smollm2_displacement",
     "smollm2_examined",
+    "smollm2_choice",
     "smollm2_finetune",
     "smollm2_summaries",
 )

@@ -24,6 +24,7 @@ FIGURES = (
     "bends_spared",
     "reach_onsets",
     "displacement_losses",
+    "settings_chosen",
     "smollm2_finetune",
 )
 
