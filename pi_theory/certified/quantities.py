@@ -13,6 +13,7 @@ from pi_theory.amplification import FiniteWindow
 from pi_theory.certified.balls import Enclosure, exact, interval_ball
 from pi_theory.certified.best_constant import best_constant
 from pi_theory.certified.envelope import minimum
+from pi_theory.certified.infimum import infimum
 from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.certified.reach import certified_reach
 from pi_theory.leastsquares import random_points
@@ -56,6 +57,19 @@ class SmallestB(Quantity):
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         lower, upper = map(printer._print, self.args[:2])
         return rf"\min_{{{lower}\le s\le{upper}}}B(s)"
+
+
+class LeastB(Quantity):
+    """The infimum of B(s) over all real s, of arguments (d, c)."""
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """Between what is proved of all choices of phases and what one choice gives."""
+        return infimum(*map(integer, self.args))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return r"\inf_{s\in\mathbb R}B(s)"
 
 
 class WorstScore(Quantity):
