@@ -16,9 +16,12 @@ from pi_theory.certified.envelope import minimum
 from pi_theory.certified.infimum import infimum
 from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.certified.reach import certified_reach
+from pi_theory.certified.similarity import first_zero
 from pi_theory.leastsquares import random_points
-from pi_theory.scaling import scaling_by_name
-from pi_theory.statements import Quantity
+from pi_theory.scaling import scaled_frequencies, scaling_by_name
+from pi_theory.statements import Quantity, Theta, j
+
+_FAR = 1 << 20  # positions up to which a first zero is sought
 
 
 def number(expression: sp.Expr) -> Fraction:
@@ -118,6 +121,44 @@ class ReachTokens(Quantity):
         return rf"{{\rm reach}}_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
 
 
+class FirstZero(Quantity):
+    """Where sum_j cos(s theta'_j) first turns negative, of arguments (d, c, L, method, factor).
+
+    The frequencies are those of the scaling method in float64. See `pi_theory.certified.similarity`.
+    """
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """The certified place."""
+        found = self.enclosure()
+        return interval_ball(found.lower, found.upper)
+
+    def enclosure(self) -> Enclosure:
+        """The certified place, as the ends of a narrow interval."""
+        d, c, window, method, factor = self.args
+        return _first_zero(integer(d), number(c), integer(window), method.name, number(factor))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return rf"s_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
+
+
+class FlatCap(Quantity):
+    """The cap of bends of a head with all |h_j| = 1 after division of frequencies by kappa, of arguments (d, c, kappa).
+
+    Twice this is the squared distance between the images of a vector with all |x_j| = 1 at neighbouring positions.
+    """
+
+    is_nonnegative = True
+
+    def definition(self) -> sp.Expr:
+        d, c, kappa = self.args
+        return sp.Sum(1 - sp.cos(Theta(j, d, c) / kappa), (j, 0, d / 2 - 1))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return r"\sum_j\left(1-\cos\tfrac{{\theta_j({1})}}{{{2}}}\right)".format(*map(printer._print, self.args))
+
+
 class BestConstant(Quantity):
     """The best constant of the stability theorem for functions of type 1, the argument."""
 
@@ -168,6 +209,15 @@ class ChanceWithin(Quantity):
 def figure_2(head_dim: int, base: Fraction, window: int, seed: int, position: int) -> ExactFit:
     """Returns the exact fit of so many points of that seed at one position."""
     return exact_least_squares(random_points(window, seed), [position], head_dim=head_dim, base=base, digits=6)
+
+
+@cache
+def _first_zero(head_dim: int, base: Fraction, window: int, method: str, factor: Fraction) -> Enclosure:
+    scaling = scaling_by_name(method, float(factor))
+    theta = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)
+    if (found := first_zero(theta, _FAR)) is None:
+        raise ArithmeticError(f"the sum of cosines stays positive up to {_FAR}")
+    return found
 
 
 @cache

@@ -43,11 +43,19 @@ EXPECTED = {
     "resolution.score": Verdict.HOLDS,
     "reach.linear": Verdict.HOLDS,
     "reach.ntk": Verdict.HOLDS,
-    "reach.ntk.promise": Verdict.REFUTED,
-    "reach.turns": Verdict.HOLDS,
     "attention.divergence": Verdict.HOLDS,
     "attention.variation": Verdict.HOLDS,
     "attention.shift": Verdict.HOLDS,
+    "bloc97.promise": Verdict.REFUTED,
+    "peng2023.out_of_bound": Verdict.HOLDS,
+    "peng2023.turns": Verdict.HOLDS,
+    "peng2023.threshold": Verdict.HOLDS,
+    "xiong2023.granularity": Verdict.HOLDS,
+    "xiong2023.every_vector": Verdict.REFUTED,
+    "xiong2023.ntk": Verdict.HOLDS,
+    "men2024.windows": Verdict.REFUTED,
+    "men2024.larger_base": Verdict.REFUTED,
+    "men2024.reach": Verdict.REFUTED,
 }
 
 
