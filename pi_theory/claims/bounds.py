@@ -52,8 +52,10 @@ def region(claim: Claim) -> Evidence:
     return proved(
         claim,
         proofs.region(),
-        f"the smallest such d is {certify_smallest_valid_head_dim(10_000)} at c = 10^4 and "
-        f"{certify_smallest_valid_head_dim(500_000)} at c = 5x10^5; it grows as 190 ln c",
+        lambda: (
+            f"the smallest such d is {certify_smallest_valid_head_dim(10_000)} at c = 10^4 and "
+            f"{certify_smallest_valid_head_dim(500_000)} at c = 5x10^5; it grows as 190 ln c"
+        ),
     )
 
 

@@ -96,11 +96,12 @@ def equation_8(claim: Claim) -> Evidence:
     domain=f"{LLAMA}, real s in [0, 4096]",
 )
 def figure_5(claim: Claim) -> Evidence:
-    found = minimum(0, 4096, head_dim=128, base=10_000)
-    return decided(
-        claim,
-        f"the minimum of B/d lies in [{found.value.lower:.6f}, {found.value.upper:.6f}], near s = {found.argmin:.4f}",
-    )
+    def says() -> str:
+        found = minimum(0, 4096, head_dim=128, base=10_000)
+        ends = f"[{found.value.lower:.6f}, {found.value.upper:.6f}]"
+        return f"the minimum of B/d lies in {ends}, near s = {found.argmin:.4f}"
+
+    return decided(claim, says)
 
 
 @claim(

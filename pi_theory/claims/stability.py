@@ -131,8 +131,10 @@ def interpolation_whole(claim: Claim) -> Evidence:
     return proved(
         claim,
         proofs.whole_reach(),
-        f"with L = 512, L' = 1024, d = 64, c = 10^4 and |Re h|, |Im h| <= 1 no head exceeds {worst.upper:.5f} at "
-        "s = 1022, the last distance between trained ones",
+        lambda: (
+            f"with L = 512, L' = 1024, d = 64, c = 10^4 and |Re h|, |Im h| <= 1 no head exceeds {worst.upper:.5f} at "
+            "s = 1022, the last distance between trained ones"
+        ),
     )
 
 

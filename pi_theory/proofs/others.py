@@ -27,7 +27,7 @@ def kept_reach() -> Proof:
         r"For $\kappa = 1 + p$ this is more than $1/\kappa$, because",
         Gt(1 + more * kept, 1, evaluate=False),
     )
-    less = slower.formula.subs(more, kappa - 1)
+    one, grown = slower.formula.rhs, slower.formula.lhs.subs(more, kappa - 1)
     return Proof(
         id="kept_reach",
         given=given,
@@ -44,7 +44,7 @@ def kept_reach() -> Proof:
                 And(Eq(last_seen, part), Lt(part, whole, evaluate=False)),
                 And(
                     trained_arc().at({ScaledTheta(j): blend}, given),
-                    Lt(whole / less.lhs, whole / less.rhs, evaluate=False),
+                    Lt(whole / grown, whole / one, evaluate=False),
                 ),
             ),
         ),
@@ -60,7 +60,7 @@ def ntk_shortfall() -> Proof:
         r"With $2j/(d-2) = 1 - w$ and $\kappa = 1 + p$, the logarithm of the divisor is less than $\ln\kappa$:",
         Lt((1 - short) * log(1 + more), log(1 + more), evaluate=False),
     )
-    less = slowed.formula.subs({more: kappa - 1, short: 1 - 2 * j / (d - 2)})
+    less, than = (one.subs({more: kappa - 1, short: 1 - 2 * j / (d - 2)}) for one in slowed.formula.args)
     return Proof(
         id="ntk_shortfall",
         given=given,
@@ -69,8 +69,10 @@ def ntk_shortfall() -> Proof:
             slowed,
             follows(
                 r"So the arc is left before the last distance of linear interpolation:",
-                And(Eq(last_seen, (L - 1) * kappa ** (2 * j / (d - 2))), Lt(last_seen, kappa * (L - 1))),
-                And(end, Lt(end.lhs, end.rhs / exp(less.lhs) * exp(less.rhs))),
+                And(
+                    Eq(last_seen, (L - 1) * kappa ** (2 * j / (d - 2))), Lt(last_seen, kappa * (L - 1), evaluate=False)
+                ),
+                And(end, Lt(end.lhs, end.rhs / exp(less) * exp(than), evaluate=False)),
             ),
         ),
     )
@@ -93,7 +95,7 @@ def neighbours_apart() -> Proof:
         r"number whose logarithm is at most $\ln\kappa$:",
         Le((1 - short) * log(1 + more), log(1 + more), evaluate=False),
     )
-    less = slowed.formula.subs({more: kappa - 1, short: 1 - 2 * j / (d - 2)})
+    less, than = (one.subs({more: kappa - 1, short: 1 - 2 * j / (d - 2)}) for one in slowed.formula.args)
     return Proof(
         id="neighbours_apart",
         given=given,
@@ -107,8 +109,9 @@ def neighbours_apart() -> Proof:
                 Ge(
                     2 * Size(j) * (1 - cos(Theta(j, d, c) * kappa ** (-2 * j / (d - 2)))),
                     2 * Size(j) * (1 - cos(Theta(j, d, c) / kappa)),
+                    evaluate=False,
                 ),
-                Ge(*(apart.subs(theta, Theta(j, d, c) / exp(one)) for one in less.args)),
+                Ge(*(apart.subs(theta, Theta(j, d, c) / exp(one)) for one in (less, than)), evaluate=False),
             ),
         ),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+import mpmath
 import sympy as sp
 from mpmath import mpf, workdps
 from sympy.core.relational import Relational
@@ -184,15 +185,35 @@ _REWRITES: tuple[Callable[[sp.Expr], sp.Expr], ...] = (
 
 def _is_nonzero_at_a_point(expression: sp.Expr) -> bool:
     """Whether an expression is clearly not 0 at one point, which saves the search for a proof that it is."""
-    unknown = sorted(expression.atoms(Quantity), key=str)
-    expression = expression.xreplace({one: sp.Symbol(f"_{n}") for n, one in enumerate(unknown)})
-    symbols = sorted(expression.free_symbols, key=str)
-    point = [n + 6 if one.is_integer else mpf(3 * n + 25) / 7 for n, one in enumerate(symbols)]
+    unknown = sorted(expression.atoms(sp.Symbol, Quantity), key=str)
+    point = {one: mpf(n + 6) if one.is_integer else mpf(3 * n + 25) / 7 for n, one in enumerate(unknown)}
     with workdps(50):
         try:
-            return abs(sp.lambdify(symbols, expression, "mpmath")(*point)) > 1e-20
-        except (TypeError, NameError, NotImplementedError, ArithmeticError):  # mpmath has no such thing
+            return abs(_value(expression, point)) > 1e-20
+        except (AttributeError, TypeError, ArithmeticError):  # it has no value that mpmath knows, or none there
             return False
+
+
+def _value(expression: sp.Basic, point: Mapping[sp.Basic, mpf]) -> mpf:
+    """The value of an expression where its symbols, and quantities without a definition, have given ones."""
+    if expression in point:
+        return point[expression]
+    if expression.is_Atom:
+        return mpmath.mpmathify(expression.evalf(50))
+    values = [_value(one, point) for one in expression.args]
+    match expression:
+        case sp.Add():
+            return mpmath.fsum(values)
+        case sp.Mul():
+            return mpmath.fprod(values)
+        case sp.Pow():
+            return mpmath.power(*values)
+    name = type(expression).__name__
+    return _IN_MPMATH[name](*values) if name in _IN_MPMATH else getattr(mpmath, name)(*values)
+
+
+_IN_MPMATH: dict[str, Callable[..., mpf]] = {"Abs": abs, "ceiling": mpmath.ceil, "Min": min, "Max": max}
+"""What mpmath calls otherwise than SymPy."""
 
 
 def _is_identity(formula: sp.Basic) -> bool:
