@@ -53,11 +53,9 @@ def infimum(head_dim: int, base: int) -> arb:
 
 def _root(base: int, half: int) -> tuple[int, int]:
     """Returns a and m of the module's docstring: c = a^m with the largest m that divides d/2."""
-    for power in range(half, 0, -1):
-        root = round(math.exp(math.log(base) / power))
-        if half % power == 0 and root**power == base:
-            return root, power
-    raise AssertionError("c is its own first power")
+    powers = (power for power in range(half, 0, -1) if half % power == 0)
+    roots = ((round(math.exp(math.log(base) / power)), power) for power in powers)
+    return next((root, power) for root, power in roots if root**power == base)
 
 
 def _bound(phases: list[Fraction]) -> arb:

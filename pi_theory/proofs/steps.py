@@ -11,10 +11,11 @@ in the sentence of the step. What it can check is verified whenever `Step.verify
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import mpmath
 import sympy as sp
-from mpmath import mpf, workdps
+from mpmath import mpc, mpf, workdps
 from sympy.core.relational import Relational
 
 from pi_theory.statements import Quantity, Statement, explicit
@@ -194,7 +195,7 @@ def _is_nonzero_at_a_point(expression: sp.Expr) -> bool:
             return False
 
 
-def _value(expression: sp.Basic, point: Mapping[sp.Basic, mpf]) -> mpf:
+def _value(expression: sp.Basic, point: Mapping[sp.Basic, mpf]) -> mpf | mpc:
     """The value of an expression where its symbols, and quantities without a definition, have given ones."""
     if expression in point:
         return point[expression]
@@ -212,7 +213,7 @@ def _value(expression: sp.Basic, point: Mapping[sp.Basic, mpf]) -> mpf:
     return _IN_MPMATH[name](*values) if name in _IN_MPMATH else getattr(mpmath, name)(*values)
 
 
-_IN_MPMATH: dict[str, Callable[..., mpf]] = {"Abs": abs, "ceiling": mpmath.ceil, "Min": min, "Max": max}
+_IN_MPMATH: dict[str, Callable[..., Any]] = {"Abs": abs, "ceiling": mpmath.ceil, "Min": min, "Max": max}
 """What mpmath calls otherwise than SymPy."""
 
 
