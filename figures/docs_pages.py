@@ -1,5 +1,6 @@
 """docs/claims.md, docs/experiments.md and docs/speed.md, from committed records: the same on every machine."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,27 +27,25 @@ def write(folder: Path = DOCS) -> None:
 
 
 def claims_page() -> str:
-    """The claims about attention scores: the paper's first, then ours; in each group the decided ones first."""
-    claims = read("claims")["metrics"]["claims"]
-    ours = [claim for claim in claims if not claim["id"].startswith("chen2023")]
-    groups = {
-        "Claims of the paper": [claim for claim in claims if claim not in ours],
-        "Claims of this package": ours,
-    }
+    """The claims about attention scores: the paper's, ours, and others'; in each group the decided ones first."""
+    groups: dict[str, list[dict[str, Any]]] = {"the paper": [], "this package": [], "others": []}
+    for claim in read("claims")["metrics"]["claims"]:
+        named = re.match(r"[a-z]+\d+\.", claim["id"])  # after its author and year
+        groups["this package" if not named else "the paper" if named[0] == "chen2023." else "others"].append(claim)
     parts = [
         _WRITTEN.format("make figures"),
         "# Claims about attention scores",
         "A claim *holds* or is *refuted* by a proof or by certified arithmetic; a sample never settles one, and what "
-        "neither decides is *undecided*. Each claim is a function in [pi_theory/claims.py](../pi_theory/claims.py), "
+        "neither decides is *undecided*. Each claim is a function in [pi_theory/claims](../pi_theory/claims), "
         f"whose results are kept in the [record]({_RECORDS}/claims.json); `pi-theory claims` settles all of them anew "
         "in about half a minute. The notation: a(s) is the attention score of a head at relative position s, a "
         "sum of d/2 waves with coefficients h_j and frequencies theta_j = c^(-2j/d); d is the head dimension, c the "
         "base of RoPE, and L the trained window.",
     ]
-    for title, group in groups.items():
+    for whose, group in groups.items():
         decided_first = sorted(group, key=lambda claim: claim["verdict"] == "undecided")
         parts += [
-            f"## {title}",
+            f"## Claims of {whose}",
             counted([claim["verdict"] for claim in group], "claim"),
             _table(("verdict", "claim", "for", "what was found", "source", "evidence"), map(claim_row, decided_first)),
         ]
@@ -55,7 +54,7 @@ def claims_page() -> str:
 
 def claim_row(claim: dict[str, Any]) -> str:
     """One Markdown row of docs/claims.md."""
-    evidence = f"[code](../pi_theory/claims.py), [record]({_RECORDS}/claims.json)"
+    evidence = f"[code](../pi_theory/claims), [record]({_RECORDS}/claims.json)"
     return _row(f"**{claim['verdict']}**", claim["says"], claim["domain"], claim["evidence"], claim["source"], evidence)
 
 

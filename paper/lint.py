@@ -52,7 +52,7 @@ _LAYOUT = re.compile(r"\\renewcommand\{\\(?:(?:top|text|floatpage)fraction|array
 _DEFINITION = re.compile(r"\\(?:(?:re)?newcommand|def)(?![A-Za-z]).*")
 _MACRO = re.compile(r"\\([A-Z][A-Za-z]*)")
 _FIGURE = re.compile(r"\\begin\{figure\}.*?\\end\{figure\}", re.DOTALL)
-_OF_TEX = {"DeclareMathOperator", "IfFileExists", "LTpre", "Phi", "Bigl", "Bigr", "H"}
+_OF_TEX = {"DeclareMathOperator", "IfFileExists", "LTpre", "Delta", "Phi", "Bigl", "Bigr", "H"}
 
 
 def faults(text: str) -> list[str]:

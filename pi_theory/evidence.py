@@ -6,7 +6,7 @@ does not. What neither a proof nor balls show is undecided, which never counts a
 there is no way to pass them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sympy as sp
 
@@ -15,8 +15,11 @@ from pi_theory.proofs.steps import Proof
 from pi_theory.statements import unsaid
 from pi_theory.verdicts import Claim, Evidence, Verdict
 
+Says = str | Callable[[], str]
+"""The sentence that explains a verdict, or a function that makes it, which is called only where there is a verdict."""
 
-def proved(claim: Claim, proof: Proof, says: str) -> Evidence:
+
+def proved(claim: Claim, proof: Proof, says: Says) -> Evidence:
     """Returns HOLDS if the proof and its lemmas verify and its theorem is the claim's statement.
 
     Args:
@@ -28,10 +31,10 @@ def proved(claim: Claim, proof: Proof, says: str) -> Evidence:
         return undecided(f"proof '{proof.id}' shows another statement: {proof.theorem.latex()}")
     if (failure := proof.failure()) is not None:
         return undecided(failure)
-    return Evidence(Verdict.HOLDS, says)
+    return _found(Verdict.HOLDS, says)
 
 
-def decided(claim: Claim, says: str, *, needs: Sequence[Proof] = ()) -> Evidence:
+def decided(claim: Claim, says: Says, *, needs: Sequence[Proof] = ()) -> Evidence:
     """Returns what balls decide about a statement that its hypotheses leave without free symbols.
 
     It stays undecided if the claim's sentence does not say the same numbers and relations.
@@ -45,12 +48,12 @@ def decided(claim: Claim, says: str, *, needs: Sequence[Proof] = ()) -> Evidence
         return undecided(failure)
     found = decide(claim.statement.closed().then)
     if found is None:
-        return undecided(f"balls cannot tell: {says}")
-    return Evidence(Verdict.HOLDS if found else Verdict.REFUTED, says)
+        return undecided("balls cannot tell")
+    return _found(Verdict.HOLDS if found else Verdict.REFUTED, says)
 
 
 def refuted_at(
-    claim: Claim, instance: Mapping[sp.Basic, sp.Basic | int], says: str, *, needs: Sequence[Proof] = ()
+    claim: Claim, instance: Mapping[sp.Basic, sp.Basic | int], says: Says, *, needs: Sequence[Proof] = ()
 ) -> Evidence:
     """Returns REFUTED if the statement is certainly false at one instance that meets all its hypotheses.
 
@@ -66,13 +69,17 @@ def refuted_at(
     if there.given:
         return undecided(f"the instance does not meet {there.given[0]}")
     if decide(there.then) is not False:
-        return undecided(f"it is not certainly false at the instance: {says}")
-    return Evidence(Verdict.REFUTED, says)
+        return undecided("it is not certainly false at the instance")
+    return _found(Verdict.REFUTED, says)
 
 
 def undecided(says: str) -> Evidence:
     """Returns UNDECIDED with the sentence that says why."""
     return Evidence(Verdict.UNDECIDED, says)
+
+
+def _found(verdict: Verdict, says: Says) -> Evidence:
+    return Evidence(verdict, says if isinstance(says, str) else says())
 
 
 def _failing(claim: Claim, proofs: Sequence[Proof]) -> str | None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.records.study import Study
 from pi_theory.certified.interpolation import certify_smallest_valid_head_dim
-from pi_theory.claims import MODELS
 from pi_theory.interpolation import published_bound, published_margin, sharp_bound, taylor_bound
+from pi_theory.released import MODELS
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:

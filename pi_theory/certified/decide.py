@@ -93,4 +93,8 @@ def _holds(relation: str, left: arb, right: arb) -> bool:
             return bool(left >= right)
         case ">":
             return bool(left > right)
+        case "==":
+            return bool(left == right)  # true of two exact balls only
+        case "!=":
+            return bool(left != right)
     return False

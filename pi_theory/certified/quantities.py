@@ -13,11 +13,15 @@ from pi_theory.amplification import FiniteWindow
 from pi_theory.certified.balls import Enclosure, exact, interval_ball
 from pi_theory.certified.best_constant import best_constant
 from pi_theory.certified.envelope import minimum
+from pi_theory.certified.infimum import infimum
 from pi_theory.certified.least_squares import ExactFit, exact_least_squares
 from pi_theory.certified.reach import certified_reach
+from pi_theory.certified.similarity import first_zero
 from pi_theory.leastsquares import random_points
-from pi_theory.scaling import scaling_by_name
-from pi_theory.statements import Quantity
+from pi_theory.scaling import scaled_frequencies, scaling_by_name
+from pi_theory.statements import Quantity, Theta, j
+
+_FAR = 1 << 20  # positions up to which a first zero is sought
 
 
 def number(expression: sp.Expr) -> Fraction:
@@ -56,6 +60,19 @@ class SmallestB(Quantity):
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         lower, upper = map(printer._print, self.args[:2])
         return rf"\min_{{{lower}\le s\le{upper}}}B(s)"
+
+
+class LeastB(Quantity):
+    """The infimum of B(s) over all real s, of arguments (d, c)."""
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """Between what is proved of all choices of phases and what one choice gives."""
+        return infimum(*map(integer, self.args))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return r"\inf_{s\in\mathbb R}B(s)"
 
 
 class WorstScore(Quantity):
@@ -102,6 +119,44 @@ class ReachTokens(Quantity):
 
     def _latex(self, printer: sp.printing.printer.Printer) -> str:
         return rf"{{\rm reach}}_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
+
+
+class FirstZero(Quantity):
+    """Where sum_j cos(s theta'_j) first turns negative, of arguments (d, c, L, method, factor).
+
+    The frequencies are those of the scaling method in float64. See `pi_theory.certified.similarity`.
+    """
+
+    is_nonnegative = True
+
+    def ball(self) -> arb:
+        """The certified place."""
+        found = self.enclosure()
+        return interval_ball(found.lower, found.upper)
+
+    def enclosure(self) -> Enclosure:
+        """The certified place, as the ends of a narrow interval."""
+        d, c, window, method, factor = self.args
+        return _first_zero(integer(d), number(c), integer(window), method.name, number(factor))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return rf"s_{{\rm {self.args[3].name}}}({printer._print(self.args[4])})"
+
+
+class FlatCap(Quantity):
+    """The cap of bends of a head with all |h_j| = 1 after division of frequencies by kappa, of arguments (d, c, kappa).
+
+    Twice this is the squared distance between the images of a vector with all |x_j| = 1 at neighbouring positions.
+    """
+
+    is_nonnegative = True
+
+    def definition(self) -> sp.Expr:
+        d, c, kappa = self.args
+        return sp.Sum(1 - sp.cos(Theta(j, d, c) / kappa), (j, 0, d / 2 - 1))
+
+    def _latex(self, printer: sp.printing.printer.Printer) -> str:
+        return r"\sum_j\left(1-\cos\tfrac{{\theta_j({1})}}{{{2}}}\right)".format(*map(printer._print, self.args))
 
 
 class BestConstant(Quantity):
@@ -154,6 +209,15 @@ class ChanceWithin(Quantity):
 def figure_2(head_dim: int, base: Fraction, window: int, seed: int, position: int) -> ExactFit:
     """Returns the exact fit of so many points of that seed at one position."""
     return exact_least_squares(random_points(window, seed), [position], head_dim=head_dim, base=base, digits=6)
+
+
+@cache
+def _first_zero(head_dim: int, base: Fraction, window: int, method: str, factor: Fraction) -> Enclosure:
+    scaling = scaling_by_name(method, float(factor))
+    theta = scaled_frequencies(scaling, head_dim=head_dim, base=float(base), window=window)
+    if (found := first_zero(theta, _FAR)) is None:
+        raise ArithmeticError(f"the sum of cosines stays positive up to {_FAR}")
+    return found
 
 
 @cache

@@ -1,6 +1,7 @@
 """The `pi-theory` command: bounds and worst cases of attention scores under Position Interpolation."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from pi_theory import console
 from pi_theory.cli.amplification import AMPLIFICATION
@@ -28,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return console.run_command(program, program.parse_args(argv), wrong_usage=ValueError, failures=(ArithmeticError,))
 
 
+@cache
 def parser() -> console.Parser:
-    """The parser of `pi-theory` and all its commands."""
+    """The parser of `pi-theory` and all its commands, built once."""
     return console.program_parser(
         "pi-theory",
         "Computes what can be proved about attention scores under rotary position embedding: how large they can "

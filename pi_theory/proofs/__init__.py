@@ -23,6 +23,7 @@ from pi_theory.proofs.interpolation import (
     sharp,
     taylor,
 )
+from pi_theory.proofs.others import kept_reach, neighbours_apart, ntk_shortfall
 from pi_theory.proofs.prediction import (
     bend_cap,
     bounded_bend,
@@ -50,12 +51,16 @@ __all__ = [
     "frequencies",
     "interpolated_bend",
     "interpolation",
+    "kept_reach",
     "linear_cap",
     "linear_reach",
     "logit_shifts",
     "midpoint",
     "monotonicity",
+    "neighbours_apart",
     "ntk_reach",
+    "ntk_shortfall",
+    "others",
     "pairs",
     "prediction",
     "published_reach",
@@ -100,5 +105,8 @@ PROOFS: tuple[Callable[[], Proof], ...] = (
     row_divergence,
     row_variation,
     logit_shifts,
+    kept_reach,
+    ntk_shortfall,
+    neighbours_apart,
 )
 """All proofs, as functions that build them."""

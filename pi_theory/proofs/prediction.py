@@ -197,7 +197,7 @@ def linear_cap() -> Proof:
     )
 
 
-_SLOW = L * Theta(j, d, c) < 2 * pi
+SLOW = L * Theta(j, d, c) < 2 * pi
 
 
 @cache
@@ -216,7 +216,7 @@ def trained_arc() -> Proof:
     )
     return Proof(
         id="trained_arc",
-        given=(*HEADS, L > 1, _SLOW),
+        given=(*HEADS, L > 1, SLOW),
         steps=(
             arc,
             end,
@@ -232,7 +232,7 @@ def trained_arc() -> Proof:
 @cache
 def linear_reach() -> Proof:
     """The last distance that linear interpolation reads, and all methods that divide slow frequencies by kappa."""
-    given = (*HEADS, L > 1, _SLOW)
+    given = (*HEADS, L > 1, SLOW)
     end = trained_arc().at({ScaledTheta(j): Theta(j, d, c) / kappa}, given)
     return Proof(
         id="linear_reach",
@@ -252,7 +252,7 @@ def linear_reach() -> Proof:
 @cache
 def ntk_reach() -> Proof:
     """The last distance that NTK-aware scaling reads, and that dynamic NTK has one too."""
-    given = (*HEADS, L > 1, _SLOW)
+    given = (*HEADS, L > 1, SLOW)
     power = sp.Symbol("p", positive=True)
     tokens = sp.Symbol("W", positive=True)
     grown = kappa * tokens / L - (kappa - 1)

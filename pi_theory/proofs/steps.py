@@ -10,11 +10,15 @@ in the sentence of the step. What it can check is verified whenever `Step.verify
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
+import mpmath
 import sympy as sp
+from mpmath import mpc, mpf, workdps
 from sympy.core.relational import Relational
 
-from pi_theory.statements import Statement, explicit
+from pi_theory.statements import Quantity, Statement, explicit
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,11 @@ class Proof:
         return Statement(self.steps[-1].formula, self.given)
 
     def failure(self) -> str | None:
-        """Returns where the proof or a lemma of it does not verify, or None if all of it does."""
-        for lemma in self.needs:
-            if (found := lemma.failure()) is not None:
-                return found
-        for number, step in enumerate(self.steps, 1):
-            if not step.verify():
-                return f"step {number} of proof '{self.id}' does not verify"
-        return None
+        """Returns where the proof or a lemma of it does not verify, or None if all of it does.
+
+        It is found once for each proof, because claims share proofs and proofs share lemmas.
+        """
+        return _failure(self)
 
     def verify(self) -> bool:
         """Returns whether every step verifies, and every step of the lemmas."""
@@ -74,6 +75,17 @@ class Proof:
         """Returns the proof as a LaTeX enumeration of its sentences and formulas."""
         items = "\n".join(rf"  \item {step.says} \[ {sp.latex(step.formula)} \]" for step in self.steps)
         return "\\begin{enumerate}\n" + items + "\n\\end{enumerate}"
+
+
+@cache
+def _failure(proof: Proof) -> str | None:
+    for lemma in proof.needs:
+        if (found := lemma.failure()) is not None:
+            return found
+    for number, step in enumerate(proof.steps, 1):
+        if not step.verify():
+            return f"step {number} of proof '{proof.id}' does not verify"
+    return None
 
 
 def equal(says: str, left: sp.Expr, right: sp.Expr) -> Step:
@@ -174,12 +186,35 @@ _REWRITES: tuple[Callable[[sp.Expr], sp.Expr], ...] = (
 
 def _is_nonzero_at_a_point(expression: sp.Expr) -> bool:
     """Whether an expression is clearly not 0 at one point, which saves the search for a proof that it is."""
-    symbols = sorted(expression.free_symbols, key=str)
-    point = {one: sp.Integer(n + 6) if one.is_integer else sp.Rational(3 * n + 25, 7) for n, one in enumerate(symbols)}
-    try:
-        return abs(complex(expression.subs(point).evalf(30))) > 1e-9
-    except TypeError:  # SymPy has no digits of it
-        return False
+    unknown = sorted(expression.atoms(sp.Symbol, Quantity), key=str)
+    point = {one: mpf(n + 6) if one.is_integer else mpf(3 * n + 25) / 7 for n, one in enumerate(unknown)}
+    with workdps(50):
+        try:
+            return abs(_value(expression, point)) > 1e-20
+        except (AttributeError, TypeError, ArithmeticError):  # it has no value that mpmath knows, or none there
+            return False
+
+
+def _value(expression: sp.Basic, point: Mapping[sp.Basic, mpf]) -> mpf | mpc:
+    """The value of an expression where its symbols, and quantities without a definition, have given ones."""
+    if expression in point:
+        return point[expression]
+    if expression.is_Atom:
+        return mpmath.mpmathify(expression.evalf(50))
+    values = [_value(one, point) for one in expression.args]
+    match expression:
+        case sp.Add():
+            return mpmath.fsum(values)
+        case sp.Mul():
+            return mpmath.fprod(values)
+        case sp.Pow():
+            return mpmath.power(*values)
+    name = type(expression).__name__
+    return _IN_MPMATH[name](*values) if name in _IN_MPMATH else getattr(mpmath, name)(*values)
+
+
+_IN_MPMATH: dict[str, Callable[..., Any]] = {"Abs": abs, "ceiling": mpmath.ceil, "Min": min, "Max": max}
+"""What mpmath calls otherwise than SymPy."""
 
 
 def _is_identity(formula: sp.Basic) -> bool:
