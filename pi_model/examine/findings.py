@@ -144,8 +144,8 @@ class Method:
         reach_tokens: up to how many tokens no slow pair leaves its trained arc; None if there is no limit.
         resolution: what it leaves of the bend of a head on the fastest frequency, as a ratio.
         flat_resolution: the same for a head that uses all frequencies alike.
-        displacement: how far it moves attention at the context asked for: KL divergence in nats, over all heads; None
-            before heads were looked at.
+        displacement: how far it moves attention at the context asked for: the sum over keys of the squared change,
+            from trained attention to the last L keys, over all heads; None before heads were looked at.
         bend: what it leaves of the bends of the checkpoint's own heads, the median ratio; None before.
         measured: its losses; None if they were not measured yet.
         passkeys: share of passkeys found, by distance in tokens; None if they were not asked for.

@@ -75,7 +75,8 @@ def _best_measured(measured: Sequence[Method]) -> tuple[Method, list[Reason]]:
     if len(tied) > 1:
         reasons.append(
             Reason(
-                f"on {texts} these cannot be told apart by 2% in perplexity: {_listed(tied)}; more --minutes can",
+                f"on {texts} these cannot be told apart by 2% in perplexity: {_listed(tied)}; more texts can "
+                "(--minutes, --data)",
                 UNKNOWN,
             )
         )
@@ -91,7 +92,7 @@ def _best_predicted(methods: Sequence[Method], context_tokens: int) -> tuple[Met
     else:
         text = f"of the methods that reach, {best.method} moves attention least"
         order_said = f"predicted order: {_listed([m.method for m in order])}"
-        reasons = [Reason(f"{text} ({best.displacement:.3g} nats over all heads); {order_said}", HEADS)]
+        reasons = [Reason(f"{text} ({best.displacement:.3g} over all heads); {order_said}", HEADS)]
     reasons.append(Reason("not every method was measured yet; more --minutes decide", UNKNOWN))
     return best, reasons
 

@@ -93,7 +93,7 @@ def _methods(examination: Examination) -> list[str]:
         cells = [f"{_perplexity(nats):>9}" for nats in losses] or [f"{'-':>9}"] * 3
         reach = "no end" if one.reach_tokens is None else str(one.reach_tokens)
         bend = f"{one.resolution if one.bend is None else one.bend:.2f}"
-        moved = "-" if one.displacement is None else f"{one.displacement:.1f}"
+        moved = "-" if one.displacement is None else f"{one.displacement:.2f}"
         name = _AS_IT_IS if one.method == "none" else one.method
         lines.append(f"{name:10} {reach:>8} {bend:>6} {moved:>6} {' '.join(cells)} {_passkeys(one):>9}")
     lines.append(

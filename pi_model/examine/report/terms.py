@@ -47,8 +47,9 @@ TERMS = (
          "heads."),
     Term("sharp", "sharp head", "A head whose bend is half a nat or more on average: it tells a token from its "
          "neighbours, and loses the most where a method squeezes positions together."),
-    Term("displacement", "displacement", "How far the method moves attention from the one that training made: the "
-         "Kullback-Leibler divergence in nats of a token's attention, added up over all heads. Less is better."),
+    Term("displacement", "displacement", "How far the method moves attention from the one that training made, to "
+         "the last window of tokens: the squared change of the attention to each token, added up over tokens and "
+         "heads. It is in proportion to what that changes in what heads pass on. Less is better."),
     Term("loss", "loss and perplexity", "The loss is how surprised the model is by the next token, in nats; "
          "perplexity is its exponential. Inside means positions within the window that the checkpoint serves today, "
          "whole means the whole target, last means its last eighth. Each document is read in one pass."),
