@@ -16,6 +16,7 @@ STUDIES = (
     "tiny_bends",
     "tiny_displacement",
     "tiny_heads_tuned",
+    "tiny_recovery",
     "tiny_sweep",
     "tiny_pretrain",
     "smollm2_perplexity",
