@@ -1,4 +1,4 @@
-"""The attention that a model pays by its own queries, keys and frequencies: where it goes, and what it is compared by.
+"""The attention that a model pays by its own queries, keys and frequencies: how it is made, and where it goes.
 
 `experiments.measurement.attention_displacement` asks what a method by itself does to untouched heads. Here the heads
 are those of a model that was trained further, so that whatever training did to them is in what they attend to.
@@ -62,3 +62,27 @@ def attention_shares(
     p_NHMt = softmax(np.where(distance_Mt >= 0, logits_NHMt, -np.inf), axis=-1)
     class_Mt = np.where(n_t == 0, 0, 1 + np.searchsorted(edges, distance_Mt, side="right"))
     return np.stack([(p_NHMt * (class_Mt == c)).sum(-1).mean(-1) for c in range(len(edges) + 2)], axis=-1)
+
+
+def attended_slopes(
+    q_NHTJ: Complex[np.ndarray, "N H T J"],
+    k_NHTJ: Complex[np.ndarray, "N H T J"],
+    m_M: Integer[np.ndarray, " M"],
+    theta_J: Float[np.ndarray, " J"],
+) -> Float[np.ndarray, "N H"]:
+    """The mean size of (a(s - 1) - a(s + 1))/2 in logits over the keys that each head attends to, itself left out.
+
+    Beside the bend it is the other way to prefer one distance to its neighbours. A factor kappa of linear interpolation
+    divides its cap by sin(1)/sin(1/kappa), about kappa, and the cap of a bend by about kappa^2.
+
+    Args:
+        q_NHTJ: the queries of every head, before rotation.
+        k_NHTJ: the keys that it reads, before rotation.
+        m_M: the positions of the queries that are taken, none 0.
+        theta_J: the frequencies with which the model turns them, in radians a position.
+    """
+    logits_NHMt, _ = own_logits(q_NHTJ, k_NHTJ, m_M, theta_J)
+    slope_NHMt, _ = own_logits(q_NHTJ * (-1j * np.sin(theta_J)), k_NHTJ, m_M, theta_J)
+    others_Mt = np.arange(logits_NHMt.shape[-1]) < m_M[:, None]
+    p_NHMt = softmax(np.where(others_Mt, logits_NHMt, -np.inf), axis=-1)
+    return np.asarray((p_NHMt * np.abs(slope_NHMt)).sum(-1).mean(-1))

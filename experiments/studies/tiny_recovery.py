@@ -16,7 +16,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.fine_tuning import CHECKPOINT_STEPS, MEASURED, Run, mixture
 from experiments.measurement.head_bends import attended_bends
 from experiments.measurement.kept import Measured, kept, study_folder
-from experiments.measurement.own_attention import attention_shares, own_logits
+from experiments.measurement.own_attention import attended_slopes, attention_shares, own_logits
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.position_loss import by_bucket, onset, recent_losses
 from experiments.measurement.rank_correlation import over_documents, spearman
@@ -55,15 +55,17 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``untouched``: {heads, shares}. ``runs``: a list of {method, factor, seed, predicted, curve}. ``predicted`` is
-        what the theory says of the method on untouched heads: {cap, reach_tokens, kl by window}. An entry of ``curve``
-        is {step, heads, bend, cap, rank_correlation, windows, shares, excess, onset}: ``bend`` and ``cap`` are what
-        the model has of those of the untouched model, the median of ``all`` heads, of the ``quarter`` that pointed most
-        sharply in the untouched model, and of the ``sharpest``; ``rank_correlation`` is that of the bends of heads in
-        both models; ``windows`` a list of {window, kl, tv, above_nats}; ``shares`` by window, mean over heads, of the
-        classes that `attention_shares` names; ``excess`` the loss over the untouched model's with recent context, by
-        bucket of positions, and ``onset`` where it rises. ``heads`` is a list of {layer, head, bend, cap, kl, shares}
-        inside the trained window. ``rank_correlation``: of KL and TV with ``above_nats`` over runs, windows and
-        corpora, at each step and over all of them, inside the trained window and beyond. Intervals are over documents.
+        what the theory says of the method on untouched heads: {cap, slope_cap, reach_tokens, kl by window}, caps of a
+        head on the fastest frequency. An entry of ``curve`` is {step, heads, bend, cap, slope, rank_correlation,
+        windows, shares, excess, onset}. ``bend``, ``cap`` and ``slope`` are what the model has of those of the
+        untouched model: the median of ``all`` heads, of the ``quarter`` that pointed most sharply in the untouched
+        model, and of the ``sharpest``. ``rank_correlation`` is that of the bends of heads in both models. ``windows``
+        is a list of {window, kl, tv, above_nats}; ``shares``, by window, are those of the classes that
+        `attention_shares` names, mean over heads; ``excess`` is the loss over the untouched model's with recent
+        context, by bucket of positions, and ``onset`` where it rises. ``heads`` is a list of {layer, head, bend, cap,
+        slope, kl, shares} inside the trained window. ``rank_correlation``: of KL and TV with ``above_nats`` over runs,
+        windows and corpora, at each step and over all of them, inside the trained window and beyond. Intervals are
+        over documents.
         ``model``, ``measured_on``, ``resumed``.
 
     Raises:
@@ -71,11 +73,14 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     """
     if others := {one["method"] for one in config["runs"]} - {"linear", "none"}:
         raise UsageError(f"runs: only linear and none are fine-tuned here, got {', '.join(sorted(others))}")
-    beside = _untouched(config)
+    beside = _Untouched(config)
     folder = study_folder("tiny_recovery", config)
     resumed = folder.exists()
     runs = [Run(one["method"], one["factor"], config["peak_lr"], one["seed"]) for one in config["runs"]]
-    curves = [_curve(config, beside, one, folder) for one in runs]
+    curves = [
+        _curve(config, beside, one, settings["steps"], folder)
+        for one, settings in zip(runs, config["runs"], strict=True)
+    ]
     before = beside.arrays
     out = {
         "untouched": {"heads": _heads(before, beside), "shares": _shares(before, beside)},
@@ -93,85 +98,83 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-@dataclass(frozen=True)
 class _Untouched:
-    """The untouched model on the documents, with what every other model is compared with."""
+    """The untouched model on the documents, with what every other model is compared with.
 
-    config: dict[str, Any]
-    checkpoint: Any
-    documents: list[np.ndarray]
-    measured_on: dict[str, Any]
-    queries: list[dict[int, np.ndarray]]  # of each document, by window
-    logits: list[dict[int, np.ndarray]]  # of each document, by window; distances are clamped to trained ones
-    recent: list[np.ndarray]  # losses of each document
-    arrays: Arrays
+    Attributes:
+        documents: token ids, each 1.5 times the longest extended window or as config["read"] says.
+        queries: of each document and window, the positions at which attention is taken.
+        logits: of each document and window, those of every head; distances count as at most the last trained one.
+        recent: of each document, the losses of its tokens with recent context alone.
+        arrays: by name, bends, caps, slopes and shares, the first axis is that of documents.
+    """
 
-    @property
-    def window(self) -> int:
-        return int(self.checkpoint.extension.window_tokens)
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.checkpoint = unscaled_checkpoint(config["model"])
+        model, windows, bos = self.checkpoint.model, config["windows"], self.checkpoint.bos_id is not None
+        self.window = int(self.checkpoint.extension.window_tokens)
+        longest = math.floor(config["read"] * max(one["factor"] for one in config["runs"]) * self.window)
+        self.documents, self.measured_on = held_out_documents(self.checkpoint, {**config, "tokens": longest})
+        rng = np.random.default_rng(config["seed"])
+        self.queries = [{w: rng.integers(1, w, config["queries"]) for w in windows} for _ in self.documents]
+        self.parts = [from_parts(model, ids[: max(windows)], self.window, bos) for ids in self.documents]
+        self.recent = [recent_losses(model, ids, self.window, bos) for ids in self.documents]
+        theta_J = self.change(NoScaling()).theta
+        self.logits = [
+            {w: own_logits(*qk, m_M, theta_J, farthest=self.window - 1)[0] for w, m_M in own.items()}
+            for qk, own in zip(self.parts, self.queries, strict=True)
+        ]
+        shares = [
+            [self.shares(of[w], own[w]) for w in windows] for of, own in zip(self.logits, self.queries, strict=True)
+        ]
+        self.arrays = {"shares": np.array(shares)} | _pointing(model, theta_J, self)
+
+    def change(self, scaling: Scaling, **context: int) -> Change:
+        extension = self.checkpoint.extension
+        return change(scaling, head_dim=extension.head_dim, base=extension.base, window=self.window, **context)
+
+    def shares(self, logits_NHMt: np.ndarray, m_M: np.ndarray) -> np.ndarray:
+        """Of the classes of keys; the last are at distances that the untouched model never saw."""
+        return attention_shares(logits_NHMt, m_M, [*self.config["distances"], self.window])
 
     def interval(self, statistic: Callable[[np.ndarray], float | None]) -> dict[str, Any]:
         """A number computed from documents, with its interval over them."""
         config = self.config
         return over_documents(statistic, len(self.documents), draws=config["bootstrap"], seed=config["seed"])
 
-    def change(self, scaling: Scaling, **context: int) -> Change:
-        extension = self.checkpoint.extension
-        return change(scaling, head_dim=extension.head_dim, base=extension.base, window=self.window, **context)
 
-
-def _untouched(config: dict[str, Any]) -> _Untouched:
-    checkpoint = unscaled_checkpoint(config["model"])
-    model, window, bos = checkpoint.model, checkpoint.extension.window_tokens, checkpoint.bos_id is not None
-    longest = math.floor(config["read"] * max(one["factor"] for one in config["runs"]) * window)
-    documents, measured_on = held_out_documents(checkpoint, {**config, "tokens": longest})
-    rng = np.random.default_rng(config["seed"])
-    queries = [{w: rng.integers(1, w, config["queries"]) for w in config["windows"]} for _ in documents]
-    beside = _Untouched(config, checkpoint, documents, measured_on, queries, [], [], {})
-    theta_J = beside.change(NoScaling()).theta
-    shares = []
-    for ids, own in zip(documents, queries, strict=True):
-        parts = from_parts(model, ids[: max(config["windows"])], window, bos)
-        rows = {w: own_logits(*parts, m_M, theta_J, farthest=window - 1)[0] for w, m_M in own.items()}
-        beside.logits.append(rows)
-        beside.recent.append(recent_losses(model, ids, window, bos))
-        shares.append([attention_shares(rows[w], own[w], _edges(config, window)) for w in own])
-    beside.arrays.update(_bends(model, theta_J, beside), shares=np.array(shares))
-    return beside
-
-
-def _edges(config: dict[str, Any], window: int) -> list[int]:
-    """The distances at which classes of keys begin; the last are those that the untouched model never saw."""
-    return [*config["distances"], window]
-
-
-def _bends(model: CausalLM, theta_J: np.ndarray, beside: _Untouched) -> Arrays:
-    """The mean size of each head's bends and of their caps, where the model attends inside the trained window."""
+def _pointing(model: CausalLM, theta_J: np.ndarray, beside: _Untouched) -> Arrays:
+    """Mean sizes of each head's bends, their caps and slopes, where the model attends inside the trained window."""
     own = Change(theta=theta_J, scaled=theta_J, score_factor=1.0, window=beside.window)
     queries, seed = beside.config["queries"], beside.config["seed"]
-    found = [
-        attended_bends(model, [ids[: beside.window]], {"none": own}, queries=queries, seed=seed + n)["none"]
-        for n, ids in enumerate(beside.documents)
-    ]
-    return {name: np.array([one[name] for one in found]) for name in ("bend", "cap")}
+    found: dict[str, list[np.ndarray]] = {"bend": [], "cap": [], "slope": []}
+    for n, ids in enumerate(beside.documents):
+        text = ids[: beside.window]
+        bends = attended_bends(model, [text], {"none": own}, queries=queries, seed=seed + n)["none"]
+        slope = attended_slopes(*queries_and_keys(model, text), beside.queries[n][beside.window], theta_J)
+        for name, values in (bends | {"slope": slope}).items():
+            found[name].append(values)
+    return {name: np.array(values) for name, values in found.items()}
 
 
-def _curve(config: dict[str, Any], beside: _Untouched, one: Run, folder: Path) -> dict[int, Arrays]:
+def _curve(config: dict[str, Any], beside: _Untouched, one: Run, steps: list[int], folder: Path) -> dict[int, Arrays]:
     """Trains a model, and measures it before and on the way, as far as this has not been done before."""
-    paths = {step: folder / one.name / f"step-{step}.json" for step in (0, *config["steps"])}
+    paths = {step: folder / one.name / f"step-{step}.json" for step in (0, *steps)}
 
     def look(step: int, model: CausalLM) -> None:
         kept(paths[step], partial(_measured, model, one, beside))
 
     if not all(path.exists() for path in paths.values()):
-        train(_recipe(config, one), folder / one.name / "run", measure={step: partial(look, step) for step in paths})
+        recipe = _recipe(config, one, steps[-1])
+        train(recipe, folder / one.name / "run", measure={step: partial(look, step) for step in paths})
     return {
         step: {name: np.array(values) for name, values in json.loads(path.read_text()).items()}
         for step, path in paths.items()
     }
 
 
-def _recipe(config: dict[str, Any], one: Run) -> Config:
+def _recipe(config: dict[str, Any], one: Run, steps: int) -> Config:
     batch = config["steps_tokens"] // (one.factor * config["window_tokens"])
     return replace(
         tiny(one.factor, direct=one.method == "none"),
@@ -184,7 +187,7 @@ def _recipe(config: dict[str, Any], one: Run) -> Config:
         warmup_steps=config["warmup_steps"],
         global_batch=batch,
         micro_batch=batch,
-        steps=config["steps"][-1],
+        steps=steps,
         device="cpu",
         checkpoint_every=CHECKPOINT_STEPS,
         keep=1,
@@ -203,11 +206,10 @@ def _measured(model: CausalLM, one: Run, beside: _Untouched) -> Measured:
         losses = losses_by_token(model, ids)
         found["kl"].append([each.kl.mean(-1).tolist() for each in apart])
         found["tv"].append([each.tv.mean(-1).tolist() for each in apart])
-        edges = _edges(config, beside.window)
-        found["shares"].append([attention_shares(rows[w][0], own[w], edges).tolist() for w in windows])
+        found["shares"].append([beside.shares(rows[w][0], own[w]).tolist() for w in windows])
         found["above"].append([loss_above(losses, recent, w) for w in windows])
         found["excess"].append(by_bucket(losses - recent, config["bucket"]).tolist())
-    return found | {name: x.tolist() for name, x in _bends(model, theta_J, beside).items()}
+    return found | {name: x.tolist() for name, x in _pointing(model, theta_J, beside).items()}
 
 
 def _predicted(one: Run, beside: _Untouched) -> dict[str, Any]:
@@ -215,13 +217,13 @@ def _predicted(one: Run, beside: _Untouched) -> dict[str, Any]:
     extension, scaling = beside.checkpoint.extension, scaling_by_name(one.method, one.factor)
     kind = {"head_dim": extension.head_dim, "base": extension.base, "window": beside.window}
     kl: dict[int, list[float]] = {w: [] for w in beside.config["windows"]}
-    for ids, own in zip(beside.documents, beside.queries, strict=True):
-        bos = beside.checkpoint.bos_id is not None
-        parts = from_parts(beside.checkpoint.model, ids[: max(own)], beside.window, bos)
+    for parts, own in zip(beside.parts, beside.queries, strict=True):
         for w, m_M in own.items():
             kl[w].append(displaced(*parts, m_M, [beside.change(scaling, context=w)])[0][0])
+    how = beside.change(scaling)
     return {
         "cap": resolution(scaling, **kind).fastest,
+        "slope_cap": float(np.sin(how.scaled[0]) / np.sin(how.theta[0])),
         "reach_tokens": reach(scaling, **kind).tokens,
         "kl": {str(w): float(np.mean(values)) for w, values in kl.items()},
     }
@@ -248,7 +250,7 @@ def _entry(arrays: Arrays, beside: _Untouched) -> dict[str, Any]:
         "heads": _heads(arrays, beside),
         **{
             name: {group: beside.interval(partial(left, name, heads)) for group, heads in groups.items()}
-            for name in ("bend", "cap")
+            for name in ("bend", "cap", "slope")
         },
         "rank_correlation": beside.interval(alike),
         "windows": [
@@ -265,12 +267,14 @@ def _entry(arrays: Arrays, beside: _Untouched) -> dict[str, Any]:
 
 def _heads(arrays: Arrays, beside: _Untouched) -> list[dict[str, Any]]:
     place = beside.config["windows"].index(beside.window)
-    bend, cap, shares = arrays["bend"].mean(0), arrays["cap"].mean(0), arrays["shares"][:, place].mean(0)
-    kl = arrays["kl"][:, place].mean(0) if "kl" in arrays else np.zeros_like(bend)
+    of = {name: arrays[name].mean(0) for name in ("bend", "cap", "slope")} | {
+        "shares": arrays["shares"][:, place].mean(0)
+    }
+    if "kl" in arrays:
+        of["kl"] = arrays["kl"][:, place].mean(0)
     return [
-        {"layer": layer, "head": head, "shares": shares[layer, head].tolist()}
-        | {name: float(x[layer, head]) for name, x in (("bend", bend), ("cap", cap), ("kl", kl))}
-        for layer, head in np.ndindex(*bend.shape)
+        {"layer": layer, "head": head} | {name: x[layer, head].tolist() for name, x in of.items()}
+        for layer, head in np.ndindex(*of["bend"].shape)
     ]
 
 
@@ -283,7 +287,7 @@ def _rank_correlations(curves: list[dict[int, Arrays]], beside: _Untouched) -> d
     """Of KL and of TV with the loss above the untouched model, where a case is a run, step, window and corpus."""
     config = beside.config
     corpora = np.array([corpus for corpus, samples in config["corpora"].items() for _ in range(samples)])
-    steps = [0, *config["steps"]]
+    steps = sorted({step for curve in curves for step in curve})
     ranges = {
         "all": config["windows"],
         "inside": [w for w in config["windows"] if w <= beside.window],
@@ -296,7 +300,7 @@ def _rank_correlations(curves: list[dict[int, Arrays]], beside: _Untouched) -> d
         for corpus in config["corpora"]:
             mine = chosen[corpora[chosen] == corpus]
             for curve in curves if mine.size else ():
-                for step in at:
+                for step in curve.keys() & at:
                     apart += curve[step][name][mine][:, places].sum((2, 3)).mean(0).tolist()
                     above += curve[step]["above"][mine][:, places].mean(0).tolist()
         return spearman(apart, above)
@@ -320,11 +324,10 @@ STUDY = Study(
         "model": "tiny-llama",
         "window_tokens": 256,  # L, the model's own
         "runs": [
-            {"method": "linear", "factor": 4, "seed": 0},
-            {"method": "none", "factor": 4, "seed": 0},
-            {"method": "linear", "factor": 4, "seed": 1},
+            {"method": "linear", "factor": 4, "seed": 0, "steps": [25, 100, 400]},
+            {"method": "none", "factor": 4, "seed": 0, "steps": [25, 100, 400]},
+            {"method": "linear", "factor": 4, "seed": 1, "steps": [25, 100]},
         ],
-        "steps": [25, 100, 400],
         "steps_tokens": 4096,  # of one optimiser step
         "peak_lr": 1e-3,
         "warmup_steps": 20,
@@ -349,8 +352,10 @@ STUDY = Study(
     cores=1,
     profiles={
         "toy": {
-            "runs": [{"method": "linear", "factor": 2, "seed": 0}, {"method": "none", "factor": 2, "seed": 0}],
-            "steps": [1, 2],
+            "runs": [
+                {"method": "linear", "factor": 2, "seed": 0, "steps": [1, 2]},
+                {"method": "none", "factor": 2, "seed": 0, "steps": [1]},
+            ],
             "steps_tokens": 512,
             "warmup_steps": 1,
             "corpora": {"books": 1, "code": 1},

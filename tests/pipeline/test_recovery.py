@@ -6,14 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.measurement.own_attention import attention_shares, own_logits
+from experiments.measurement.own_attention import attended_slopes, attention_shares, own_logits
 from experiments.studies import tiny_recovery
 from pi_model.errors import UsageError
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
 from pi_model.models.loading import load_checkpoint, random_llama
 from pi_theory.displacement import change
-from pi_theory.rope import frequencies
+from pi_theory.rope import frequencies, score
 from pi_theory.scaling import LinearPI, NoScaling
 from tests.model.conftest import byte_tokenizer
 
@@ -56,6 +56,18 @@ def test_clamped_logits_are_the_reference_of_displacement():
         before, _ = how.logits(q[0, head, 79] * k[0, head].conj(), 79 - np.arange(80))
         np.testing.assert_allclose(logits[0, head, 0], before)
     assert read.sum(axis=-1)[0, 0].tolist() == [80, 3]
+
+
+def test_slopes_are_half_the_difference_of_the_scores_of_neighbours():
+    rng = np.random.default_rng(0)
+    q, k = (rng.normal(size=(1, 3, 20, D // 2)) + 1j * rng.normal(size=(1, 3, 20, D // 2)) for _ in "qk")
+    theta = frequencies(D, 10_000)
+    found = attended_slopes(q, k, np.array([19]), theta)
+    for head in range(3):
+        pairs = [(q[0, head, 19] * k[0, head, n].conj(), 19.0 - n) for n in range(19)]
+        p = np.exp([score(h, s, theta) / np.sqrt(D) for h, s in pairs])
+        slopes = [(score(h, s - 1, theta) - score(h, s + 1, theta)) / 2 / np.sqrt(D) for h, s in pairs]
+        assert found[0, head] == pytest.approx(float(p @ np.abs(slopes) / p.sum()))
 
 
 @given(st.lists(st.integers(1, 59), min_size=1, max_size=3), st.integers(0, 2**32 - 1))
@@ -111,7 +123,7 @@ def test_a_study_of_recovery_that_was_killed_goes_on_to_the_same_numbers(toy, mo
     with pytest.raises(KeyboardInterrupt):
         tiny_recovery.run(toy)
     resumed = tiny_recovery.run(toy)
-    assert len(calls) == 3 + 4  # of six measurements, two were kept
+    assert len(calls) == 3 + 3  # of five measurements, two were kept
     assert resumed == {**whole, "resumed": True}
 
 
