@@ -21,6 +21,7 @@ FIGURES = (
     "heads_beyond",
     "heads_jump",
     "heads_moved",
+    "recovery",
     "smollm2_finetune",
 )
 

@@ -325,7 +325,7 @@ STUDY = Study(
         "window_tokens": 256,  # L, the model's own
         "runs": [
             {"method": "linear", "factor": 4, "seed": 0, "steps": [25, 100, 400]},
-            {"method": "none", "factor": 4, "seed": 0, "steps": [25, 100, 400]},
+            {"method": "none", "factor": 4, "seed": 0, "steps": [25, 100]},
             {"method": "linear", "factor": 4, "seed": 1, "steps": [25, 100]},
         ],
         "steps_tokens": 4096,  # of one optimiser step

@@ -1,5 +1,6 @@
 """What fine-tuning gives back: a model's own attention, where it goes, and the study that follows it step by step."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.measurement.own_attention import attended_slopes, attention_shares, own_logits
+from experiments.records import record, study
 from experiments.studies import tiny_recovery
+from figures.plots import recovery
+from figures.style import shared_style
 from pi_model.errors import UsageError
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
@@ -16,6 +20,7 @@ from pi_theory.displacement import change
 from pi_theory.rope import frequencies, score
 from pi_theory.scaling import LinearPI, NoScaling
 from tests.model.conftest import byte_tokenizer
+from tests.pipeline.test_axes import outside
 
 WINDOW, D = 32, 8
 KIND = {"head_dim": D, "base": 10_000, "window": WINDOW}
@@ -83,34 +88,49 @@ def test_even_attention_has_the_shares_of_its_keys():
     np.testing.assert_allclose(shares[0, 0] * 20, [1, 1, 1, 7, 10])  # the first token, itself, the one before, 2 to 8
 
 
-@pytest.fixture
-def toy(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(scope="module")
+def toy(folder):
+    """The study at toy size, on a model and a text of its own."""
     text = str(folder / "text.txt")
     small = {"window_tokens": WINDOW, "steps_tokens": 4 * WINDOW, "windows": [16, WINDOW, 2 * WINDOW], "bucket": 8}
     own = {"model": str(folder / "model"), "mixture": {text: 1.0}, "corpora": {text: 2}}
     found = tiny_recovery.STUDY
-    return found.config | found.profiles["toy"] | small | own | {"peak_lr": 0.02, "distances": [1, 2, 9]}
+    config = found.config | found.profiles["toy"] | small | own | {"peak_lr": 0.02, "distances": [1, 2, 9]}
+    return study.Study(**{**vars(found), "config": config, "inputs": dict, "live": True})
 
 
-def test_direct_fine_tuning_begins_where_the_untouched_model_is(toy):
-    made = tiny_recovery.run(toy)
+@pytest.fixture(scope="module")
+def made(toy, folder):
+    """Its record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PI_MODEL_CACHE", str(folder / "cache"))
+        patch.setattr(record, "RESULTS", folder / "results")
+        toy.measure()
+        yield record.read("tiny_recovery")["metrics"]
+
+
+def test_direct_fine_tuning_begins_where_the_untouched_model_is(made):
     start, *_, end = next(one for one in made["runs"] if one["method"] == "none")["curve"]
     inside = [one for one in start["windows"] if one["window"] <= WINDOW]
     for name in ("kl", "tv", "above_nats"):
         assert [one[name]["value"] for one in inside] == pytest.approx([0, 0], abs=1e-6)
-    for group in ("all", "quarter", "sharpest"):
-        assert start["bend"][group]["value"] == pytest.approx(1)
+    for what in ("bend", "cap", "slope"):
+        assert [one["value"] for one in start[what].values()] == pytest.approx([1, 1, 1])
     assert start["rank_correlation"]["value"] == pytest.approx(1)
     assert end["windows"][1]["kl"]["value"] > 1e-4
-    by_pi = next(one for one in made["runs"] if one["method"] == "linear")
-    assert by_pi["predicted"]["reach_tokens"] == 2 * WINDOW - 1
-    assert by_pi["curve"][0]["cap"]["all"]["value"] == pytest.approx(by_pi["predicted"]["cap"], rel=0.5)
-    assert by_pi["curve"][0]["windows"][1]["kl"]["value"] > 1e-4
 
 
-def test_a_study_of_recovery_that_was_killed_goes_on_to_the_same_numbers(toy, monkeypatch):
-    whole = tiny_recovery.run(toy)
+def test_pi_takes_bends_and_slopes_before_any_step(made):
+    run = next(one for one in made["runs"] if one["method"] == "linear")
+    assert run["predicted"]["reach_tokens"] == 2 * WINDOW - 1
+    start = run["curve"][0]
+    for what, predicted in (("cap", "cap"), ("slope", "slope_cap")):  # attention is random here, and moves
+        assert start[what]["all"]["value"] == pytest.approx(run["predicted"][predicted], rel=0.5)
+    assert start["windows"][1]["kl"]["value"] > 1e-4
+
+
+def test_a_study_of_recovery_that_was_killed_goes_on_to_the_same_numbers(toy, made, tmp_path, monkeypatch):
+    monkeypatch.setenv("PI_MODEL_CACHE", str(tmp_path / "cache"))
     measured, calls = tiny_recovery._measured, []
 
     def dies(*arguments):
@@ -121,12 +141,21 @@ def test_a_study_of_recovery_that_was_killed_goes_on_to_the_same_numbers(toy, mo
 
     monkeypatch.setattr(tiny_recovery, "_measured", dies)
     with pytest.raises(KeyboardInterrupt):
-        tiny_recovery.run(toy)
-    resumed = tiny_recovery.run(toy)
+        tiny_recovery.run(toy.config)
+    resumed = tiny_recovery.run(toy.config)
     assert len(calls) == 3 + 3  # of five measurements, two were kept
-    assert resumed == {**whole, "resumed": True}
+    assert resumed == {**made, "resumed": True}
+
+
+@pytest.mark.usefixtures("made")
+def test_nothing_that_the_figure_of_recovery_draws_is_cut():
+    with shared_style():
+        figure = recovery.draw()
+        figure.canvas.draw()
+    assert list(outside(figure)) == []
+    plt.close(figure)
 
 
 def test_a_method_that_is_not_fine_tuned_here_is_refused(toy):
     with pytest.raises(UsageError, match="only linear and none"):
-        tiny_recovery.run({**toy, "runs": [{"method": "yarn", "factor": 2, "seed": 0}]})
+        tiny_recovery.run({**toy.config, "runs": [{"method": "yarn", "factor": 2, "seed": 0}]})
