@@ -324,7 +324,7 @@ STUDY = Study(
         "model": "tiny-llama",
         "window_tokens": 256,  # L, the model's own
         "runs": [
-            {"method": "linear", "factor": 4, "seed": 0, "steps": [25, 100, 200]},
+            {"method": "linear", "factor": 4, "seed": 0, "steps": [25, 100]},
             {"method": "none", "factor": 4, "seed": 0, "steps": [25, 100]},
             {"method": "linear", "factor": 4, "seed": 1, "steps": [25, 100]},
         ],
