@@ -102,7 +102,7 @@ class _Untouched:
     """The untouched model on the documents, with what every other model is compared with.
 
     Attributes:
-        documents: token ids, each 1.5 times the longest extended window or as config["read"] says.
+        documents: token ids, each config["read"] times the longest extended window.
         queries: of each document and window, the positions at which attention is taken.
         logits: of each document and window, those of every head; distances count as at most the last trained one.
         recent: of each document, the losses of its tokens with recent context alone.
