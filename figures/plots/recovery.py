@@ -1,12 +1,12 @@
-"""Fine-tuning by PI brings loss and attention back without the bends: heads point by the slope of their scores instead.
+"""A hundred steps of PI give back most of the loss and little of the bends: heads point by slopes of scores instead.
 
-A tiny LLaMA by fine-tuning step, beside the untouched model on the same held-out texts. (a) Medians over heads of a
-head's bend and slope over those of the same head of the untouched model, with their intervals over documents shaded;
-dotted, what PI leaves at most of heads that are not trained, by the theory. A bend prefers one distance to both its
-neighbours, a slope only to one of them. (b) How far attention is from the untouched model's, and the loss above it; a
-path follows a run, with its steps. (c) Where attention lies inside the trained window, mean over all heads and of the
-head that pointed most sharply. (d) The loss by position; vertical lines are how far phases stay trained before
-fine-tuning, by the theory.
+A tiny LLaMA by fine-tuning step, beside the untouched model on the same held-out texts. (a) What the quarter of heads
+that pointed most sharply have of their bends and slopes in the untouched model: medians, with intervals over documents
+shaded, a thin line for a second seed; dotted, what PI leaves of either at most before training, by the theory. A bend
+sets one distance above both its neighbours, a slope only above one of them. (b) How far attention is from the untouched
+model's, and the loss above it; a path follows a run, with its steps. (c) Where attention lies inside the trained
+window, mean over all heads, and of the head that pointed most sharply. (d) The loss by position; vertical lines are how
+far phases stay trained before fine-tuning, by the theory, which says nothing of trained heads.
 """
 
 from itertools import pairwise
@@ -31,7 +31,7 @@ def draw() -> Figure:
     figure, ((kept, paths), (shares, loss)) = plt.subplots(2, 2, figsize=(PAGE, 5.4))
     factor = record["config"]["runs"][0]["factor"]
     _kept(kept, record)
-    panel(kept, "a", f"{model_name(record['config'])}, ×{factor:g}: what heads have of their bends and slopes")
+    panel(kept, "a", f"{model_name(record['config'])}, ×{factor:g}: what sharp heads have left")
     _paths(paths, record)
     panel(paths, "b", "how far attention is moved, and what is lost")
     _shares(shares, record)
@@ -54,13 +54,13 @@ def _first_of_each(record: Record) -> dict[str, dict[str, Any]]:
 
 
 def _kept(axes: Axes, record: Record) -> None:
-    """Bends and slopes of all runs, as shares of those of the untouched heads."""
+    """Bends and slopes of the sharpest quarter of heads, as shares of those that they had."""
     runs = record["metrics"]["runs"]
     for run in runs:
         first = run is _first_of_each(record)[run["method"]]
         steps, color = [entry["step"] for entry in run["curve"]], style(run["method"])["color"]
         for what, line in (("bend", "-"), ("slope", "--")):
-            found = [entry[what]["all"] for entry in run["curve"]]
+            found = [entry[what]["quarter"] for entry in run["curve"]]
             label = f"{LABELS[run['method']]}: {what}" if first else "_"
             look = {**style(run["method"]), "ls": line, "lw": 1.4 if first else 0.8}
             axes.plot(steps, [one["value"] for one in found], label=label, **look)
@@ -69,13 +69,13 @@ def _kept(axes: Axes, record: Record) -> None:
     for what in ("cap", "slope_cap"):
         axes.axhline(predicted[what], color="0.4", lw=0.8, ls=":")
     axes.set_yscale("log")
-    low = min(one for run in runs for entry in run["curve"] for one in entry["bend"]["all"]["interval"])
+    low = min(one for run in runs for entry in run["curve"] for one in entry["bend"]["quarter"]["interval"])
     axes.set_ylim(bottom=min(low, predicted["cap"]) / 1.2)
     axes.set_yticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     axes.yaxis.set_minor_locator(NullLocator())
     steps_axis(axes, max(([entry["step"] for entry in run["curve"]] for run in runs), key=len))
     axes.set_xlabel("steps")
-    axes.set_ylabel("share of the untouched head's, median")
+    axes.set_ylabel("over that of the untouched head, median")
     axes.legend(loc="lower right", ncols=2, fontsize=6)
 
 
