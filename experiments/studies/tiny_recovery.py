@@ -2,8 +2,9 @@
 
 PI and direct fine-tuning go through the project's own recipe and loop, and are measured before training and on the way.
 Each model is measured by its own queries, keys and frequencies, beside the untouched model on the same held-out texts:
-the bends of its heads where they attend, how far its attention is from the untouched one's and on which keys it lies,
-and its loss by position.
+the bends and slopes of its heads where they attend, how far its attention is from the untouched one's and on which keys
+it lies, and its loss by position. A head can prefer a key by the slope of its score too, of which PI by a factor kappa
+takes a factor of about kappa where it takes kappa^2 of a bend.
 
 What the theory does not say: its three statements are about heads whose coefficients stay as they are. Resolution says
 by how much coefficients would have to grow for a bend to come back, and not whether training makes them grow or needs

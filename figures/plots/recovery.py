@@ -76,7 +76,7 @@ def _kept(axes: Axes, record: Record) -> None:
     steps_axis(axes, max(([entry["step"] for entry in run["curve"]] for run in runs), key=len))
     axes.set_xlabel("steps")
     axes.set_ylabel("over that of the untouched head, median")
-    axes.legend(loc="lower right", ncols=2, fontsize=6)
+    axes.legend(loc="center", bbox_to_anchor=(0.5, 0.32), ncols=2, handlelength=3.5, fontsize=6)
 
 
 def _paths(axes: Axes, record: Record) -> None:
@@ -119,10 +119,10 @@ def _shares(axes: Axes, record: Record) -> None:
         axes.barh(places, share, left=left, color=shade, label=name, height=0.8)
         left += share
     axes.set_yticks(places, [name for name, _ in bars])
-    axes.invert_yaxis()
+    axes.set_ylim(places[-1] + 0.6, -1.6)
     axes.set_xlim(0, 1)
     for first, says in ((0, "all heads"), (len(models), f"layer {where['layer']}, head {where['head']}")):
-        axes.text(0, places[first] - 0.6, says, fontsize=6.5, ha="left", va="bottom")
+        axes.text(0, places[first] - 0.5, says, fontsize=6.5, ha="left", va="bottom")
     axes.set_xlabel(f"share of attention inside {window} tokens, by distance")
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=6, fontsize=6.5)
 
@@ -139,4 +139,5 @@ def _loss(axes: Axes, record: Record) -> None:
     axes.axhline(0, color="0.5", lw=0.6)
     axes.set_xlabel("position (tokens)")
     axes.set_ylabel("loss above recent context (nats)")
-    axes.legend(fontsize=6)
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])
+    axes.legend(loc="upper center", ncols=2, fontsize=6)
