@@ -223,9 +223,9 @@ def _predicted(one: Run, beside: _Untouched) -> dict[str, Any]:
             kl[w].append(displaced(*parts, m_M, [beside.change(scaling, context=w)])[0][0])
     how = beside.change(scaling)
     return {
-        "cap": resolution(scaling, **kind).fastest,
+        "cap": resolution(scaling, **kind).fastest,  # type: ignore[arg-type]
         "slope_cap": float(np.sin(how.scaled[0]) / np.sin(how.theta[0])),
-        "reach_tokens": reach(scaling, **kind).tokens,
+        "reach_tokens": reach(scaling, **kind).tokens,  # type: ignore[arg-type]
         "kl": {str(w): float(np.mean(values)) for w, values in kl.items()},
     }
 
