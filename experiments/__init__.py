@@ -18,6 +18,7 @@ STUDIES = (
     "tiny_examined",
     "tiny_choice",
     "tiny_heads_tuned",
+    "tiny_recovery",
     "tiny_sweep",
     "tiny_pretrain",
     "smollm2_perplexity",

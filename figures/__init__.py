@@ -25,6 +25,7 @@ FIGURES = (
     "reach_onsets",
     "displacement_losses",
     "settings_chosen",
+    "recovery",
     "smollm2_finetune",
 )
 
