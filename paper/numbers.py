@@ -25,6 +25,7 @@ SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
 WORST = "metrics/worst_first/treatment=clamp&order=excess"
 LARGEST = "metrics/worst_first/treatment=clamp&order=amplification"
 FITS, EXACT = "metrics/fits", "metrics/exact"
+RECOVERED = "metrics/runs/0/curve/-1"
 SPARED_TINY = "metrics/interpolated/corpus=books&factor=4"
 SPARED_SMOL = "metrics/interpolated/corpus=books&factor=2"
 UNTUNED, AT_EXTENDED = "metrics/zero_shot", "perplexity/books/16384/perplexity"
@@ -319,9 +320,12 @@ NUMBERS = (
     Number("ReachTinyPromised", "tiny_reach", "metrics/rank_correlation/extended window/value", "2 near"),
     Number("ReachTinyError", "tiny_reach", "metrics/error/reach", "2 near"),
     Number("ReachSmolNtk", "smollm2_reach", "metrics/curves/method=ntk/reach_tokens", "integer"),
-    Number("ReachSmolNtkOnset", "smollm2_reach", "metrics/curves/method=ntk/onset", "integer"),
+    Number("ReachSmolNtkMost", "smollm2_reach", "metrics/curves/method=ntk/excess/max()", "2 near"),
+    Number("ReachSmolYarn", "smollm2_reach", "metrics/curves/method=yarn/reach_tokens", "integer"),
+    Number("ReachSmolYarnMost", "smollm2_reach", "metrics/curves/method=yarn/excess/max()", "2 near"),
+    Number("ReachSmolRead", "smollm2_reach", "metrics/curves/method=ntk/read_tokens", "integer"),
+    Number("ReachSmolNone", "smollm2_reach", "metrics/curves/method=none/reach_tokens", "integer"),
     Number("ReachSmolNoneOnset", "smollm2_reach", "metrics/curves/method=none/onset", "integer"),
-    Number("MovedTinyCases", "tiny_displacement", "metrics/cases/method/count()", "integer"),
     Number("MovedTinyRank", "tiny_displacement", "metrics/rank_correlation/all/kl/value", "2 near"),
     Number("MovedTinyLow", "tiny_displacement", "metrics/rank_correlation/all/kl/interval/0", "2 near"),
     Number("MovedTinyHigh", "tiny_displacement", "metrics/rank_correlation/all/kl/interval/1", "2 near"),
@@ -330,6 +334,34 @@ NUMBERS = (
     Number("MovedSmolRank", "smollm2_displacement", "metrics/rank_correlation/all/kl/value", "2 near"),
     Number("MovedSmolLow", "smollm2_displacement", "metrics/rank_correlation/all/kl/interval/0", "2 near"),
     Number("MovedSmolHigh", "smollm2_displacement", "metrics/rank_correlation/all/kl/interval/1", "2 near"),
+    Number("ChoiceAmongKl", "tiny_choice", "metrics/rank_correlation/divergence/among/value", "2 near"),
+    Number("ChoiceAmongKlLow", "tiny_choice", "metrics/rank_correlation/divergence/among/interval/0", "2 near"),
+    Number("ChoiceAmongKlHigh", "tiny_choice", "metrics/rank_correlation/divergence/among/interval/1", "2 near"),
+    Number("ChoiceAmong", "tiny_choice", "metrics/rank_correlation/squared/among/value", "2 near"),
+    Number("ChoiceAmongLow", "tiny_choice", "metrics/rank_correlation/squared/among/interval/0", "2 near"),
+    Number("ChoiceAmongHigh", "tiny_choice", "metrics/rank_correlation/squared/among/interval/1", "2 near"),
+    Number("ChoiceBeyond", "tiny_choice", "metrics/rank_correlation/squared/beyond/value", "2 near"),
+    Number("ChoiceBeyondKl", "tiny_choice", "metrics/rank_correlation/divergence/beyond/value", "2 near"),
+    Number("ChoiceSettings", "tiny_choice", "metrics/settings/method/count()", "integer"),
+    Number("ChoiceBest", "tiny_choice", "metrics/summary/beyond/squared/best", "integer"),
+    Number("ChoiceCells", "tiny_choice", "metrics/summary/beyond/squared/cells", "integer"),
+    Number("ChoiceMean", "tiny_choice", "metrics/summary/beyond/squared/mean_nats", "3 near"),
+    Number("ChoiceLargest", "tiny_choice", "metrics/summary/beyond/squared/largest_nats", "3 near"),
+    Number("ChoiceYarn", "tiny_choice", "metrics/summary/beyond/yarn/mean_nats", "2 near"),
+    Number("ChoiceLlamaThree", "tiny_choice", "metrics/summary/beyond/llama3/mean_nats", "2 near"),
+    Number("ChoiceNtk", "tiny_choice", "metrics/summary/beyond/ntk/mean_nats", "2 near"),
+    Number("RecoverySteps", "tiny_recovery", f"{RECOVERED}/step", "integer"),
+    Number("RecoveryFactor", "tiny_recovery", "metrics/runs/0/factor", "integer"),
+    Number("RecoveryBendBefore", "tiny_recovery", "metrics/runs/0/curve/0/bend/all/value", "2 near"),
+    Number("RecoveryBendAfter", "tiny_recovery", f"{RECOVERED}/bend/all/value", "2 near"),
+    Number("RecoveryBendLow", "tiny_recovery", f"{RECOVERED}/bend/all/interval/0", "2 near"),
+    Number("RecoveryBendHigh", "tiny_recovery", f"{RECOVERED}/bend/all/interval/1", "2 near"),
+    Number("RecoverySlopeBefore", "tiny_recovery", "metrics/runs/0/curve/0/slope/all/value", "2 near"),
+    Number("RecoverySlopeAfter", "tiny_recovery", f"{RECOVERED}/slope/all/value", "2 near"),
+    Number("RecoveryRankBefore", "tiny_recovery", "metrics/rank_correlation/step 0/all/kl/value", "2 near"),
+    Number("RecoveryRankAfter", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/value", "2 near"),
+    Number("RecoveryRankLow", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/interval/0", "2 near"),
+    Number("RecoveryRankHigh", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/interval/1", "2 near"),
 )
 
 # What the published paper itself says: for each macro the value, and where the paper has it.
