@@ -16,7 +16,7 @@ from matplotlib.ticker import ScalarFormatter
 from experiments.records.record import Record, read
 from figures.style import COLUMN, METHOD_STYLES, PAGE, model_name, panel
 
-CLAIMS = ("reach.linear", "reach.ntk", "reach.ntk.promise", "reach.turns")
+CLAIMS = ("reach.linear", "reach.ntk", "bloc97.promise", "peng2023.turns")
 _STUDIES = {"tiny_reach": 4, "smollm2_reach": 2}  # with the factor whose curves are drawn
 
 
