@@ -286,6 +286,9 @@ NUMBERS = (
     Number("VersionSympy", "claims", "versions/sympy", "text"),
     Number("VersionFlint", "claims", "versions/python-flint", "text"),
     # resolution, reach and displacement, and what they predict
+    Number("CapFactorLeast", "tiny_bends", "config/factors/0", "integer"),
+    Number("CapFactor", "tiny_bends", "config/factors/1", "integer"),
+    Number("CapFactorMost", "tiny_bends", "config/factors/2", "integer"),
     Number("CapTwo", "tiny_bends", f"{_kept('linear', 2)}/predicted/fastest", "3 near"),
     Number("CapFour", "tiny_bends", f"{_kept('linear', 4)}/predicted/fastest", "3 near"),
     Number("CapEight", "tiny_bends", f"{_kept('linear', 8)}/predicted/fastest", "3 near"),
