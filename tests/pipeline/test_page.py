@@ -128,7 +128,7 @@ def test_findings_come_first_and_records_last(made):
 def test_findings_are_made_of_the_committed_records_and_link_to_their_evidence():
     with record.reading(committed=True):
         found = headlines()
-    assert len(found) == 8
+    assert len(found) == 9
     assert sum(bool(one.picture) for one in found) >= 3
     claims = {f"claim-{one['id']}" for one in record.read("claims")["metrics"]["claims"]}
     of_labels = {f"{name}@{label}" for name in FIGURES for label in record.labels(name)}
