@@ -186,5 +186,6 @@ def _picture(name: str) -> bytes:
 
 
 _HEADLINES: tuple[Callable[[], Headline], ...] = (
-    _theorem, _interpolation_is_safe, _few_heads, _sharp_heads, _reach, _choice, _without_training, _after_training, _signs,
+    _theorem, _interpolation_is_safe, _few_heads, _sharp_heads, _reach, _choice, _without_training, _after_training,
+    _signs,
 )  # fmt: skip
