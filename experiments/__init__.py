@@ -28,7 +28,6 @@ STUDIES = (
     "smollm2_reach",
     "smollm2_bends",
     "smollm2_displacement",
-    "smollm2_examined",
     "smollm2_choice",
     "smollm2_finetune",
     "smollm2_summaries",

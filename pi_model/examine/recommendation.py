@@ -43,11 +43,16 @@ def recommend(identity: Identity, context_tokens: int, methods: Sequence[Method]
 
 
 def predicted_order(methods: Sequence[Method], context_tokens: int) -> list[Method]:
-    """The methods from the one that should lose least, by reach first and then by displacement or resolution."""
+    """The methods from the one that should lose least.
+
+    By displacement where heads were looked at, or else by reach first and then by resolution.
+    """
 
     def worth(method: Method) -> tuple[bool, float]:
+        if method.displacement is not None:
+            return False, method.displacement
         short = method.reach_tokens is not None and method.reach_tokens < 0.9 * context_tokens
-        return short, -method.flat_resolution if method.displacement is None else method.displacement
+        return short, -method.flat_resolution
 
     return sorted(methods, key=worth)
 
@@ -90,7 +95,7 @@ def _best_predicted(methods: Sequence[Method], context_tokens: int) -> tuple[Met
         text = f"of the methods that reach, {best.method} leaves most of the bends of an even head"
         reasons = [Reason(f"{text}, {best.flat_resolution:.2f}", PROVED)]
     else:
-        text = f"of the methods that reach, {best.method} moves attention least"
+        text = f"{best.method} moves the heads' attention least"
         order_said = f"predicted order: {_listed([m.method for m in order])}"
         reasons = [Reason(f"{text} ({best.displacement:.3g} over all heads); {order_said}", HEADS)]
     reasons.append(Reason("not every method was measured yet; more --minutes decide", UNKNOWN))
