@@ -193,10 +193,16 @@ def test_the_recommended_method_is_within_2_percent_of_the_best_measured_or_unto
 
 
 @given(st.permutations(["linear", "ntk", "dynamic", "yarn", "llama3"]), st.integers(0, 5))
-def test_what_does_not_reach_is_predicted_behind_what_does(names, reaching):
-    methods = [Method(name, 2.0, 128 if n < reaching else 70, 1.0, 1.0, float(n)) for n, name in enumerate(names)]
+def test_before_heads_are_looked_at_what_does_not_reach_is_predicted_last(names, reaching):
+    methods = [Method(name, 2.0, 128 if n < reaching else 70, 1.0, float(n)) for n, name in enumerate(names)]
     order = [one.reach_tokens for one in predicted_order(methods[::-1], 128)]
     assert order == sorted(order, reverse=True)
+
+
+@given(st.lists(st.floats(0, 9), min_size=2, max_size=6))
+def test_the_order_is_that_of_displacement_once_heads_were_looked_at(displacements):
+    methods = [Method("yarn", 2.0, 70, 1.0, 1.0, displacement=value) for value in displacements]
+    assert [one.displacement for one in predicted_order(methods, 128)] == sorted(displacements)
 
 
 @given(st.integers(2, 300_000))
