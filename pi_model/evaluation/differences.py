@@ -54,5 +54,5 @@ def difference(
     mean = sum(part * one for part, one in zip(parts, pairs, strict=True)) / total
     if count < 2:
         return Difference(mean, None, count)
-    squares = sum((part * (one - mean)) ** 2 for part, one in zip(parts, pairs, strict=True))
-    return Difference(mean, math.sqrt(count / (count - 1) * squares) / total, count)
+    spread = math.hypot(*(part * (one - mean) for part, one in zip(parts, pairs, strict=True)))
+    return Difference(mean, math.sqrt(count / (count - 1)) * spread / total, count)
