@@ -75,7 +75,9 @@ def test_a_copy_of_every_notebook_runs_in_another_folder_and_draws(name, tmp_pat
             notebook.cells.append(nbformat.v4.new_code_cell(MOVES[name]))
             client.execute_cell(notebook.cells[-1], len(notebook.cells) - 1)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    # Only what an empty cache lacks may be told: the example texts are fetched by whoever needs them first.
+    told = "".join(output["text"] for output in outputs if output.get("name") == "stderr").splitlines()
+    assert [line for line in told if not line.startswith("fetching ")] == []
     assert len(drawn) == PICTURES[name]
     for picture in drawn:
         assert min(picture.shape[:2]) > 300
