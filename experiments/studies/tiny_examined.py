@@ -21,10 +21,10 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
         ``predicted`` is the order of the methods by reach and heads alone, ``reasons`` a list of {text, evidence}, and
         ``loss_nats`` by method the mean loss of a token in the whole context, of those that were measured.
     """
+    window = examine_checkpoint(config["model"], minutes=0).identity.context_tokens
     cases = []
     for factor in config["factors"]:
-        glanced = examine_checkpoint(config["model"], minutes=0)
-        context = round(factor * glanced.identity.context_tokens)
+        context = round(factor * window)
         found = examine_checkpoint(config["model"], context_tokens=context, minutes=config["minutes"])
         cases.append({"factor": factor} | _case(found))
     return {"cases": cases}

@@ -122,8 +122,7 @@ def _bends(
             return np.asarray((q_HMJ @ (k_HTJ * turned_TJ).conj().swapaxes(1, 2)).real / root)
 
         logits_HMT = np.where(n_T < m_M[:, None], today.score_factor * scores(today.scaled, 1.0), -np.inf)
-        p_HMT = np.exp(logits_HMT - logits_HMT.max(axis=-1, keepdims=True))
-        p_HMT /= p_HMT.sum(axis=-1, keepdims=True)
+        p_HMT = _attention(logits_HMT, np.ones_like(n_T))
         out.append((p_HMT * np.abs(scores(how.scaled, versine_J))).sum(-1).mean(-1))
     return np.stack(out)
 
