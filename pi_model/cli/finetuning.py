@@ -70,7 +70,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=word,
         metavar="DATA",
         help="With --model, documents at least as long as the context, on which perplexity is measured before and "
-        "after. Default: books that training does not see.",
+        "after. Default: one in twenty documents of the first --data, which is then not trained on; books that "
+        "training does not see, where none of these is long enough.",
     )
     parser.add_argument(
         "--no-evaluation",

@@ -62,7 +62,8 @@ def _data(config: "Config", start: "Preparation") -> list[str]:
         read = config.steps * config.global_batch * part.weight / whole
         epochs = read / stream.windows
         many = f" (each text {epochs:.0f} times; fewer steps or more text may be meant)" if epochs > _MANY else ""
-        told.append(f"{part.name}: {epochs:.3g} epochs of {counted(stream.windows, 'window')}{many}")
+        less = f", without one in {part.held_out_every} documents" if part.held_out_every else ""
+        told.append(f"{part.name}{less}: {epochs:.3g} epochs of {counted(stream.windows, 'window')}{many}")
     return told
 
 
@@ -105,7 +106,9 @@ def _evaluation(config: "Config") -> str:
     asked = config.evaluation
     what = []
     if asked.data is not None:
-        what.append(f"perplexity on {asked.data} in windows of {' and '.join(map(str, asked.windows))} tokens")
+        each = f"one in {asked.held_out_every} documents of " if asked.held_out_every else ""
+        windows = " and ".join(map(str, asked.windows))
+        what.append(f"perplexity on {each}{asked.data} in windows of {windows} tokens")
     if asked.passkey_positions:
         what.append(f"{asked.passkey_positions * asked.passkey_trials} passkeys in {config.context_tokens} tokens")
     steps = [step for step in asked.steps if step <= config.steps]

@@ -33,12 +33,21 @@ class Selection:
         max_tokens: documents longer than this are cut to it; None cuts none.
         samples: draw this many documents without replacement and keep their order; None keeps all.
         seed: seed of that draw.
+        without_every: leave out each so many-th document of a source, so that it is held out; 0 leaves none out.
+        only_every: keep each so many-th document of a source alone, the ones that the other field leaves out.
     """
 
     min_tokens: int = 1
     max_tokens: int | None = None
     samples: int | None = None
     seed: int = 0
+    without_every: int = 0
+    only_every: int = 0
+
+    def takes(self, number: int) -> bool:
+        """Whether the document of this number, from 0, stays of its source, whatever its length."""
+        left_out = self.without_every and (number + 1) % self.without_every == 0
+        return not left_out and (not self.only_every or (number + 1) % self.only_every == 0)
 
 
 @dataclass(frozen=True)
@@ -255,8 +264,9 @@ def load_documents(
         source = resolved(source)
         key = cache_key(source, tokenizer)
         found = memory_map(source.name, key, _tokenised(source, tokenizer), progress=progress)
-        names += found[0]
-        tokens += found[1]
+        taken = [number for number in range(len(found[0])) if selection is None or selection.takes(number)]
+        names += [found[0][number] for number in taken]
+        tokens += [found[1][number] for number in taken]
     selection = selection or Selection()
     kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
     if selection.samples is not None and selection.samples < len(kept):

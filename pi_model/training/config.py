@@ -56,6 +56,8 @@ class MixturePart:
         split: which split to read, for embedded corpora and hub datasets.
         column: which column holds the text, for JSONL, parquet and hub datasets.
         stream_tokens: read a hub dataset as a stream and stop after this many tokens; None reads all of it.
+        held_out_every: each so many-th document is not trained on, so that it can be measured on, see
+            `Evaluation.held_out_every`; 0 trains on all.
 
     Raises:
         UsageError: a value outside its domain.
@@ -66,11 +68,14 @@ class MixturePart:
     split: str = "train"
     column: str = "text"
     stream_tokens: int | None = None
+    held_out_every: int = 0
 
     def __post_init__(self) -> None:
         _check_fields(self, "data.")
         if not _positive(self.weight):
             raise UsageError(f"data: the weight of {self.name} must be positive, got {self.weight}")
+        if self.held_out_every == 1:
+            raise UsageError(f"data: held_out_every=1 leaves nothing of {self.name} to train on; give at least 2")
 
     @classmethod
     def written(cls, text: str) -> "MixturePart":
@@ -102,6 +107,11 @@ class Summaries(MixturePart):
     summary: str = "summary"
     document_tokens: int = 15000
     summary_tokens: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.held_out_every:
+            raise UsageError("data: held_out_every is for documents without summaries; give summaries a split instead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +176,8 @@ class Evaluation:
         data: the source of the documents whose perplexity is measured; None measures no perplexity.
         split: the split of that source.
         column: the column of that source that holds the text, for JSONL, parquet and hub datasets.
+        held_out_every: measure on each so many-th document of that source alone, which `MixturePart.held_out_every`
+            keeps out of training; 0 measures on any.
         windows: input lengths in tokens at which perplexity is measured.
         stride: S of the sliding window, in tokens.
         max_tokens: longer documents are cut to this length; None keeps them whole.
@@ -182,6 +194,7 @@ class Evaluation:
     data: str | None = None
     split: str = "validation"
     column: str = "text"
+    held_out_every: int = 0
     windows: tuple[int, ...] = ()
     stride: int = 256
     max_tokens: int | None = 32768
@@ -374,6 +387,9 @@ class Config:
             del content["control_tokens"]
         if self.evaluation.column == "text":
             del content["evaluation"]["column"]
+        for part in (*content["data"], content["evaluation"]):
+            if not part["held_out_every"]:
+                del part["held_out_every"]
         return content
 
     def identity(self) -> dict[str, Any]:
@@ -393,6 +409,8 @@ _LEAST = {
     "evaluation.steps": 0,
     "evaluation.windows": 2,
     "evaluation.passkey_positions": 0,
+    "evaluation.held_out_every": 0,
+    "data.held_out_every": 0,
 }
 _MOST = 2**53
 

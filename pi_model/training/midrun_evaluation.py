@@ -54,7 +54,10 @@ class MidrunEvaluation:
         measured: dict[str, Any] = {"bos_id": start.bos_id}
         if self.asked.data is not None:
             selection = Selection(
-                min_tokens=max(self.asked.windows), max_tokens=self.asked.max_tokens, samples=self.asked.samples
+                min_tokens=max(self.asked.windows),
+                max_tokens=self.asked.max_tokens,
+                samples=self.asked.samples,
+                only_every=self.asked.held_out_every,
             )
             source = Source(self.asked.data, self.asked.column, self.asked.split, control_tokens=config.control_tokens)
             self.documents = load_documents(source, start.tokenizer, selection)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.data.corpora import CORPORA
+from pi_model.data.documents import PRESETS, Selection, Source, load_documents
 from pi_model.distributed.devices import chosen_device
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.passkey import PromptMaker, passkeys
@@ -41,6 +42,7 @@ _SIZES = (
 )
 _LARGE = 2e10  # the paper's rate for 33B and 65B is half of that for 7B and 13B
 _EVALUATION_TOKENS = 32768  # of a document, or one context where that is longer
+_HELD_OUT = 20  # of so many documents one is held out, and more of a few
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class OwnRun:
         data: the sources, each with its weight.
         column: the column of JSONL, parquet and hub datasets that holds the text.
         lora: train adapters.
-        held_out: documents to measure perplexity on; None takes the validation split of the embedded books.
+        held_out: documents to measure perplexity on. None holds some of the first source of ``data`` out of training,
+            or, where it has too few documents, takes the validation split of the embedded books.
         evaluate: measure before the first step and after the last.
     """
 
@@ -115,7 +118,7 @@ class OwnRun:
         remarks: list[str] = []
         if self.evaluate:
             tokenizer = load_tokenizer(folder, hf_config)
-            config = replace(config, evaluation=self._evaluation(config, current, tokenizer, remarks))
+            config = self._evaluated(config, current, tokenizer, remarks)
         return override(config, evaluating), remarks
 
     def _mixture(self) -> tuple[MixturePart, ...]:
@@ -147,28 +150,53 @@ class OwnRun:
         method = self.method or (current.method if extended else "linear")
         return {"window_tokens": present, "factor": context / present, "method": method}
 
-    def _evaluation(self, config: Config, current: Extension, tokenizer: Any, remarks: list[str]) -> Evaluation:
-        """What is measured before and after, as far as the documents and the context have room for it."""
+    def _evaluated(self, config: Config, current: Extension, tokenizer: Any, remarks: list[str]) -> Config:
+        """The run with what is measured before and after, as far as the documents and the context have room for it."""
         context = config.context_tokens
         inside = min(current.window_tokens, context)
         chosen = Evaluation(steps=(0, config.steps), stride=max(1, inside // 2), passkey_trials=2)
         windows = tuple(dict.fromkeys((inside, context)))
         limit = max(context, min(4 * context, _EVALUATION_TOKENS))
-        source = Source(self.held_out or "books", self.column if self.held_out else "text", "validation")
-        try:
-            load_documents(source, tokenizer, Selection(min_tokens=context, max_tokens=limit))
-            chosen = replace(chosen, data=source.name, column=source.column, windows=windows, max_tokens=limit)
-        except RunError as error:
-            if self.held_out:
-                raise
-            remarks.append(f"no perplexity before and after: {error}; give --held-out DATA")
+        measured = {"windows": windows, "max_tokens": limit}
+        if part := None if self.held_out else held_out(config, tokenizer, context):
+            config = replace(config, data=(part, *config.data[1:]))
+            kept = {name: getattr(part, name) for name in ("split", "column", "held_out_every")}
+            chosen = replace(chosen, data=part.name, **kept, **measured)
+        else:
+            source = Source(self.held_out or "books", self.column if self.held_out else "text", "validation")
+            try:
+                load_documents(source, tokenizer, Selection(min_tokens=context, max_tokens=limit))
+                chosen = replace(chosen, data=source.name, column=source.column, **measured)
+            except RunError as error:
+                if self.held_out:
+                    raise
+                remarks.append(f"no perplexity before and after: {error}; give --held-out DATA")
         try:
             keys = passkeys(4, chosen.passkey_trials).ravel().tolist()
             PromptMaker(tokenizer, context, first_token(tokenizer), keys)
             chosen = replace(chosen, passkey_positions=4)
         except UsageError as error:
             remarks.append(f"no passkeys before and after: {error}")
-        return chosen if chosen.data or chosen.passkey_positions else Evaluation()
+        return replace(config, evaluation=chosen if chosen.data or chosen.passkey_positions else Evaluation())
+
+
+def held_out(config: Config, tokenizer: Any, context: int) -> MixturePart | None:
+    """The first source of a run with every twentieth document held out, or every second to nineteenth of a few.
+
+    None where the source has splits of its own, where it is read as a stream, where it has fewer than four documents,
+    or where none of those that would be held out is as long as the context.
+    """
+    part = config.data[0]
+    if part.name in CORPORA or part.name in PRESETS or part.stream_tokens is not None:
+        return None
+    source = Source(part.name, part.column, part.split, control_tokens=config.control_tokens)
+    lengths = [len(ids) for ids in load_documents(source, tokenizer).tokens]
+    if len(lengths) < 4:
+        return None
+    every = max(2, min(_HELD_OUT, len(lengths) // 2))
+    if max(lengths[every - 1 :: every]) < context:
+        return None
+    return replace(part, held_out_every=every)
 
 
 # The fields that options set, each with its option.

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from pi_model.data.documents import Source, load_documents
+from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.data.packing import Batches, PairStream, Stream
 from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
@@ -133,7 +133,8 @@ def _stream(
         )
         prompts, targets = load_pairs(source, part.summary, maker, progress=progress)
         return PairStream(prompts, targets, window, seed), f"{prompts.sha256} {targets.sha256}"
-    documents = load_documents(source, tokenizer, progress=progress)
+    selection = Selection(without_every=part.held_out_every) if part.held_out_every else None
+    documents = load_documents(source, tokenizer, selection, progress=progress)
     return Stream(documents, window, seed, bos_id, tokenizer.eos_token_id), documents.sha256
 
 

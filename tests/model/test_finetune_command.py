@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig
 
 from pi_model.cli.main import main
+from pi_model.data.documents import Selection
 from pi_model.errors import UsageError
+from pi_model.models.loading import load_tokenizer
 from pi_model.models.rope_parameters import Extension, compose
 from pi_model.training.before_after import NAMES
 from pi_model.training.config import Config, MixturePart
 from pi_model.training.config_fields import described, recorded_config
 from pi_model.training.overrides import override
-from pi_model.training.own_run import OwnRun
+from pi_model.training.own_run import OwnRun, held_out
 from pi_model.training.recipes import RECIPES, recipe
 from pi_model.training.starting_point import already_extended, check_start, result
 from pi_theory.scaling import METHODS, NoScaling, scaling_by_name
@@ -134,6 +136,35 @@ def test_a_model_and_data_of_ones_own_need_no_recipe(tiny_folder, rows, tmp_path
     assert ending(main, "finetune", *words).code == 0
     assert losses(as_recorded) == losses(out)
     assert not (as_recorded / NAMES[0]).exists()
+
+
+@given(every=st.integers(2, 30), documents=st.integers(0, 100))
+def test_what_is_held_out_and_what_is_trained_on_are_all_documents_and_never_the_same(every, documents):
+    trained, measured = Selection(without_every=every), Selection(only_every=every)
+    assert all(trained.takes(number) != measured.takes(number) for number in range(documents))
+    assert sum(map(measured.takes, range(documents))) == documents // every
+
+
+@pytest.mark.parametrize(("documents", "every"), [(40, 20), (9, 4), (4, 2)])
+def test_some_of_ones_own_documents_are_measured_on_and_not_trained_on(documents, every, tiny_folder, tmp_path):
+    data = write_documents(tmp_path / "texts.jsonl", documents=documents, words=600)
+    out = tmp_path / "out"
+    words = ["--model", tiny_folder, "--context", 512, "--data", data, *FEW, "--out", out]
+    ended = ending(main, "finetune", *words)
+    assert ended.code == 0, ended.err
+    table = " ".join(ended.err.split())
+    assert f"{data}, without one in {every} documents: " in table
+    assert f"perplexity on one in {every} documents of {data} in windows of 64 and 512 tokens" in table
+    recorded = recorded_config(out)
+    assert [recorded.data[0].held_out_every, recorded.evaluation.held_out_every] == [every, every]
+    assert ending(main, "finetune", *words, "--quiet").out.count("nothing left to do")
+
+
+@pytest.mark.parametrize(("documents", "words"), [(3, 600), (8, 60)])
+def test_where_ones_own_documents_are_few_or_short_all_are_trained_on(documents, words, tiny_folder, tmp_path):
+    data = write_documents(tmp_path / "texts.jsonl", documents=documents, words=words)
+    config, _ = OwnRun(str(tiny_folder), 512, [str(data)], evaluate=False).config(FEW)
+    assert held_out(config, load_tokenizer(tiny_folder), 512) is None
 
 
 REFUSED = {
