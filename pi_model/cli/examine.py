@@ -51,7 +51,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=path, metavar="DIR", help="Folder for report.html and examination.json. Default: write none."
     )
     add_window(parser)
-    add_hardware(parser)
+    add_hardware(
+        parser,
+        automatic="auto, which is bfloat16 where the device is fast in it and the model has 20 million parameters or "
+        "more, and else float32.",
+    )
 
 
 def _examined(arguments: argparse.Namespace, model: str, context_tokens: int | None) -> "Examination":

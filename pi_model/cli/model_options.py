@@ -83,10 +83,19 @@ def tell_window(arguments: argparse.Namespace, source: str, extension: "Extensio
         print(f"pi-model: {source}: {extension.stated}", file=sys.stderr)
 
 
-def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """Declares how and where models are run."""
+def add_hardware(parser: argparse.ArgumentParser, *, automatic: str = "") -> None:
+    """Declares how and where models are run.
+
+    Args:
+        parser: The command's.
+        automatic: What the number format auto chooses, for a command that has it.
+    """
+    formats = ("float32", "bfloat16", "float16")
     parser.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="Number format of the weights."
+        "--dtype",
+        choices=("auto", *formats) if automatic else formats,
+        default="auto" if automatic else "float32",
+        help="Number format of the weights." + (f" Default: {automatic}" if automatic else ""),
     )
     parser.add_argument(
         "--device",

@@ -29,6 +29,18 @@ def chosen_device(asked: str) -> str:
     return asked
 
 
+def fast_dtype(device: str) -> str:
+    """The number format in which a device multiplies matrices fastest: "bfloat16", or "float32" on many CPUs.
+
+    Args:
+        device: as `chosen_device` gives it.
+    """
+    if device != "cpu":
+        return "bfloat16"
+    capable = torch.cpu.get_capabilities()
+    return "bfloat16" if capable.get("amx_bf16") or capable.get("avx512_bf16") else "float32"
+
+
 def stated(asked: str, chosen: str) -> str | None:
     """One line that says which device was chosen; None where the caller chose it."""
     if asked != "auto":

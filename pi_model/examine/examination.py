@@ -10,21 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from pi_model.data.documents import Source
-from pi_model.distributed.devices import chosen_device
+from pi_model.distributed.devices import chosen_device, fast_dtype
 from pi_model.errors import UsageError
-from pi_model.examine.certainty import Way, asked_context, certain, theorem, ways
+from pi_model.examine.certainty import Way, ways
 from pi_model.examine.cost import cost
 from pi_model.examine.findings import Examination, Method
 from pi_model.examine.glance import glance
 from pi_model.examine.heads import TOKENS, look
-from pi_model.examine.identity import identity
 from pi_model.examine.measurement import Measurement
+from pi_model.examine.prediction import predicted_loss
 from pi_model.examine.recommendation import predicted_order, recommend
 from pi_model.examine.texts import EMBEDDED, Texts, long_texts
 from pi_model.files import cache_dir
 from pi_model.models.config_file import read_config
 from pi_model.models.loading import Checkpoint, load_checkpoint
 from pi_model.models.rope_parameters import understood
+
+_LARGE = 2e7  # parameters; the time of a smaller model is no matter
 
 
 def examine_checkpoint(
@@ -34,7 +36,7 @@ def examine_checkpoint(
     minutes: float = 3.0,
     data: Sequence[Source] = (),
     window_tokens: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "auto",
     device: str = "auto",
     gpu: str = "h100",
     gpus: int | None = None,
@@ -49,7 +51,9 @@ def examine_checkpoint(
             the config is looked at, see `pi_model.examine.glance`.
         data: texts to measure on; the embedded books and code where there is none.
         window_tokens: the window that the model was trained on, where its config does not say so.
-        dtype: number format to run in, "float32", "bfloat16" or "float16".
+        dtype: number format to run in: "float32", "bfloat16", "float16", or "auto", which is bfloat16 where the device
+            is fast in it and the model has 20 million parameters or more, and else float32. On SmolLM2-135M bfloat16
+            adds a thousandth of a nat to the loss, in a third of the time.
         device: "cpu", "cuda", "cuda:N", or "auto", which is CUDA where there is a GPU.
         gpu, gpus: the hardware that fine-tuning is planned for, a key of `pi_model.gpus.GPUS` and how many; None takes
             the fewest that have room.
@@ -61,37 +65,42 @@ def examine_checkpoint(
     """
     if not 0 <= minutes < math.inf:
         raise UsageError(f"minutes: must be a finite number of at least 0, got {minutes}")
+    certain = glance(model, context_tokens=context_tokens, window_tokens=window_tokens)
     if minutes == 0:
-        return glance(model, context_tokens=context_tokens, window_tokens=window_tokens)
-    checkpoint = load_checkpoint(model, dtype=dtype, device=chosen_device(device), window_tokens=window_tokens)
+        return certain
+    device = chosen_device(device)
+    if dtype == "auto":
+        dtype = fast_dtype(device) if certain.identity.parameters >= _LARGE else "float32"
+    checkpoint = load_checkpoint(model, dtype=dtype, device=device, window_tokens=window_tokens)
     content = understood(read_config(checkpoint.folder), window_tokens=window_tokens)
-    current = checkpoint.extension
-    asked = asked_context(current, context_tokens)
-    tokenizer = checkpoint.tokenizer
-    found = identity(
-        str(model),
-        checkpoint.folder,
-        content,
-        current,
+    current, asked, tokenizer = checkpoint.extension, certain.context_tokens, checkpoint.tokenizer
+    found = replace(
+        certain.identity,
         tokenizer=f"{type(tokenizer).__name__}, {len(tokenizer)} tokens",
         bos=None if checkpoint.bos_id is None else str(tokenizer.convert_ids_to_tokens(checkpoint.bos_id)),
     )
     sources = data or [Source(name) for name in EMBEDDED]
     texts = long_texts(sources, checkpoint.tokenizer, asked - (checkpoint.bos_id is not None), progress=progress)
     there = ways(current, asked)
-    methods = [certain(way, asked) for way in there]
     short = texts.texts[0].ids[: min(TOKENS, current.window_tokens) - 1]
     bos = [] if checkpoint.bos_id is None else [checkpoint.bos_id]
     sharpness, displaced, bends = look(checkpoint.model, np.concatenate([bos, short]).astype(int), there, asked)
-    methods = [replace(m, displacement=displaced[m.method], bend=bends[m.method]) for m in methods]
+    methods = [
+        replace(
+            m,
+            displacement=displaced[m.method],
+            bend=bends[m.method],
+            predicted=predicted_loss(displaced[m.method], found.layers),
+        )
+        for m in certain.methods
+    ]
     measurement = _measurement(checkpoint, content, there, methods, texts, asked)
     complete = measurement.run(60 * minutes, progress=progress)
     losses, passkeys = measurement.losses(), measurement.passkeys()
     methods = [replace(m, measured=losses.get(m.method), passkeys=passkeys.get(m.method)) for m in methods]
-    return Examination(
+    return replace(
+        certain,
         identity=found,
-        context_tokens=asked,
-        theorem=theorem(current, asked),
         sharpness=sharpness,
         methods=tuple(methods),
         data=texts.described,

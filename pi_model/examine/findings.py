@@ -135,6 +135,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class PredictedLoss:
+    """How much more a token costs by a method at the context than the untouched model with recent context alone.
+
+    Attributes:
+        above_nats: the loss that is added, in nats per token.
+        low, high: between these it lies in 95% of the cases that the rule was fitted to.
+    """
+
+    above_nats: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Method:
     """A way to the context that was asked for, with all that is known of it.
 
@@ -147,6 +161,7 @@ class Method:
         displacement: how far it moves attention at the context asked for: the sum over keys of the squared change,
             from trained attention to the last L keys, over all heads; None before heads were looked at.
         bend: what it leaves of the bends of the checkpoint's own heads, the median ratio; None before.
+        predicted: what that displacement will cost, see `pi_model.examine.prediction`; None before.
         measured: its losses; None if they were not measured yet.
         passkeys: share of passkeys found, by distance in tokens; None if they were not asked for.
     """
@@ -158,6 +173,7 @@ class Method:
     flat_resolution: float
     displacement: float | None = None
     bend: float | None = None
+    predicted: PredictedLoss | None = None
     measured: Measured | None = None
     passkeys: dict[int, float] | None = None
 

@@ -95,9 +95,11 @@ def _best_predicted(methods: Sequence[Method], context_tokens: int) -> tuple[Met
         text = f"of the methods that reach, {best.method} leaves most of the bends of an even head"
         reasons = [Reason(f"{text}, {best.flat_resolution:.2f}", PROVED)]
     else:
-        text = f"{best.method} moves the heads' attention least"
+        text = f"{best.method} moves the heads' attention least ({best.displacement:.3g} over all heads)"
+        if costs := best.predicted:
+            text += f", which may cost {costs.low:.2g} to {costs.high:.2g} nats per token"
         order_said = f"predicted order: {_listed([m.method for m in order])}"
-        reasons = [Reason(f"{text} ({best.displacement:.3g} over all heads); {order_said}", HEADS)]
+        reasons = [Reason(f"{text}; {order_said}", HEADS)]
     reasons.append(Reason("not every method was measured yet; more --minutes decide", UNKNOWN))
     return best, reasons
 

@@ -84,8 +84,8 @@ def text(examination: Examination) -> str:
 
 def _methods(examination: Examination) -> list[str]:
     lines = [
-        f"{'':10} {'reach':>8} {'bends':>6} {'moved':>6}   {'perplexity':^26} {'passkeys':>9}",
-        f"{'':10} {'tokens':>8} {'kept':>6} {'':>6} {'inside':>9} {'whole':>9} {'last':>9} {'found':>9}",
+        f"{'':10} {'reach':>8} {'bends':>6} {'predicted':>10}   {'perplexity':^24} {'passkeys':>9}",
+        f"{'':10} {'tokens':>8} {'kept':>6} {'nats more':>10} {'inside':>9} {'whole':>9} {'last':>9} {'found':>9}",
     ]
     for one in examination.methods:
         measured = one.measured
@@ -93,14 +93,16 @@ def _methods(examination: Examination) -> list[str]:
         cells = [f"{_perplexity(nats):>9}" for nats in losses] or [f"{'-':>9}"] * 3
         reach = "no end" if one.reach_tokens is None else str(one.reach_tokens)
         bend = f"{one.resolution if one.bend is None else one.bend:.2f}"
-        moved = "-" if one.displacement is None else f"{one.displacement:.2f}"
+        costs = "-" if one.predicted is None else f"{one.predicted.low:.2g}-{one.predicted.high:.2g}"
         name = _AS_IT_IS if one.method == "none" else one.method
-        lines.append(f"{name:10} {reach:>8} {bend:>6} {moved:>6} {' '.join(cells)} {_passkeys(one):>9}")
+        lines.append(f"{name:10} {reach:>8} {bend:>6} {costs:>10} {' '.join(cells)} {_passkeys(one):>9}")
     lines.append(
         wrap(
             "reach: tokens up to which every phase is one that training showed; bends kept: how sharply heads still "
-            "tell a token from its neighbours; moved: how far attention is moved, over all heads; perplexity inside "
-            "the old window, over the whole context and over its last eighth; passkeys found at some distances"
+            "tell a token from its neighbours; predicted: the loss to be expected at the context, above that of the "
+            "model as it is with recent tokens alone, in nats per token, from how far attention is moved, as two other "
+            "models have it; perplexity inside the old window, over the whole context and over its last eighth; "
+            "passkeys found at some distances"
         )
     )
     return lines

@@ -157,7 +157,7 @@ class OwnRun:
         chosen = Evaluation(steps=(0, config.steps), stride=max(1, inside // 2), passkey_trials=2)
         windows = tuple(dict.fromkeys((inside, context)))
         limit = max(context, min(4 * context, _EVALUATION_TOKENS))
-        measured = {"windows": windows, "max_tokens": limit}
+        measured: dict[str, Any] = {"windows": windows, "max_tokens": limit}
         if part := None if self.held_out else held_out(config, tokenizer, context):
             config = replace(config, data=(part, *config.data[1:]))
             kept = {name: getattr(part, name) for name in ("split", "column", "held_out_every")}

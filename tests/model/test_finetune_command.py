@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 from pi_model.cli.main import main
 from pi_model.data.documents import Selection
 from pi_model.errors import UsageError
-from pi_model.models.loading import load_tokenizer
+from pi_model.models.loading import load_checkpoint
 from pi_model.models.rope_parameters import Extension, compose
 from pi_model.training.before_after import NAMES
 from pi_model.training.config import Config, MixturePart
@@ -164,7 +164,7 @@ def test_some_of_ones_own_documents_are_measured_on_and_not_trained_on(documents
 def test_where_ones_own_documents_are_few_or_short_all_are_trained_on(documents, words, tiny_folder, tmp_path):
     data = write_documents(tmp_path / "texts.jsonl", documents=documents, words=words)
     config, _ = OwnRun(str(tiny_folder), 512, [str(data)], evaluate=False).config(FEW)
-    assert held_out(config, load_tokenizer(tiny_folder), 512) is None
+    assert held_out(config, load_checkpoint(tiny_folder).tokenizer, 512) is None
 
 
 REFUSED = {

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pi_model.evaluation.differences import Difference, difference
-from pi_model.examine.findings import Examination, Method, Stretch
+from pi_model.examine.findings import Examination, Method, PredictedLoss, Stretch
 from pi_model.examine.losses import best, mean
 from pi_model.examine.report import charts
 from pi_model.examine.report.markup import (
@@ -87,6 +87,7 @@ def methods_compared(one: Examination) -> str:
             Column("resolution, sharpest and flat", "resolution"),
             Column("bends kept", "bend"),
             Column("displacement", "displacement"),
+            Column("loss added", "predicted"),
         ],
         [(text(name), _known(method)) for name, method in zip(names, one.methods, strict=True)],
     )
@@ -114,7 +115,14 @@ def _known(method: Method) -> list[str]:
         got(f"{share(method.resolution)}, {share(method.flat_resolution)}", "resolution"),
         got(share(method.bend), "bend"),
         got(number(method.displacement), "displacement"),
+        got(_range(method.predicted), "predicted"),
     ]
+
+
+def _range(predicted: PredictedLoss | None) -> str:
+    if predicted is None:
+        return UNMEASURED
+    return f"{predicted.above_nats:.2g} ({predicted.low:.2g} to {predicted.high:.2g})"
 
 
 def _measured(method: Method, winner: Method | None) -> list[str]:
