@@ -184,7 +184,7 @@ LOSSES = st.lists(st.floats(0.5, 8), min_size=6, max_size=6)
 def test_the_recommended_method_is_within_2_percent_of_the_best_measured_or_untold(per_document):
     losses = dict(zip(METHODS, np.array(per_document).T.tolist(), strict=True))
     methods = [
-        Method(name, 2.0, 128, 1.0, 1.0, 1.0, 1.0, Measured(len(nats), tuple(nats), tuple(nats), tuple(nats), ()))
+        Method(name, 2.0, 128, 1.0, 1.0, measured=Measured(len(nats), tuple(nats), tuple(nats), tuple(nats), ()))
         for name, nats in losses.items()
     ]
     found = recommend(identity(), 128, methods, "m")
@@ -227,7 +227,7 @@ def test_the_json_answer_has_the_keys_that_others_rely_on(examined):
     found = json.loads(json.dumps(answer(examined), allow_nan=False))
     assert {"window_tokens", "window_from", "context_tokens", "methods", "recommended", "reasons"} <= found.keys()
     for one in found["methods"]:
-        assert {"method", "reach_tokens", "resolution", "displacement", "loss_nats"} <= one.keys()
+        assert {"method", "reach_tokens", "resolution", "displacement", "predicted", "loss_nats"} <= one.keys()
 
 
 def test_the_summary_fits_a_terminal(examined, monkeypatch):

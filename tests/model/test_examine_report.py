@@ -23,12 +23,14 @@ from pi_model.examine.findings import (
     Measured,
     Method,
     Oddity,
+    PredictedLoss,
     Reason,
     Recommendation,
     Sharpness,
     Stretch,
     Theorem,
 )
+from pi_model.examine.prediction import predicted_loss
 from pi_model.examine.report import page
 from pi_model.examine.report.methods import REACHED, k_max
 from pi_theory.scaling import METHODS
@@ -62,25 +64,20 @@ def sample(model="smollm2-135m", better=0.0, window=8192, context=16384, stretch
         return dict(zip(found, shares, strict=True))
 
     factor = context / window
+
+    def way(method, reach, sharpest, flat, displacement, bend, *found):
+        predicted = predicted_loss(displacement, layers=30)
+        return Method(method, factor, reach, sharpest, flat, displacement, bend, predicted, *found)
+
     methods = (
-        Method("none", 1.0, window, 1.0, 1.0, 31.8, 1.0, measured(5.2, 0), keys(1, 1, 1, 0.75, 0.25, 0, 0)),
-        Method(
-            "linear", factor, context - 1, 0.266, 0.31, 12.4, 0.28, measured(0.02, 1.28), keys(0.5, 0.25, 0, 0, 0, 0, 0)
+        replace(
+            way("none", window, 1.0, 1.0, 31.8, 1.0, measured(5.2, 0), keys(1, 1, 1, 0.75, 0.25, 0, 0)), factor=1.0
         ),
-        Method("ntk", factor, 11310, 1.0, 0.81, 6.31, 0.77, measured(0.61, 0.05), keys(1, 1, 0.75, 0.5, 0.5, 0, 0)),
-        Method("dynamic", factor, 10240, 1.0, 0.84, 7.02, 0.79, measured(0.9, 0.03), keys(1, 1, 1, 0.5, 0.25, 0, 0)),
-        Method(
-            "yarn",
-            factor,
-            context - 1,
-            1.143,
-            0.95,
-            3.17,
-            0.93,
-            measured(-0.03, 0.014),
-            keys(1, 1, 1, 1, 0.75, 0.5, 0.25),
-        ),
-        Method("llama3", factor, context - 1, 1.0, 0.88, 4.05, 0.9, measured(0.06, 0.02), None),
+        way("linear", context - 1, 0.266, 0.31, 12.4, 0.28, measured(0.02, 1.28), keys(0.5, 0.25, 0, 0, 0, 0, 0)),
+        way("ntk", 11310, 1.0, 0.81, 6.31, 0.77, measured(0.61, 0.05), keys(1, 1, 0.75, 0.5, 0.5, 0, 0)),
+        way("dynamic", 10240, 1.0, 0.84, 7.02, 0.79, measured(0.9, 0.03), keys(1, 1, 1, 0.5, 0.25, 0, 0)),
+        way("yarn", context - 1, 1.143, 0.95, 3.17, 0.93, measured(-0.03, 0.014), keys(1, 1, 1, 1, 0.75, 0.5, 0.25)),
+        way("llama3", context - 1, 1.0, 0.88, 4.05, 0.9, measured(0.06, 0.02), None),
     )
     return Examination(
         identity=Identity(
@@ -183,6 +180,7 @@ ways = plan(
     resolution=numbers,
     flat_resolution=numbers,
     displacement=st.none() | numbers,
+    predicted=st.none() | plan(PredictedLoss, numbers, numbers, numbers),
     bend=st.none() | numbers,
     measured=st.none() | plan(Measured, st.integers(0, 3), losses, losses, losses, stretches),
     passkeys=st.none() | st.dictionaries(counts, numbers, max_size=3),
@@ -266,7 +264,7 @@ def test_every_number_in_a_table_links_to_how_it_was_got():
 def test_what_is_not_known_is_said_and_never_none():
     found = sample()
     bare = [
-        replace(method, displacement=None, bend=None, measured=None, passkeys=None, reach_tokens=None)
+        replace(method, displacement=None, bend=None, predicted=None, measured=None, passkeys=None, reach_tokens=None)
         for method in found.methods
     ]
     nothing = Recommendation(None, None, (), ())

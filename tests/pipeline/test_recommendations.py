@@ -5,6 +5,7 @@ from collections import defaultdict
 import pytest
 
 from experiments.records import record
+from pi_model.examine.prediction import predicted_loss
 from pi_model.examine.recommendation import TIE, UNKNOWN
 
 
@@ -39,3 +40,17 @@ def test_the_heads_alone_name_a_method_within_two_percent_of_the_best(case):
     with record.reading(committed=True):
         losses = measured(case["context_tokens"])
     assert losses[case["predicted"][0]] - min(losses.values()) <= TIE
+
+
+@pytest.mark.parametrize("study", ["tiny_choice", "smollm2_choice"])
+def test_the_predicted_range_holds_95_percent_of_the_losses_that_were_measured(study):
+    with record.reading(committed=True):
+        metrics = record.read(study)["metrics"]
+    moved = [case for case in metrics["cases"] if case["predicted"]["squared"] > 1e-6]
+    within = 0
+    for case in moved:
+        range_ = predicted_loss(case["predicted"]["squared"], metrics["model"]["layers"])
+        losses = case["above_nats"].values()
+        within += range_.low <= sum(losses) / len(losses) <= range_.high
+    assert within >= 0.95 * len(moved)
+    assert len(moved) > 20
