@@ -84,13 +84,13 @@ def examine_checkpoint(
     there = ways(current, asked)
     short = texts.texts[0].ids[: min(TOKENS, current.window_tokens) - 1]
     bos = [] if checkpoint.bos_id is None else [checkpoint.bos_id]
-    sharpness, displaced, bends = look(checkpoint.model, np.concatenate([bos, short]).astype(int), there, asked)
+    heads = look(checkpoint.model, np.concatenate([bos, short]).astype(int), there, asked)
     methods = [
         replace(
             m,
-            displacement=displaced[m.method],
-            bend=bends[m.method],
-            predicted=predicted_loss(displaced[m.method], found.layers),
+            displacement=heads.displacement[m.method],
+            bend=heads.bend[m.method],
+            predicted=predicted_loss(heads.along[m.method], found.layers),
         )
         for m in certain.methods
     ]
@@ -101,7 +101,7 @@ def examine_checkpoint(
     return replace(
         certain,
         identity=found,
-        sharpness=sharpness,
+        sharpness=heads.sharpness,
         methods=tuple(methods),
         data=texts.described,
         device=_device(checkpoint),

@@ -140,7 +140,7 @@ class PredictedLoss:
 
     Attributes:
         above_nats: the loss that is added, in nats per token.
-        low, high: between these it lies in 95% of the cases that the rule was fitted to.
+        low, high: a factor of five less and more, which held 14 of 16 measurements.
     """
 
     above_nats: float

@@ -9,6 +9,7 @@ Shape suffixes: N layers, T tokens, H query heads, J frequencies, M queries, S d
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +26,25 @@ _QUERIES = 8
 _SINGLE = 128  # distances that are taken one by one
 _GROWTH = 1.03  # of the farther ones
 _SHARP = 0.5  # nats
+_PLACES = 4  # of the context, at which displacement is taken besides its end
+
+
+@dataclass(frozen=True)
+class Look:
+    """What heads say of each way, by its name.
+
+    Attributes:
+        sharpness: how sharply they point today.
+        displacement: how far the way moves attention at the end of the context: the squared change, added up over
+            heads.
+        along: the same in the middle of each quarter of the context.
+        bend: the median over heads of the bend after over the bend before.
+    """
+
+    sharpness: Sharpness
+    displacement: Mapping[str, float]
+    along: Mapping[str, Sequence[float]]
+    bend: Mapping[str, float]
 
 
 @torch.inference_mode()
@@ -59,9 +79,7 @@ def queries_and_keys(
     return q_NHTJ, np.repeat(k_NGTJ, q_NHTJ.shape[1] // k_NGTJ.shape[1], axis=1)
 
 
-def look(
-    model: CausalLM, ids_T: Integer[np.ndarray, " T"], ways: Sequence[Way], context_tokens: int
-) -> tuple[Sharpness, Mapping[str, float], Mapping[str, float]]:
+def look(model: CausalLM, ids_T: Integer[np.ndarray, " T"], ways: Sequence[Way], context_tokens: int) -> Look:
     """Read a short text and compare what each way does to the heads.
 
     Args:
@@ -69,22 +87,14 @@ def look(
         ids_T: a text of at most a window, with BOS if the model's texts begin with it.
         ways: the ways, the checkpoint as it is first.
         context_tokens: L', the window that was asked for.
-
-    Returns:
-        How sharply the heads point today; by way, the displacement (the squared change of attention, added up over
-        heads) at the context; and by way, the median over heads of the bend after over the bend before.
     """
     now = ways[0].extension
-    changes = {
-        way.name: change(
-            way.extension.scaling,
-            head_dim=now.head_dim,
-            base=now.base,
-            window=now.window_tokens,
-            context=context_tokens,
-        )
-        for way in ways
-    }
+    kind = {"head_dim": now.head_dim, "base": now.base, "window": now.window_tokens}
+
+    def changes_at(tokens: int) -> dict[str, Change]:
+        return {way.name: change(way.extension.scaling, context=tokens, **kind) for way in ways}  # type: ignore[arg-type]
+
+    changes = changes_at(context_tokens)
     q_NHTJ, k_NHTJ = queries_and_keys(model, ids_T[:TOKENS])
     m_M = np.linspace(q_NHTJ.shape[2] // 2, q_NHTJ.shape[2] - 1, _QUERIES).astype(int)
     bends = {name: _bends(q_NHTJ, k_NHTJ, m_M, changes["none"], how) for name, how in changes.items()}
@@ -97,7 +107,14 @@ def look(
         sharpest_head=int(sharpest_H),
     )
     kept = {name: float(np.median(bend / bends["none"])) for name, bend in bends.items()}
-    return sharpness, _displaced(q_NHTJ, k_NHTJ, m_M, changes, context_tokens), kept
+    places = [max(1, context_tokens * (2 * place + 1) // (2 * _PLACES)) for place in range(_PLACES)]
+    there = [_displaced(q_NHTJ, k_NHTJ, m_M, changes_at(tokens), tokens) for tokens in places]
+    return Look(
+        sharpness,
+        displacement=_displaced(q_NHTJ, k_NHTJ, m_M, changes, context_tokens),
+        along={name: [one[name] for one in there] for name in changes},
+        bend=kept,
+    )
 
 
 def _bends(

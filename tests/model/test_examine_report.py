@@ -66,7 +66,7 @@ def sample(model="smollm2-135m", better=0.0, window=8192, context=16384, stretch
     factor = context / window
 
     def way(method, reach, sharpest, flat, displacement, bend, *found):
-        predicted = predicted_loss(displacement, layers=30)
+        predicted = predicted_loss([displacement], layers=30)
         return Method(method, factor, reach, sharpest, flat, displacement, bend, predicted, *found)
 
     methods = (
