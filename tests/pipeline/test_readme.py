@@ -53,6 +53,7 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-theory amplification --head-dim 64 --window 512 --factor 4 --method yarn --hmax 10": {"512": "64"},
     ".venv/bin/pi-theory fit --digits 20": {"fit": "fit --head-dim 32 --window 64"},
     ".venv/bin/pi-theory claims": {"claims": "claims --help"},  # tests/theory/test_claims.py settles them
+    ".venv/bin/pi-model examine tiny-llama --context 1024 --minutes 1": {"--minutes 1": "--minutes 0.01"},
     ".venv/bin/pi-model examine smollm2-135m --context 16384 --minutes 10 --out examined": TINY | {"10": "0.01"},
     ".venv/bin/pi-model examine smollm2-135m tuned/model --context 16384 --minutes 10 --out compared": TINY
     | {"10": "0.01"},
