@@ -10,16 +10,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.corpora import CORPORA, read_corpus
 from pi_model.data.data_files import data_files
 from pi_model.data.file_formats import Row, format_of, rows
+from pi_model.data.pieces import Names, Pieces
 from pi_model.data.row_values import cell, text, text_or_ids
-from pi_model.data.token_cache import memory_map
+from pi_model.data.token_cache import NOTHING, Done, memory_map
 from pi_model.errors import RunError, UsageError
 from pi_model.notices import say, tell_which
 
@@ -116,16 +120,43 @@ class Documents:
         tokens: for each document a memory-mapped array of its token ids, uint32, without special tokens.
     """
 
-    names: tuple[str, ...]
-    tokens: tuple[np.ndarray, ...]
+    names: Sequence[str]
+    tokens: Sequence[np.ndarray]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " documents"]:
+        """The number of tokens of each document."""
+        if isinstance(self.tokens, Pieces):
+            return self.tokens.lengths
+        return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
+
+    def chosen(self, numbers: Int[np.ndarray, " chosen"], longest: int | None = None) -> "Documents":
+        """Some of the documents in the order given, each cut to `longest` tokens."""
+        if isinstance(self.names, Names) and isinstance(self.tokens, Pieces):
+            return Documents(self.names.chosen(numbers), self.tokens.chosen(numbers, longest))
+        names, tokens = ([part[number] for number in numbers.tolist()] for part in (self.names, self.tokens))
+        return Documents(tuple(names), tuple(ids[:longest] for ids in tokens))
 
     @property
     def sha256(self) -> str:
         """Hex SHA-256 of the names and token ids in order: the same data has the same hash wherever it came from."""
-        digest = hashlib.sha256(repr((self.names, [len(ids) for ids in self.tokens])).encode())
-        for ids in self.tokens:
+        digest = hashlib.sha256()
+        for part in _repr_of_tuple_and_list(self.names, self.lengths.tolist()):
+            digest.update(part.encode())
+        for ids in self.tokens.runs() if isinstance(self.tokens, Pieces) else self.tokens:
             digest.update(np.ascontiguousarray(ids, dtype=np.uint32).tobytes())
         return digest.hexdigest()
+
+
+def _repr_of_tuple_and_list(names: Sequence[str], lengths: Sequence[int]) -> Iterator[str]:
+    """``repr((tuple(names), list(lengths)))`` in parts; the whole would be as large as all names together."""
+    yield "(("
+    for number, name in enumerate(names):
+        yield f", {name!r}" if number else repr(name)
+    yield ",), [" if len(names) == 1 else "), ["
+    for number, length in enumerate(lengths):
+        yield f", {length}" if number else str(length)
+    yield "])"
 
 
 def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
@@ -243,7 +274,7 @@ def load_documents(
     """
     given = [sources] if isinstance(sources, Source | str) else sources
     several = [Source(one) if isinstance(one, str) else one for one in given]
-    names, tokens = [], []
+    loaded = []
     for source in several:
         if preset := PRESETS.get(source.name):
             if preset.vocabulary not in (None, tokenizer.vocab_size):
@@ -254,21 +285,24 @@ def load_documents(
             selection = selection or preset.selection
         source = resolved(source)
         key = cache_key(source, tokenizer)
-        found = memory_map(source.name, key, _tokenised(source, tokenizer), progress=progress)
-        names += found[0]
-        tokens += found[1]
-    selection = selection or Selection()
-    kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
+        loaded.append(memory_map(source.name, key, partial(_tokenised, source, tokenizer), progress=progress))
+    found = Documents(*loaded[0]) if len(loaded) == 1 else _one_after_the_other(loaded)
+    selection, lengths = selection or Selection(), found.lengths
+    kept = np.flatnonzero(lengths >= selection.min_tokens)
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
-        kept = [kept[number] for number in sorted(drawn)]
-    if not kept:
-        longest = max((len(ids) for ids in tokens), default=0)
+        kept = kept[np.sort(drawn)]
+    if not len(kept):
+        longest = int(lengths.max(initial=0))
         told = ", ".join(source.name for source in several)
         raise RunError(f"{told}: no document has {selection.min_tokens} tokens; the longest has {longest}")
-    names = distinct(names) if len(several) > 1 else names
-    cut = slice(selection.max_tokens)
-    return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
+    return found.chosen(kept, selection.max_tokens)
+
+
+def _one_after_the_other(loaded: Sequence[tuple[Names, Pieces]]) -> Documents:
+    """The documents of several sources; names that they have in common are numbered."""
+    names, tokens = (list(chain.from_iterable(part)) for part in zip(*loaded, strict=True))
+    return Documents(tuple(distinct(names)), tuple(tokens))
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -281,13 +315,15 @@ def distinct(names: list[str]) -> list[str]:
     return out
 
 
-def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, token ids) of every document, in order, up to the one that reaches the source's limit.
+def _tokenised(
+    source: Source, tokenizer: PreTrainedTokenizerBase, done: Done = NOTHING
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, token ids) of every document after those that are done, up to the one that reaches the source's limit.
 
     Texts go to the tokenizers library in batches, which it shares among all cores.
     """
-    documents = read_documents(source, len(tokenizer))
-    left = math.inf if source.stream_tokens is None else source.stream_tokens
+    documents = islice(read_documents(source, len(tokenizer)), done.documents, None)
+    left = math.inf if source.stream_tokens is None else source.stream_tokens - done.tokens
     # A text has at most as many tokens as bytes, so no batch reads beyond the document that reaches the limit.
     while left > 0 and (batch := _batch(documents, min(left, _BATCH_BYTES))):
         texts = [content for _, content in batch if isinstance(content, str)]

@@ -51,7 +51,7 @@ class Stream:
         self.documents, self.tokens, self.seed = documents, tokens, tuple(seed)
         self._bos = np.array([] if bos_id is None else [bos_id], dtype=np.int64)
         self._eos = np.array([] if eos_id is None else [eos_id], dtype=np.int64)
-        self._lengths = np.array([len(ids) for ids in documents.tokens]) + len(self._bos) + len(self._eos)
+        self._lengths = documents.lengths + len(self._bos) + len(self._eos)
         self.windows = int(self._lengths.sum() - 1) // tokens
         if self.windows < 1:
             raise RunError(
@@ -114,10 +114,10 @@ class PairStream:
     def __init__(self, prompts: Documents, targets: Documents, tokens: int, seed: Sequence[int] = (0,)) -> None:
         self.prompts, self.targets, self.tokens, self.seed = prompts, targets, tokens, tuple(seed)
         self.windows = len(prompts.names)
-        for name, prompt, target in zip(prompts.names, prompts.tokens, targets.tokens, strict=True):
-            # The last token is predicted but never read.
-            if len(prompt) + len(target) > tokens + 1:
-                raise RunError(f"{name}: {len(prompt)} + {len(target)} tokens do not fit a window of {tokens}")
+        # The last token is predicted but never read.
+        for pair in np.flatnonzero(prompts.lengths + targets.lengths > tokens + 1).tolist():
+            together = f"{prompts.lengths[pair]} + {targets.lengths[pair]} tokens"
+            raise RunError(f"{prompts.names[pair]}: {together} do not fit a window of {tokens}")
         self._order = lru_cache(maxsize=2)(self._draw)
 
     def _draw(self, epoch: int) -> np.ndarray:
