@@ -24,7 +24,8 @@ _OWN = ("context", "method", "data", "column", "lora", "held_out", "no_evaluatio
 _CHANGE = re.compile(r"[a-z]\w*(\.\w+)?=")
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments that say which run is meant."""
     parser.add_argument(
         "overrides",
         type=word,
@@ -84,6 +85,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Run again what the run.json in the folder of a run says.",
     )
+    add_window(parser)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -91,7 +97,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder of the run; the trained model will be in model/ inside it.",
     )
-    add_window(parser)
     parser.add_argument(
         "--fall-back",
         action="store_true",
@@ -100,8 +105,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="Show no table and no progress.")
 
 
-def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
-    """The run that was asked for, and what to remark on it."""
+def run_config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
+    """The run that was asked for, and what to remark on it.
+
+    Raises:
+        UsageError: The arguments do not go together, or not with the model.
+        RunError: The model is broken or missing.
+    """
     # --data takes all words that follow it, but a change to a field is none of its names; a file can be ./a=b.
     data = [one for one in arguments.data or () if not _CHANGE.match(one)]
     words = [*arguments.overrides, *(one for one in arguments.data or () if _CHANGE.match(one))]
@@ -150,7 +160,7 @@ def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    config, remarks = _config(arguments)
+    config, remarks = run_config(arguments)
     from pi_model.training.before_after import before_after
     from pi_model.training.loop import train
 

@@ -6,6 +6,7 @@ Documents stay apart; nothing here joins two of them.
 import hashlib
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ PRESETS = {
 }
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_BATCH_BYTES = 8 * 2**20
+_BATCH_BYTES = max(8, os.cpu_count() or 1) * 2**20  # some documents for every core
 # Part of the cache's keys; raised when the same file gives other tokens than before.
 _READING = "2: no byte order mark, special tokens as text"
 

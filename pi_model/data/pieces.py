@@ -1,7 +1,7 @@
 """Many texts in one flat array: where each begins and ends are two numbers, and not a Python object of its own."""
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Int
@@ -51,10 +51,10 @@ class Pieces(Sequence[np.ndarray]):
         return len(self._starts)
 
     @overload
-    def __getitem__(self, number: int) -> np.ndarray: ...
+    def __getitem__(self, number: SupportsIndex) -> np.ndarray: ...
     @overload
     def __getitem__(self, number: slice) -> "Pieces": ...
-    def __getitem__(self, number: int | slice) -> "np.ndarray | Pieces":
+    def __getitem__(self, number: SupportsIndex | slice) -> "np.ndarray | Pieces":
         if isinstance(number, slice):
             return self.chosen(number)
         return self._flat[int(self._starts[number]) : int(self._stops[number])]
@@ -78,10 +78,10 @@ class Names(Sequence[str]):
         return len(self._pieces)
 
     @overload
-    def __getitem__(self, number: int) -> str: ...
+    def __getitem__(self, number: SupportsIndex) -> str: ...
     @overload
     def __getitem__(self, number: slice) -> "Names": ...
-    def __getitem__(self, number: int | slice) -> "str | Names":
+    def __getitem__(self, number: SupportsIndex | slice) -> "str | Names":
         if isinstance(number, slice):
             return self.chosen(number)
         return self._pieces[number].tobytes().decode(errors="surrogatepass")

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
 from pi_model.distributed.devices import chosen_device
-from pi_model.distributed.process_group import mean_over_ranks, process_group
+from pi_model.distributed.process_group import mean_over_ranks, process_group, wait_less
 from pi_model.errors import RunError, UsageError
 from pi_model.files import write_text
 from pi_model.models.families import CausalLM, sliding_window
@@ -28,7 +28,15 @@ from pi_model.training.loss import CausalLoss
 from pi_model.training.meter import Meter, flops_per_token
 from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
 from pi_model.training.preparation import Preparation, prepare, weight_reader
-from pi_model.training.run_folder import MANIFEST, alone, base_identity, identity, refuse_difference, refuse_other_run
+from pi_model.training.run_folder import (
+    MANIFEST,
+    alone,
+    base_identity,
+    identity,
+    refuse_difference,
+    refuse_different_ranks,
+    refuse_other_run,
+)
 from pi_model.training.run_log import Display, Log, Scalars
 from pi_model.training.sharding import local, sharded_model
 from pi_model.training.stop_requests import stop_requests
@@ -88,10 +96,12 @@ def train(
     with process_group(config.device) as device, alone(out), ExitStack() as stack:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
-        start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
+        fetched = "rank 0, which fetches and tokenises what the run reads"
+        start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0), fetched)
         run = identity(config, start)
         refuse_difference(run, out)
-        evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start))
+        evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start), fetched)
+        refuse_different_ranks(config, start, run, evaluation.digest)
         if announce and rank == 0:
             announce(config, start)
         model = sharded_model(
@@ -105,8 +115,8 @@ def train(
             compile_layers=config.compile,
         )
         optimizer = adamw(model, config)
-        if config.lora is not None and rank == 0:
-            run |= base_identity(start)
+        if config.lora is not None:
+            run |= ranks.rank_zero_alone(lambda: base_identity(start), "rank 0, which hashes the weights")
         checkpoints = stack.enter_context(Checkpoints(out / "checkpoints", run, config.keep))
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
@@ -175,7 +185,13 @@ def train(
                 if rank == 0:
                     steps.write(line)
                 display.step(line)
-                stopping = mean_over_ranks(torch.tensor(float(stop.asked()), device=device)) > 0
+                flags = torch.tensor([float(stop.asked()), float(checkpoints.failed())], device=device)
+                dist.all_reduce(flags)
+                stopping, failed = (flags > 0).tolist()
+                if failed:
+                    checkpoints.wait()
+                if step == first:
+                    wait_less(checkpoints.group)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
                     checkpoints.save(step + 1, model, optimizer)
                     saved = step + 1
