@@ -23,7 +23,7 @@ from pi_model.files import write_text
 from pi_model.models.families import CausalLM, sliding_window
 from pi_model.training.checkpoints import Checkpoints
 from pi_model.training.config import Config
-from pi_model.training.export import export
+from pi_model.training.export import export, rehearse_export
 from pi_model.training.loss import CausalLoss
 from pi_model.training.meter import Meter, flops_per_token
 from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
@@ -131,6 +131,8 @@ def train(
                 # Remove what an earlier, shorter run exported.
                 for exported in ("model", "adapter"):
                     shutil.rmtree(out / exported, ignore_errors=True)
+        if first < config.steps:
+            rehearse_export(model, start, config, out)
         evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
         for remark in config.remarks():
@@ -203,8 +205,9 @@ def train(
         checkpoints.wait()
         if stopping:
             raise KeyboardInterrupt
-        if not (out / "model" / "config.json").exists():
+        if not ranks.rank_zero_alone((out / "model" / "config.json").exists, "rank 0"):
             export(model, start, config, out)
+        ranks.rank_zero_alone(lambda: None, "rank 0, which completes the exported model")
         return Outcome(out / "model", config.steps, first, loss)
 
 

@@ -18,7 +18,7 @@ from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.models.attention import attention_implementation
 from pi_model.models.families import CausalLM, empty_model, rotary_embedding
 from pi_model.training.config import Config
-from pi_model.training.export import live_weights, whole_weights
+from pi_model.training.export import whole_weights
 from pi_model.training.lora import merged
 from pi_model.training.loss import CausalLoss
 from pi_model.training.preparation import Preparation
@@ -104,29 +104,21 @@ class MidrunEvaluation:
         return result
 
     def plain(self, model: CausalLoss) -> CausalLM:
-        """The model as an ordinary one, ready to evaluate. To be called on every rank.
+        """The model as an ordinary one, ready to evaluate, whole on every rank. To be called on every rank.
 
         In a single process it shares the live weights if they have the right dtype.
         """
         device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
-        alone = dist.get_world_size() == 1
-        weights = live_weights(model) if alone else whole_weights(model)
+        weights = dict(whole_weights(model))
         if self.config.lora is not None:
             weights = merged(weights, self.config.lora)
         hf_config = self.start.hf_config()
         with torch.device("meta"):
             attention = attention_implementation(device.type, self.config.dtype)
             plain = empty_model(hf_config, attn_implementation=attention, dtype=dtype)
-        if alone:
-            whole = {name: weight.to(device, dtype) for name, weight in weights.items()}
-            plain.load_state_dict(whole, assign=True, strict=False)  # a tied head is not among them
-        else:
-            plain.to_empty(device=device)
+        own = {name: weight.to(device, dtype) for name, weight in weights.items()}
+        plain.load_state_dict(own, assign=True, strict=False)  # a tied head is not among them
         plain.tie_weights()
         plain.model.rotary_emb = rotary_embedding(hf_config).to(device)
         plain.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # for all families, not for one
-        for name, parameter in plain.named_parameters() if not alone else ():
-            if dist.get_rank() == 0:
-                parameter.copy_(weights[name])
-            dist.broadcast(parameter, src=0)
         return plain

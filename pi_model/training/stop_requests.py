@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
 # A scheduler signals torchrun and its processes, and torchrun signals them again: so soon after it, it is the same.
 SAME_SECONDS = 2.0
 
