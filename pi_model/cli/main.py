@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(program, argv)
     speaker = None
     if arguments.command in SHARED and {"RANK", "SLURM_NTASKS"} & os.environ.keys():
+        # What torch warns of when another rank ends is many lines about sockets; our own line says why it ended.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from pi_model.distributed import ranks
 
         arguments.command, speaker = replace(arguments.command, run=_together(arguments.command.run)), ranks.speaker

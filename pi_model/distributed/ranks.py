@@ -115,6 +115,18 @@ def rank_zero_first(load: Callable[[], T], what: str = "rank 0") -> T:
     return loaded
 
 
+def _there(store: Any, key: str) -> bool:
+    """Whether a key is in the store.
+
+    Raises:
+        RunError: the store is gone with the process that had it.
+    """
+    try:
+        return bool(store.check([key]))
+    except RuntimeError as error:
+        raise RunError(f"{called()}: the process that ranks meet at has ended") from error
+
+
 def rank_zero_alone(work: Callable[[], T], what: str) -> T:
     """Call a function on rank 0 while the others look, without a limit, whether it has ended.
 
@@ -155,7 +167,7 @@ def _store() -> Any:
 def _wait_for(store: Any, key: str, what: str) -> None:
     """Return when a key is in the store; raise what it says, if that is an error."""
     begun, told = time.monotonic(), 0.0
-    while not store.check([key]):
+    while not _there(store, key):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
         waited = time.monotonic() - begun
         if waited - told >= _SECONDS_BETWEEN_LINES:
@@ -222,18 +234,22 @@ def speaker(error: BaseException) -> str | None:
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     store, own, world_size = together
+    deadline = time.monotonic() + _SECONDS_FOR_RANK_ZERO
     try:
-        if own != 0 and world_size > 1:
-            deadline = time.monotonic() + _SECONDS_FOR_RANK_ZERO
-            while time.monotonic() < deadline:
-                if store.check(["rank 0 fails"]):
-                    return None
+        if own != 0:
+            while not store.check(["rank 0 fails"]) and time.monotonic() < deadline:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
+            said = store.check(["rank 0 fails"])
+            if store.add("failures", 1) > 1 or said:
+                return None
         else:
             store.set("rank 0 fails", "")
-        if store.add("failures", 1) > 1:
-            return None
-    except Exception:  # The store went with rank 0, which has said why.
+            if store.add("failures", 1) > 1:
+                return None
+            # The store may end with this process, and the others are still to look.
+            while store.add("failures", 0) < world_size and time.monotonic() < deadline:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+    except RuntimeError:  # The store went with rank 0, which has said why.
         return None
     if "TORCHELASTIC_ERROR_FILE" in os.environ:
         get_error_handler().record_exception(error)

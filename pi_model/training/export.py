@@ -89,9 +89,9 @@ def export(model: CausalLoss, preparation: Preparation, config: Config, out: Pat
     if config.lora is not None:
         adapters = {name: whole(weight) for name, weight in weights.items() if is_adapter(name)}
         if first:
-            with new_folder(out / "adapter") as partial:
+            with new_folder(out / "adapter") as folder:
                 on_cpu = {name: weight.cpu() for name, weight in adapters.items()}
-                save_adapters(on_cpu, config.lora, str(config.model), partial)
+                save_adapters(on_cpu, config.lora, str(config.model), folder)
     with new_folder(out / "model") if first else nullcontext() as partial:
         if rehearsal:
             for name in {shape: name for name, shape in shapes.items()}.values():
@@ -137,7 +137,7 @@ def rehearse_export(model: CausalLoss, preparation: Preparation, config: Config,
             needed = sum(path.stat().st_size for path in (folder / "model").iterdir())
             if needed > (free := shutil.disk_usage(out).free):
                 raise RunError(
-                    f"out: the trained model will need {needed / 2**30:.1f} GiB, but {out} has {free / 2**30:.1f} left; "
+                    f"out: the trained model will need {needed / 2**30:.1f} GiB, but {out} has {free / 2**30:.1f}; "
                     "free space there, or choose another place"
                 )
     finally:

@@ -44,8 +44,8 @@ def sharded_model(
 
     Args:
         config: the model's config, as transformers has it.
-        read: returns a weight by its name in the state dict; called with a slice as well where ranks share the model,
-            it returns these rows of it.
+        read: returns a weight by its name in the state dict; with a slice, which a rank gives that has a part of the
+            weight, it returns these rows.
         device: this rank's device.
         lora: adapters to add and to train alone; all other weights are frozen and kept in `dtype`.
         context_parallel: number of ranks that share each window.
@@ -86,8 +86,8 @@ def sharded_model(
     shard(loss)
     _fill(llama.model.embed_tokens, "model.embed_tokens.", read, device)
     _fill(llama.model.norm, "model.norm.", read, device)
-    if config.tie_word_embeddings:
-        llama.lm_head.weight = llama.model.embed_tokens.weight
+    if config.tie_word_embeddings:  # again, because allocating may have made another parameter of the embedding
+        llama.lm_head.weight = next(llama.model.embed_tokens.parameters())
     else:
         _fill(llama.lm_head, "lm_head.", read, device)
     return loss
@@ -124,7 +124,7 @@ def _fill(module: nn.Module, prefix: str, read: Callable[..., Tensor], device: t
 
 def _rows(parameter: Tensor) -> tuple[slice, ...]:
     """Which rows of a weight this rank has; nothing for all of them."""
-    if not isinstance(parameter, DTensor):
+    if not isinstance(parameter, DTensor) or parameter.to_local().shape == parameter.shape:
         return ()
     shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
     return (slice(offset[0], offset[0] + shape[0]),)
