@@ -10,7 +10,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_LINES = 60.0
 _SECONDS_FOR_RANK_ZERO = 2.0
 _turns = itertools.count()
+_before_joining: list[Callable[[], None]] = []
 
 
 def _group() -> Any:
@@ -256,6 +258,16 @@ def speaker(error: BaseException) -> str | None:
     return "" if own == 0 else f"rank {own} on {socket.gethostname()}: "
 
 
+@contextmanager
+def before_joining(help_others: Callable[[], None]) -> Iterator[None]:
+    """Within the block, `join` first calls a function, in which this rank helps those that are not done yet."""
+    _before_joining.append(help_others)
+    try:
+        yield
+    finally:
+        _before_joining.remove(help_others)
+
+
 def join(values: np.ndarray) -> np.ndarray:
     """The elementwise maximum of an array over all ranks.
 
@@ -265,6 +277,8 @@ def join(values: np.ndarray) -> np.ndarray:
         return np.array(values)
     import torch
 
+    for help_others in _before_joining:
+        help_others()
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     joined = torch.tensor(np.asarray(values), device=device)
     dist.all_reduce(joined, op=dist.ReduceOp.MAX)

@@ -1,7 +1,6 @@
 """Measure perplexity and passkey retrieval of a model in training, by the same code that evaluates finished models.
 
-With several ranks, each gathers a whole model of its own, so that they can share the windows among them. That model
-must fit on one device beside the training state. A single process has the whole model already.
+Several ranks share the windows and the passkeys, and keep the model as sharded as it is in training.
 """
 
 import hashlib
@@ -22,6 +21,7 @@ from pi_model.training.export import whole_weights
 from pi_model.training.lora import merged
 from pi_model.training.loss import CausalLoss
 from pi_model.training.preparation import Preparation
+from pi_model.training.shared_passes import evaluated
 
 DIGEST = "measured_sha256"  # the key of the digest in a line of the log
 
@@ -78,8 +78,16 @@ class MidrunEvaluation:
         """
         if step not in self.asked.steps or (step, self.digest) in self.done:
             return None
-        plain = self.plain(model)
         result: dict[str, Any] = {"step": step, DIGEST: self.digest}
+        if dist.get_world_size() == 1:
+            result |= self._measured(self.plain(model))
+        else:
+            evaluated(model, self.config.dtype, lambda llama: result.update(self._measured(llama)))
+        return result
+
+    def _measured(self, plain: CausalLM) -> dict[str, Any]:
+        """Results of an ordinary model or, on every rank at once, of one whose passes they share."""
+        result: dict[str, Any] = {}
         if self.documents is not None:
             measured = sliding_perplexity(
                 plain,
