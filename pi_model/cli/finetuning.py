@@ -11,8 +11,8 @@ from pi_model.cli.checkpoints import METHODS
 from pi_model.cli.data_options import FILES
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
 from pi_model.cli.run_table import run_table
-from pi_model.errors import UsageError
-from pi_theory.console import Command, counted, path, show, warn, whole, word
+from pi_model.errors import RunError, UsageError
+from pi_theory.console import Command, counted, out_of_memory, path, show, warn, whole, word
 
 if TYPE_CHECKING:
     from pi_model.training.config import Config
@@ -102,6 +102,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Where the newest checkpoint is broken, continue from the one before it.",
     )
+    parser.add_argument(
+        "--profile-step",
+        type=whole(1),
+        metavar="N",
+        help="Write a trace of step N of every rank into profile/ in the folder of the run, for Perfetto.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Show no table and no progress.")
 
 
@@ -163,6 +169,7 @@ def _run(arguments: argparse.Namespace) -> None:
     config, remarks = run_config(arguments)
     from pi_model.training.before_after import before_after
     from pi_model.training.loop import train
+    from pi_model.training.run_log import keep_traceback
 
     quiet_libraries()
     first = int(os.environ.get("RANK", 0)) == 0
@@ -173,13 +180,21 @@ def _run(arguments: argparse.Namespace) -> None:
             warn("pi-model", remark)
 
     progress = not arguments.quiet
-    outcome = train(
-        config,
-        arguments.out,
-        fall_back=arguments.fall_back,
-        progress=progress,
-        announce=announce if progress else None,
-    )
+    try:
+        outcome = train(
+            config,
+            arguments.out,
+            fall_back=arguments.fall_back,
+            progress=progress,
+            profile_step=arguments.profile_step,
+            announce=announce if progress else None,
+        )
+    except (UsageError, RunError, OSError):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise RunError(keep_traceback(arguments.out, int(os.environ.get("RANK", 0)), error)) from error
     if not first:
         return
     compared = before_after(arguments.out, config.model or "a new model", config.evaluation.data)

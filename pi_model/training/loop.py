@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pi_model.training.checkpoints import Checkpoints
 from pi_model.training.config import Config
 from pi_model.training.export import export, rehearse_export
 from pi_model.training.loss import CausalLoss
-from pi_model.training.meter import Meter, flops_per_token
+from pi_model.training.meter import Meter, collected_together, flops_per_token, profiled
 from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
 from pi_model.training.preparation import Preparation, prepare, weight_reader
 from pi_model.training.run_folder import (
@@ -65,6 +65,7 @@ def train(
     *,
     fall_back: bool = False,
     progress: bool = False,
+    profile_step: int | None = None,
     measure: Mapping[int, Callable[[CausalLM], None]] | None = None,
     announce: Callable[[Config, Preparation], None] | None = None,
 ) -> Outcome:
@@ -80,6 +81,7 @@ def train(
             began.
         fall_back: if the newest checkpoint is broken, go on from the one before it.
         progress: show a bar, or a line for each step where standard error is not a terminal.
+        profile_step: write a trace of this step, counted from 1, of every rank into profile/.
         measure: by the number of steps done, 0 included, a function to call with the model as it is then, ready to
             evaluate. It is called on every rank, and again for a step that a resumed run begins at. There is a
             checkpoint of that step, and Ctrl-C interrupts the function at once.
@@ -143,10 +145,12 @@ def train(
         if not Scalars.installed:
             display.say("no scalars for TensorBoard: pip install tensorboard")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
-        meter = Meter(flops, world_size, device)
+        # Compiled layers are one piece, in which nothing can be watched.
+        watched = [] if config.compile else [layer.mlp for layer in model.llama.model.layers]
+        meter = Meter(flops, device, watched)
         loss, stopping, saved = None, False, first
 
-        with stop_requests() as stop:
+        with stop_requests() as stop, collected_together() as collect:
             for step in range(first, config.steps + 1):
                 if measured := evaluation.at(step, model):
                     if rank == 0:
@@ -160,16 +164,19 @@ def train(
                         measure[step](evaluation.plain(model))
                 if step == config.steps:
                     break
+                collect(step)
                 meter.start()
                 own = start.batches.windows(
                     step, rank // config.context_parallel, world_size // config.context_parallel
                 )
                 windows = torch.from_numpy(own).to(device)
+                meter.read()
                 if config.lora is not None and config.lora.dropout:
                     # Dropout is all that is random within a step. Seeding every step makes a resumed run draw the same.
                     torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
                 rate = config.learning_rate(step)
-                loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
+                with profiled(out / "profile" / f"rank-{rank:05}.json") if step + 1 == profile_step else nullcontext():
+                    loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     names = ", ".join(start.batches.names(step)[:8])
                     checkpoints.wait()
@@ -183,13 +190,13 @@ def train(
                     "gradient_norm": norm,
                     "learning_rate": rate,
                 }
-                line |= meter.stop(config.global_batch * config.training_tokens)
+                speed, (stopping, failed) = meter.stop(
+                    config.global_batch * config.training_tokens, stop.asked(), checkpoints.failed()
+                )
+                line |= speed
                 if rank == 0:
                     steps.write(line)
                 display.step(line)
-                flags = torch.tensor([float(stop.asked()), float(checkpoints.failed())], device=device)
-                dist.all_reduce(flags)
-                stopping, failed = (flags > 0).tolist()
                 if failed:
                     checkpoints.wait()
                 if step == first:

@@ -19,6 +19,7 @@ from pi_model.models.config_file import read_config
 from pi_model.models.weights import weight_files
 from pi_model.training.config import Config
 from pi_model.training.preparation import Preparation
+from pi_model.training.run_log import TRACEBACKS
 
 MANIFEST = "run.json"
 
@@ -59,7 +60,7 @@ def refuse_other_run(config: Config, out: Path) -> None:
             refuse_related(out, data=Path(name))
     path = out / MANIFEST
     if not path.exists():
-        ours = ("origin", "checkpoints")  # what a run that was killed at once may leave
+        ours = ("origin", "checkpoints", TRACEBACKS)  # what a run that ended at once may leave
         if out.exists() and any(entry.name not in ours and not entry.name.startswith(".") for entry in out.iterdir()):
             raise UsageError(f"out: {out} is not empty and holds no run; give another folder")
         return

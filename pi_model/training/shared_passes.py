@@ -5,10 +5,11 @@ each pass they agree on whether any has; one that has none reads a single token 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed.fsdp import FSDPModule
 
 from pi_model.distributed import ranks
 from pi_model.models.attention import attention_implementation
@@ -51,7 +52,7 @@ def evaluated(model: CausalLoss, dtype: str, measure: Callable[[CausalLM], None]
     llama.eval()  # type: ignore[no-untyped-call]  # for all families, not for one
     # Ranks that train on parts of windows read whole ones here.
     llama.config._attn_implementation = attention_implementation(device.type, dtype)
-    llama.model.forward = together  # type: ignore[method-assign]
+    llama.model.forward = together
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"), ranks.before_joining(help_others):
             model(torch.zeros(1, 2, dtype=torch.int64, device=device), instead=measure)
@@ -59,4 +60,4 @@ def evaluated(model: CausalLoss, dtype: str, measure: Callable[[CausalLM], None]
         del llama.model.forward
         llama.config._attn_implementation = trained
         llama.train()
-    model.reshard()  # of FSDP
+    cast(FSDPModule, model).reshard()
