@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -65,6 +67,8 @@ def _meet() -> tuple[Any, int, int]:
     at = f"{given['MASTER_ADDR']}:{given['MASTER_PORT']}"
     try:
         with _told(f"waiting for the {given['WORLD_SIZE']} processes of this run at {at}"):
+            if given["RANK"] != "0":
+                _wait_for_door(given["MASTER_ADDR"], int(given["MASTER_PORT"]))
             return next(rendezvous("env://", timeout=MEETING))
     except (dist.DistError, RuntimeError, ValueError, OSError) as error:
         came = str(error).splitlines()[0]
@@ -72,6 +76,19 @@ def _meet() -> tuple[Any, int, int]:
             f"MASTER_ADDR: not all of the {given['WORLD_SIZE']} processes of this run have met at {at} within "
             f"{MEETING.total_seconds():.0f} s (RANK is {given['RANK']} in the environment): {came}; {alone}"
         ) from error
+
+
+def _wait_for_door(host: str, port: int) -> None:
+    """Return when somebody listens there; torch would wait as well, but write forty lines if nobody comes."""
+    deadline = time.monotonic() + MEETING.total_seconds()
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 @contextmanager
