@@ -149,7 +149,9 @@ def rank_zero_alone(work: Callable[[], T], what: str) -> T:
     key = f"turn {turn} of rank 0"
     if rank() != 0:
         _wait_for(store, key, what)
-        return json.loads(store.get(f"{key} made"))
+        made = json.loads(store.get(f"{key} made"))
+        wait_for_all()
+        return made
     try:
         made = work()
         store.set(f"{key} made", json.dumps(made))
@@ -157,6 +159,7 @@ def rank_zero_alone(work: Callable[[], T], what: str) -> T:
         store.set(key, json.dumps([isinstance(error, UsageError), str(error) or repr(error)]))
         raise
     store.set(key, json.dumps(None))
+    wait_for_all()  # or the store could be gone with this process before the others have looked
     return made
 
 

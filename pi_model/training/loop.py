@@ -215,7 +215,6 @@ def train(
         if not ranks.rank_zero_alone((out / "model" / "config.json").exists, "rank 0"):
             export(model, start, config, out)
         ranks.rank_zero_alone(lambda: None, "rank 0, which completes the exported model")
-        ranks.wait_for_all()
         return Outcome(out / "model", config.steps, first, loss)
 
 

@@ -119,9 +119,9 @@ def three(tiny_folder, tmp_path_factory):
             write_documents(folder / node / "data.jsonl", words=words)
         data = folder / "node0/data.jsonl"
         asked = Evaluation(
-            steps=(0, 2), data=str(data), windows=(64,), stride=32, samples=4, passkey_positions=3, passkey_trials=2
+            steps=(0, 2), data=str(data), windows=(64,), stride=32, samples=2, passkey_positions=2, passkey_trials=2
         )
-        config = small_config(tiny_folder, data, steps=2, global_batch=6, factor=8.0, evaluation=asked)
+        config = small_config(tiny_folder, data, steps=2, global_batch=6, factor=4.0, evaluation=asked)
         assert run(config, folder / "one")[0] == "done"
         report, started = FORKS.Queue(), []
         for environment in environments(RANKS):
