@@ -11,7 +11,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -236,7 +237,6 @@ def speaker(error: BaseException) -> str | None:
 
     if (together := met()) is None:
         return ""
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     store, own, world_size = together
     deadline = time.monotonic() + _SECONDS_FOR_RANK_ZERO
@@ -256,8 +256,12 @@ def speaker(error: BaseException) -> str | None:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     except RuntimeError:  # The store went with rank 0, which has said why.
         return None
-    if "TORCHELASTIC_ERROR_FILE" in os.environ:
-        get_error_handler().record_exception(error)
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        # torchrun shows what is in this file beside its own account of which process ended first.
+        line = " ".join(str(error).split())
+        about = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps({"message": about}), encoding="utf-8")
     return "" if own == 0 else f"rank {own} on {socket.gethostname()}: "
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -102,6 +103,8 @@ def keep_traceback(out: Path, rank: int, error: BaseException) -> str:
     """
     path = out / TRACEBACKS / f"rank-{rank:05}.txt"
     what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if re.search(r"Timed out waiting|Connection (closed|reset) by peer|remote process exited", what):
+        what = f"another rank has ended, or did not answer in time ({what})"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
