@@ -146,15 +146,16 @@ def process_group(device: str) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def wait_less(*patient: dist.ProcessGroup) -> None:
-    """From now on a rank waits `IN_A_STEP` at most for the others, so that one that hangs ends the run soon.
+def wait_at_most(limit: timedelta, *patient: dist.ProcessGroup) -> None:
+    """How long a rank waits for the others from now on, before it ends the run.
 
     Args:
-        patient: groups whose members go on waiting.
+        limit: the time; `IN_A_STEP` lets a rank that hangs end the run soon.
+        patient: groups that keep the time that they have.
     """
     for group in list(dist.distributed_c10d._world.pg_map):
         if group not in patient:
-            dist.distributed_c10d._set_pg_timeout(IN_A_STEP, group)
+            dist.distributed_c10d._set_pg_timeout(limit, group)
 
 
 def mean_over_ranks(value: Tensor) -> float:

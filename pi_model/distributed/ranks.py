@@ -237,7 +237,6 @@ def speaker(error: BaseException) -> str | None:
 
     if (together := met()) is None:
         return ""
-
     store, own, world_size = together
     deadline = time.monotonic() + _SECONDS_FOR_RANK_ZERO
     try:

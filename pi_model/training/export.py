@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from pi_model.distributed import ranks
 from pi_model.errors import RunError
 from pi_model.files import new_folder
 from pi_model.models.companions import copy_companions, fit_companions
@@ -125,9 +126,9 @@ def rehearse_export(model: CausalLoss, preparation: Preparation, config: Config,
     To be called on every rank.
 
     Raises:
-        RunError: the export would fail, or there is no room for it.
+        RunError: the export would fail, or there is no room for it; every rank raises the same.
     """
-    folder = out / ".rehearsal"
+    folder, fault = out / ".rehearsal", None
     first = dist.get_rank() == 0
     if first:
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
@@ -136,13 +137,16 @@ def rehearse_export(model: CausalLoss, preparation: Preparation, config: Config,
         if first:
             needed = sum(path.stat().st_size for path in (folder / "model").iterdir())
             if needed > (free := shutil.disk_usage(out).free):
-                raise RunError(
+                fault = (
                     f"out: the trained model will need {needed / 2**30:.1f} GiB, but {out} has {free / 2**30:.1f}; "
                     "free space there, or choose another place"
                 )
+    except RunError as error:
+        fault = str(error)
     finally:
         if first:
             shutil.rmtree(folder, ignore_errors=True)
+    ranks.agree(fault)
 
 
 def _save_holes(outline: dict[str, Tensor], path: Path) -> None:

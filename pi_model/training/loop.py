@@ -17,7 +17,13 @@ from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
 from pi_model.distributed.devices import chosen_device
-from pi_model.distributed.process_group import mean_over_ranks, process_group, wait_less
+from pi_model.distributed.process_group import (
+    GETTING_READY,
+    IN_A_STEP,
+    mean_over_ranks,
+    process_group,
+    wait_at_most,
+)
 from pi_model.errors import RunError, UsageError
 from pi_model.files import write_text
 from pi_model.models.families import CausalLM, sliding_window
@@ -200,7 +206,7 @@ def train(
                 if failed:
                     checkpoints.wait()
                 if step == first:
-                    wait_less(checkpoints.group)
+                    wait_at_most(IN_A_STEP, checkpoints.group)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
                     checkpoints.save(step + 1, model, optimizer)
                     saved = step + 1
@@ -213,6 +219,7 @@ def train(
         if stopping:
             raise KeyboardInterrupt
         if not ranks.rank_zero_alone((out / "model" / "config.json").exists, "rank 0"):
+            wait_at_most(GETTING_READY, checkpoints.group)  # for the disk that rank 0 writes to
             export(model, start, config, out)
         ranks.rank_zero_alone(lambda: None, "rank 0, which completes the exported model")
         return Outcome(out / "model", config.steps, first, loss)
