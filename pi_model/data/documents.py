@@ -6,20 +6,25 @@ Documents stay apart; nothing here joins two of them.
 import hashlib
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Int
 from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.corpora import CORPORA, read_corpus
 from pi_model.data.data_files import data_files
 from pi_model.data.file_formats import Row, format_of, rows
+from pi_model.data.pieces import Names, Pieces
 from pi_model.data.row_values import cell, text, text_or_ids
-from pi_model.data.token_cache import memory_map
+from pi_model.data.token_cache import NOTHING, Done, memory_map
 from pi_model.errors import RunError, UsageError
 from pi_model.notices import say, tell_which
 
@@ -44,10 +49,11 @@ class Selection:
     without_every: int = 0
     only_every: int = 0
 
-    def takes(self, number: int) -> bool:
-        """Whether the document of this number, from 0, stays of its source, whatever its length."""
-        left_out = self.without_every and (number + 1) % self.without_every == 0
-        return not left_out and (not self.only_every or (number + 1) % self.only_every == 0)
+    def taken(self, documents: int) -> Bool[np.ndarray, " documents"]:
+        """Which of so many documents of a source are not held out, or are, whatever their length."""
+        number = np.arange(1, documents + 1)
+        held_out = number % (self.without_every or self.only_every or documents + 1) == 0
+        return held_out if self.only_every else ~held_out
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ PRESETS = {
 }
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_BATCH_BYTES = 8 * 2**20
+_BATCH_BYTES = max(8, os.cpu_count() or 1) * 2**20  # some documents for every core
 # Part of the cache's keys; raised when the same file gives other tokens than before.
 _READING = "2: no byte order mark, special tokens as text"
 
@@ -125,16 +131,43 @@ class Documents:
         tokens: for each document a memory-mapped array of its token ids, uint32, without special tokens.
     """
 
-    names: tuple[str, ...]
-    tokens: tuple[np.ndarray, ...]
+    names: Sequence[str]
+    tokens: Sequence[np.ndarray]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " documents"]:
+        """The number of tokens of each document."""
+        if isinstance(self.tokens, Pieces):
+            return self.tokens.lengths
+        return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
+
+    def chosen(self, numbers: Int[np.ndarray, " chosen"], longest: int | None = None) -> "Documents":
+        """Some of the documents in the order given, each cut to `longest` tokens."""
+        if isinstance(self.names, Names) and isinstance(self.tokens, Pieces):
+            return Documents(self.names.chosen(numbers), self.tokens.chosen(numbers, longest))
+        names, tokens = ([part[number] for number in numbers.tolist()] for part in (self.names, self.tokens))
+        return Documents(tuple(names), tuple(ids[:longest] for ids in tokens))
 
     @property
     def sha256(self) -> str:
         """Hex SHA-256 of the names and token ids in order: the same data has the same hash wherever it came from."""
-        digest = hashlib.sha256(repr((self.names, [len(ids) for ids in self.tokens])).encode())
-        for ids in self.tokens:
+        digest = hashlib.sha256()
+        for part in _repr_of_tuple_and_list(self.names, self.lengths.tolist()):
+            digest.update(part.encode())
+        for ids in self.tokens.runs() if isinstance(self.tokens, Pieces) else self.tokens:
             digest.update(np.ascontiguousarray(ids, dtype=np.uint32).tobytes())
         return digest.hexdigest()
+
+
+def _repr_of_tuple_and_list(names: Sequence[str], lengths: Sequence[int]) -> Iterator[str]:
+    """``repr((tuple(names), list(lengths)))`` in parts; the whole would be as large as all names together."""
+    yield "(("
+    for number, name in enumerate(names):
+        yield f", {name!r}" if number else repr(name)
+    yield ",), [" if len(names) == 1 else "), ["
+    for number, length in enumerate(lengths):
+        yield f", {length}" if number else str(length)
+    yield "])"
 
 
 def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
@@ -252,7 +285,7 @@ def load_documents(
     """
     given = [sources] if isinstance(sources, Source | str) else sources
     several = [Source(one) if isinstance(one, str) else one for one in given]
-    names, tokens = [], []
+    loaded = []
     for source in several:
         if preset := PRESETS.get(source.name):
             if preset.vocabulary not in (None, tokenizer.vocab_size):
@@ -263,22 +296,25 @@ def load_documents(
             selection = selection or preset.selection
         source = resolved(source)
         key = cache_key(source, tokenizer)
-        found = memory_map(source.name, key, _tokenised(source, tokenizer), progress=progress)
-        taken = [number for number in range(len(found[0])) if selection is None or selection.takes(number)]
-        names += [found[0][number] for number in taken]
-        tokens += [found[1][number] for number in taken]
-    selection = selection or Selection()
-    kept = [number for number, ids in enumerate(tokens) if len(ids) >= selection.min_tokens]
+        loaded.append(memory_map(source.name, key, partial(_tokenised, source, tokenizer), progress=progress))
+    found = Documents(*loaded[0]) if len(loaded) == 1 else _one_after_the_other(loaded)
+    selection, lengths = selection or Selection(), found.lengths
+    taken = np.concatenate([selection.taken(len(names)) for names, _ in loaded])
+    kept = np.flatnonzero(taken & (lengths >= selection.min_tokens))
     if selection.samples is not None and selection.samples < len(kept):
         drawn = np.random.default_rng(selection.seed).choice(len(kept), selection.samples, replace=False)
-        kept = [kept[number] for number in sorted(drawn)]
-    if not kept:
-        longest = max((len(ids) for ids in tokens), default=0)
+        kept = kept[np.sort(drawn)]
+    if not len(kept):
+        longest = int(lengths.max(initial=0))
         told = ", ".join(source.name for source in several)
         raise RunError(f"{told}: no document has {selection.min_tokens} tokens; the longest has {longest}")
-    names = distinct(names) if len(several) > 1 else names
-    cut = slice(selection.max_tokens)
-    return Documents(tuple(names[number] for number in kept), tuple(tokens[number][cut] for number in kept))
+    return found.chosen(kept, selection.max_tokens)
+
+
+def _one_after_the_other(loaded: Sequence[tuple[Names, Pieces]]) -> Documents:
+    """The documents of several sources; names that they have in common are numbered."""
+    names, tokens = (list(chain.from_iterable(part)) for part in zip(*loaded, strict=True))
+    return Documents(tuple(distinct(names)), tuple(tokens))
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -291,13 +327,15 @@ def distinct(names: list[str]) -> list[str]:
     return out
 
 
-def _tokenised(source: Source, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, token ids) of every document, in order, up to the one that reaches the source's limit.
+def _tokenised(
+    source: Source, tokenizer: PreTrainedTokenizerBase, done: Done = NOTHING
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, token ids) of every document after those that are done, up to the one that reaches the source's limit.
 
     Texts go to the tokenizers library in batches, which it shares among all cores.
     """
-    documents = read_documents(source, len(tokenizer))
-    left = math.inf if source.stream_tokens is None else source.stream_tokens
+    documents = islice(read_documents(source, len(tokenizer)), done.documents, None)
+    left = math.inf if source.stream_tokens is None else source.stream_tokens - done.tokens
     # A text has at most as many tokens as bytes, so no batch reads beyond the document that reaches the limit.
     while left > 0 and (batch := _batch(documents, min(left, _BATCH_BYTES))):
         texts = [content for _, content in batch if isinstance(content, str)]

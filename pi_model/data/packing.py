@@ -35,6 +35,7 @@ class Stream:
 
     Attributes:
         windows: number of windows in an epoch.
+        total_tokens: number of tokens in an epoch, those that begin and end documents included.
 
     Raises:
         RunError: the documents do not fill a single window.
@@ -51,11 +52,12 @@ class Stream:
         self.documents, self.tokens, self.seed = documents, tokens, tuple(seed)
         self._bos = np.array([] if bos_id is None else [bos_id], dtype=np.int64)
         self._eos = np.array([] if eos_id is None else [eos_id], dtype=np.int64)
-        self._lengths = np.array([len(ids) for ids in documents.tokens]) + len(self._bos) + len(self._eos)
-        self.windows = int(self._lengths.sum() - 1) // tokens
+        self._lengths = documents.lengths + len(self._bos) + len(self._eos)
+        self.total_tokens = int(self._lengths.sum())
+        self.windows = (self.total_tokens - 1) // tokens
         if self.windows < 1:
             raise RunError(
-                f"data: {len(documents.names)} documents of {int(self._lengths.sum())} tokens in all do not fill one "
+                f"data: {len(documents.names)} documents of {self.total_tokens} tokens in all do not fill one "
                 f"window of {tokens}; give more data, or a smaller factor"
             )
         self._order = lru_cache(maxsize=2)(self._draw)
@@ -106,6 +108,7 @@ class PairStream:
 
     Attributes:
         windows: number of windows in an epoch.
+        total_tokens: number of tokens in an epoch, without padding.
 
     Raises:
         RunError: a pair is longer than the window.
@@ -114,10 +117,11 @@ class PairStream:
     def __init__(self, prompts: Documents, targets: Documents, tokens: int, seed: Sequence[int] = (0,)) -> None:
         self.prompts, self.targets, self.tokens, self.seed = prompts, targets, tokens, tuple(seed)
         self.windows = len(prompts.names)
-        for name, prompt, target in zip(prompts.names, prompts.tokens, targets.tokens, strict=True):
-            # The last token is predicted but never read.
-            if len(prompt) + len(target) > tokens + 1:
-                raise RunError(f"{name}: {len(prompt)} + {len(target)} tokens do not fit a window of {tokens}")
+        self.total_tokens = int(prompts.lengths.sum() + targets.lengths.sum())
+        # The last token is predicted but never read.
+        for pair in np.flatnonzero(prompts.lengths + targets.lengths > tokens + 1).tolist():
+            together = f"{prompts.lengths[pair]} + {targets.lengths[pair]} tokens"
+            raise RunError(f"{prompts.names[pair]}: {together} do not fit a window of {tokens}")
         self._order = lru_cache(maxsize=2)(self._draw)
 
     def _draw(self, epoch: int) -> np.ndarray:

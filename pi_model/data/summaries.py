@@ -1,15 +1,17 @@
 """Documents with summaries, in the prompt of Chen et al. 2023 (arXiv:2306.15595, Section 3.5)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.documents import Documents, Source, cache_key, distinct, read_rows, resolved
 from pi_model.data.row_values import cell, text
-from pi_model.data.token_cache import memory_map
+from pi_model.data.token_cache import Done, memory_map
 from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 
@@ -151,13 +153,13 @@ def load_pairs(
         RunError: as `read_pairs`, or there is no pair.
     """
 
-    def pairs() -> Iterator[tuple[str, np.ndarray]]:
+    def sides() -> Iterator[tuple[str, Callable[[], list[int]]]]:
         for name, document, short in read_pairs(source, summary):
-            yield name, np.asarray(maker.prompt(document), dtype=np.uint32)
-            yield name, np.asarray(maker.target(short), dtype=np.uint32)
+            yield name, partial(maker.prompt, document)
+            yield name, partial(maker.target, short)
 
-    names, tokens = memory_map(source.name, maker.cache_key(source, summary), pairs(), progress=progress)
-    return (
-        Documents(tuple(names[::2]), tuple(tokens[::2])),
-        Documents(tuple(names[1::2]), tuple(tokens[1::2])),
-    )
+    def tokenised(done: Done) -> Iterator[tuple[str, np.ndarray]]:
+        return ((name, np.asarray(ids(), dtype=np.uint32)) for name, ids in islice(sides(), done.documents, None))
+
+    names, tokens = memory_map(source.name, maker.cache_key(source, summary), tokenised, progress=progress)
+    return Documents(names[::2], tokens[::2]), Documents(names[1::2], tokens[1::2])

@@ -24,6 +24,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 from pi_model.data.token_seams import ids_after, plain_ids
+from pi_model.distributed import ranks
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
 from pi_model.models.families import CausalLM, sliding_window
@@ -230,15 +231,20 @@ def passkey(
     entries = np.arange(positions * trials).reshape(positions, trials)
     judge = Judge(model, maker.prefix, maker.goes_on)
     # Go from the shortest shared beginning to the longest, so that the cache only ever grows.
-    with tqdm(total=positions * trials, unit="trial", leave=False, disable=None if progress else True) as bar:
-        for row in reversed(range(positions)):
-            todo = [column for column in range(trials) if not journal.done[entries[row, column]]]
-            bar.update(trials - len(todo))
-            for group in _like_shaped(prompts[row], todo, BATCH_TOKENS[model.device.type]):
-                right = judge.answers([prompts[row][column] for column in group])
-                journal.write(entries[row, group], np.asarray(right, dtype=float))
-                bar.update(len(group))
-    outcomes = np.array(journal.values).reshape(positions, trials)
+    todo = [
+        (row, group)
+        for row in reversed(range(positions))
+        for group in _like_shaped(prompts[row], range(trials), BATCH_TOKENS[model.device.type])
+    ]
+    own = todo[ranks.rank() :: ranks.world_size()]
+    hidden = None if progress and ranks.rank() == 0 else True  # None shows the bar on a terminal only
+    with tqdm(total=sum(len(group) for _, group in own), unit="trial", leave=False, disable=hidden) as bar:
+        for row, group in own:
+            if left := [column for column in group if not journal.done[entries[row, column]]]:
+                right = judge.answers([prompts[row][column] for column in left])
+                journal.write(entries[row, left], np.asarray(right, dtype=float))
+            bar.update(len(group))
+    outcomes = ranks.join(journal.values).reshape(positions, trials)
     accuracy = {k: float(row.mean()) for k, row in zip(at, outcomes, strict=True)}
     used = {k: float(np.mean([prompt.distance for prompt in row])) for k, row in zip(at, prompts, strict=True)}
     return PasskeyResult(context_tokens, largest_reached(accuracy), accuracy, used, trials)
@@ -276,7 +282,9 @@ class Judge:
         extension = read_extension(model.config)
         # A layer with a sliding window forgets keys, so that a beginning cannot be cut out of what it keeps.
         forgets = sliding_window(model.config, math.inf) is not None
-        self.reuse = model.device.type == "cpu" and not forgets and not depends_on_context(extension)
+        # Ranks that share a model share its passes, which FSDP gives copies of what is kept.
+        alone = ranks.world_size() == 1
+        self.reuse = alone and model.device.type == "cpu" and not forgets and not depends_on_context(extension)
         self.cache: Any = DynamicCache(config=model.config)
 
     @torch.inference_mode()

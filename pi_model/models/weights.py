@@ -5,16 +5,19 @@ The rule is transformers' own: model.safetensors, or without it the files that m
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
 from pi_model.distributed import ranks
 from pi_model.errors import RunError
 from pi_theory.console import warn
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HEAD = "lm_head.weight"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -123,6 +126,31 @@ def stored_weights(folder: Path) -> dict[str, StoredWeight]:
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path}: truncated or not safetensors ({error}); fetch it again") from error
     return stored
+
+
+def row_reader(folder: Path) -> Callable[..., "Tensor"]:
+    """A function that returns a weight of a folder by its name, or those of its rows that a slice says, and reads no
+    more than these; it raises RunError for a name that does not exist.
+
+    Raises:
+        RunError: as `weight_files`.
+    """
+    where: dict[str, Any] = {}
+    for path in weight_files(folder):
+        file = safe_open(path, framework="pt")
+        where |= dict.fromkeys(file.keys(), file)  # type: ignore[no-untyped-call]
+
+    def read(name: str, rows: slice | None = None) -> "Tensor":
+        if name not in where:
+            raise RunError(f"{folder}: weight {name} is missing; fetch the model again")
+        if rows is None:
+            return where[name].get_tensor(name)
+        part = where[name].get_slice(name)
+        first, last, _ = rows.indices(part.get_shape()[0])
+        # An empty slice is refused there, but a rank of many may have no row.
+        return part[first:last] if last > first else part[:1][:0]
+
+    return read
 
 
 def check_weights(folder: Path, expected: Mapping[str, list[int]], *, tied: bool) -> None:

@@ -15,6 +15,7 @@ import shutil
 import typing
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.optim import Optimizer
 
+from pi_model.distributed import ranks
 from pi_model.errors import RunError
 from pi_model.files import not_written, sha256_file, write_text, written
 from pi_model.training.loss import CausalLoss
@@ -44,13 +46,17 @@ class Checkpoints:
         identity: everything that the run's result depends on, as JSON values. The checkpoint of a run with another
             identity is refused.
         keep: how many checkpoints are kept, the newest.
+
+    Attributes:
+        group: the process group in which they are written.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], keep: int) -> None:
         self.folder, self.identity, self.keep = folder, identity, keep
         self._rank = dist.get_rank()
         # The threads that write talk to each other while training goes on, so they need a group of their own.
-        self._group = dist.new_group(backend="gloo")
+        # A disk may be slow, and a rank that dies ends its connections at once: their waiting has no limit of use.
+        self.group = dist.new_group(backend="gloo", timeout=timedelta(days=1))
         self._thread = ThreadPoolExecutor(1)
         self._pending: Future | None = None
         if self._rank == 0:
@@ -89,8 +95,13 @@ class Checkpoints:
     def save(self, step: int, model: CausalLoss, optimizer: Optimizer) -> None:
         """Write the state after `step` steps. It is copied at once and written in the background, one at a time."""
         self.wait()
-        written = async_save(_state(model, optimizer), checkpoint_id=self._partial(step), process_group=self._group)
+        written = async_save(_state(model, optimizer), checkpoint_id=self._partial(step), process_group=self.group)
         self._pending = self._thread.submit(self._finish, typing.cast(Future, written), step)
+
+    def failed(self) -> bool:
+        """Whether this rank knows by now that the last checkpoint could not be written; `wait` says why."""
+        pending = self._pending
+        return pending is not None and pending.done() and pending.exception() is not None
 
     def wait(self) -> None:
         """Return when the last checkpoint has been written.
@@ -103,31 +114,55 @@ class Checkpoints:
             pending.result()
 
     def _finish(self, written: Future, step: int) -> None:
-        """Wait for the shards, then add the manifest, give the folder its name and remove old checkpoints."""
+        """Wait for the shards, then add the manifest, give the folder its name and remove old checkpoints.
+
+        Each rank reads its own shards again for their hashes. All ranks fail if one does.
+        """
         partial, path = self._partial(step), self.path(step)
+        fault, own = None, {}
         try:
             written.result()
-            # torch's metadata file is written last, by rank 0, when all ranks are done.
-            if self._rank == 0:
-                self._name(partial, step)
+            own = {path.name: sha256_file(path) for path in sorted(partial.glob(f"__{self._rank}_*"))}
         except (Exception, CheckpointException) as error:  # which is no Exception
-            told = not_written(path, error)
-            if self._rank == 0:
-                shutil.rmtree(partial, ignore_errors=True)
-            if isinstance(error, CheckpointException) and told is error:
-                reasons = [str(inner) or repr(inner) for inner, _ in error.failures.values()]
-                told = RunError(f"{path}: not written: {reasons[0] if reasons else error}")
-            raise told from (None if told is error else error)
+            fault = self._fault_of(error, path)
+        hashes = self._gathered((fault, own))
+        fault = next((one for one, _ in hashes if one is not None), None)
+        if fault is None and self._rank == 0:
+            try:
+                self._name(partial, step, {name: sha256 for _, files in hashes for name, sha256 in files.items()})
+            except Exception as error:
+                fault = self._fault_of(error, path)
+        if fault is not None and self._rank == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+        fault = self._gathered(fault)[0] or fault
+        if fault is not None:
+            raise RunError(fault)
 
-    def _name(self, partial: Path, step: int) -> None:
-        """Complete a checkpoint whose shards have been written."""
+    def _gathered(self, own: Any) -> list[Any]:
+        """What every rank has, by rank, over the group of the threads that write."""
+        found: list[Any] = [None] * dist.get_world_size(self.group)
+        dist.all_gather_object(found, own, group=self.group)
+        return found
+
+    def _fault_of(self, error: BaseException, path: Path) -> str:
+        """Why a checkpoint was not written, in one line."""
+        told = not_written(path, error)
+        if told is not error:
+            return str(told)
+        reasons = [str(inner) or repr(inner) for inner, _ in getattr(error, "failures", {}).values()]
+        return f"{path}: not written: {' '.join((reasons or [repr(error)])[0].split())}"
+
+    def _name(self, partial: Path, step: int, hashes: dict[str, str]) -> None:
+        """Complete a checkpoint whose shards have been written and hashed."""
+        # torch's metadata file is written last, by rank 0, when all ranks are done.
+        others = [path for path in sorted(partial.iterdir()) if path.name not in hashes]
         manifest = {
             "schema": SCHEMA,
             "step": step,
             "world_size": dist.get_world_size(),
             "torch": torch.__version__,
             "run": self.identity,
-            "files": {path.name: sha256_file(path) for path in sorted(partial.iterdir())},
+            "files": dict(sorted((hashes | {path.name: sha256_file(path) for path in others}).items())),
         }
         write_text(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
         self._set_aside(step)
@@ -155,11 +190,7 @@ class Checkpoints:
         Raises:
             RunError: the newest checkpoint is corrupt, incomplete or of another run; every rank raises the same.
         """
-        choice: list[Any] = [self._choose(fall_back) if self._rank == 0 else None]
-        dist.broadcast_object_list(choice, src=0)
-        if isinstance(choice[0], str):
-            raise RunError(choice[0])
-        step: int = choice[0]
+        step = self._newest(fall_back)
         if step:
             state = _state(model, optimizer)
             load(state, checkpoint_id=self.path(step))
@@ -168,32 +199,50 @@ class Checkpoints:
             set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=partly)
         return step
 
-    def _choose(self, fall_back: bool) -> int | str:
-        """The step to go on from, or what is wrong with the newest checkpoint."""
-        for step in reversed(self.steps()):
-            if (fault := self._fault(step)) is None:
+    def _newest(self, fall_back: bool) -> int:
+        """The step to go on from; raises RunError if the newest checkpoint is not intact."""
+        while True:
+            # Rank 0 alone looks, because other hosts may not see yet what it has just renamed.
+            seen: list[Any] = [self._looked_at() if self._rank == 0 else None]
+            dist.broadcast_object_list(seen, src=0)
+            step, fault, files = seen[0]
+            own = dict(list(files.items())[self._rank :: dist.get_world_size()])
+            fault = fault or next((one for one in ranks.everyone(self._damage(step, own)) if one), None)
+            if fault is None:
                 return step
             if not fall_back:
-                return f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
-            self._set_aside(step)
-        return 0
+                raise RunError(
+                    f"{self.path(step)}: {fault}; remove it, or go on from the one before it with --fall-back"
+                )
+            if self._rank == 0:
+                self._set_aside(step)
+            ranks.wait_for_all()
 
-    def _fault(self, step: int) -> str | None:
-        """What is wrong with a checkpoint, or None if it is intact and of this run."""
+    def _looked_at(self) -> tuple[int, str | None, dict[str, str]]:
+        """The newest checkpoint, 0 for none, what is wrong with its manifest, and the hashes of its files."""
+        step = next(reversed(self.steps()), 0)
+        return (step, *self._manifest(step)) if step else (0, None, {})
+
+    def _manifest(self, step: int) -> tuple[str | None, dict[str, str]]:
+        """What is wrong with a checkpoint's manifest, None if it is whole and of this run; and the files in it."""
         folder = self.path(step)
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             schema, run, files = manifest["schema"], manifest["run"], manifest["files"]
         except FileNotFoundError:
-            return f"incomplete, it has no {MANIFEST}"
+            return f"incomplete, it has no {MANIFEST}", {}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"{MANIFEST} is not readable: {error!r}"
+            return f"{MANIFEST} is not readable: {error!r}", {}
         if schema != SCHEMA or manifest["step"] != step:
-            return f"{MANIFEST} is of schema {schema} and step {manifest['step']}"
+            return f"{MANIFEST} is of schema {schema} and step {manifest['step']}", {}
         if difference := first_difference(run, self.identity):
-            return f"of another run, {difference}"
+            return f"of another run, {difference}", {}
+        return None, files
+
+    def _damage(self, step: int, files: dict[str, str]) -> str | None:
+        """What is wrong with files of a checkpoint, by their hashes; None if they are as they were written."""
         for name, sha256 in files.items():
-            path = folder / name
+            path = self.path(step) / name
             if not path.is_file():
                 return f"incomplete, {name} is missing"
             if sha256_file(path) != sha256:

@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,32 @@ from torch.optim import Optimizer
 
 from pi_model.distributed import ranks
 from pi_model.distributed.devices import chosen_device
-from pi_model.distributed.process_group import mean_over_ranks, process_group
+from pi_model.distributed.process_group import (
+    GETTING_READY,
+    IN_A_STEP,
+    mean_over_ranks,
+    process_group,
+    wait_at_most,
+)
 from pi_model.errors import RunError, UsageError
 from pi_model.files import write_text
 from pi_model.models.families import CausalLM, sliding_window
 from pi_model.training.checkpoints import Checkpoints
 from pi_model.training.config import Config
-from pi_model.training.export import export
+from pi_model.training.export import export, rehearse_export
 from pi_model.training.loss import CausalLoss
-from pi_model.training.meter import Meter, flops_per_token
+from pi_model.training.meter import Meter, collected_together, flops_per_token, profiled
 from pi_model.training.midrun_evaluation import DIGEST, MidrunEvaluation
 from pi_model.training.preparation import Preparation, prepare, weight_reader
-from pi_model.training.run_folder import MANIFEST, alone, base_identity, identity, refuse_difference, refuse_other_run
+from pi_model.training.run_folder import (
+    MANIFEST,
+    alone,
+    base_identity,
+    identity,
+    refuse_difference,
+    refuse_different_ranks,
+    refuse_other_run,
+)
 from pi_model.training.run_log import Display, Log, Scalars
 from pi_model.training.sharding import local, sharded_model
 from pi_model.training.stop_requests import stop_requests
@@ -57,6 +71,7 @@ def train(
     *,
     fall_back: bool = False,
     progress: bool = False,
+    profile_step: int | None = None,
     measure: Mapping[int, Callable[[CausalLM], None]] | None = None,
     announce: Callable[[Config, Preparation], None] | None = None,
 ) -> Outcome:
@@ -72,6 +87,7 @@ def train(
             began.
         fall_back: if the newest checkpoint is broken, go on from the one before it.
         progress: show a bar, or a line for each step where standard error is not a terminal.
+        profile_step: write a trace of this step, counted from 1, of every rank into profile/.
         measure: by the number of steps done, 0 included, a function to call with the model as it is then, ready to
             evaluate. It is called on every rank, and again for a step that a resumed run begins at. There is a
             checkpoint of that step, and Ctrl-C interrupts the function at once.
@@ -88,10 +104,12 @@ def train(
     with process_group(config.device) as device, alone(out), ExitStack() as stack:
         rank, world_size = dist.get_rank(), dist.get_world_size()
         accumulation = config.accumulation(world_size)
-        start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0))
+        fetched = "rank 0, which fetches and tokenises what the run reads"
+        start = ranks.rank_zero_first(lambda: prepare(config, out, progress=progress and rank == 0), fetched)
         run = identity(config, start)
         refuse_difference(run, out)
-        evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start))
+        evaluation = ranks.rank_zero_first(lambda: MidrunEvaluation(config, start), fetched)
+        refuse_different_ranks(config, start, run, evaluation.digest)
         if announce and rank == 0:
             announce(config, start)
         model = sharded_model(
@@ -105,8 +123,8 @@ def train(
             compile_layers=config.compile,
         )
         optimizer = adamw(model, config)
-        if config.lora is not None and rank == 0:
-            run |= base_identity(start)
+        if config.lora is not None:
+            run |= ranks.rank_zero_alone(lambda: base_identity(start), "rank 0, which hashes the weights")
         checkpoints = stack.enter_context(Checkpoints(out / "checkpoints", run, config.keep))
         first = checkpoints.load_newest(model, optimizer, fall_back=fall_back)
         if first > config.steps:
@@ -121,6 +139,8 @@ def train(
                 # Remove what an earlier, shorter run exported.
                 for exported in ("model", "adapter"):
                     shutil.rmtree(out / exported, ignore_errors=True)
+        if first < config.steps:
+            rehearse_export(model, start, config, out)
         evaluation.share_done()
         display = Display(config.steps, first, show=progress and rank == 0)
         for remark in config.remarks():
@@ -131,10 +151,12 @@ def train(
         if not Scalars.installed:
             display.say("no scalars for TensorBoard: pip install tensorboard")
         flops = flops_per_token(start.hf_config(), config.training_tokens, frozen=config.lora is not None)
-        meter = Meter(flops, world_size, device)
+        # Compiled layers are one piece, in which nothing can be watched.
+        watched = [] if config.compile else [layer.mlp for layer in model.llama.model.layers]
+        meter = Meter(flops, device, watched)
         loss, stopping, saved = None, False, first
 
-        with stop_requests() as stop:
+        with stop_requests() as stop, collected_together() as collect:
             for step in range(first, config.steps + 1):
                 if measured := evaluation.at(step, model):
                     if rank == 0:
@@ -148,16 +170,19 @@ def train(
                         measure[step](evaluation.plain(model))
                 if step == config.steps:
                     break
+                collect(step)
                 meter.start()
                 own = start.batches.windows(
                     step, rank // config.context_parallel, world_size // config.context_parallel
                 )
                 windows = torch.from_numpy(own).to(device)
+                meter.read()
                 if config.lora is not None and config.lora.dropout:
                     # Dropout is all that is random within a step. Seeding every step makes a resumed run draw the same.
                     torch.manual_seed(int(np.random.SeedSequence([config.seed, step, rank]).generate_state(1)[0]))
                 rate = config.learning_rate(step)
-                loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
+                with profiled(out / "profile" / f"rank-{rank:05}.json") if step + 1 == profile_step else nullcontext():
+                    loss, norm = optimizer_step(model, optimizer, windows, accumulation, rate, config.clip_norm)
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     names = ", ".join(start.batches.names(step)[:8])
                     checkpoints.wait()
@@ -171,11 +196,17 @@ def train(
                     "gradient_norm": norm,
                     "learning_rate": rate,
                 }
-                line |= meter.stop(config.global_batch * config.training_tokens)
+                speed, (stopping, failed) = meter.stop(
+                    config.global_batch * config.training_tokens, stop.asked(), checkpoints.failed()
+                )
+                line |= speed
                 if rank == 0:
                     steps.write(line)
                 display.step(line)
-                stopping = mean_over_ranks(torch.tensor(float(stop.asked()), device=device)) > 0
+                if failed:
+                    checkpoints.wait()
+                if step == first:
+                    wait_at_most(IN_A_STEP, checkpoints.group)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps or stopping:
                     checkpoints.save(step + 1, model, optimizer)
                     saved = step + 1
@@ -187,8 +218,10 @@ def train(
         checkpoints.wait()
         if stopping:
             raise KeyboardInterrupt
-        if not (out / "model" / "config.json").exists():
+        if not ranks.rank_zero_alone((out / "model" / "config.json").exists, "rank 0"):
+            wait_at_most(GETTING_READY, checkpoints.group)  # for the disk that rank 0 writes to
             export(model, start, config, out)
+        ranks.rank_zero_alone(lambda: None, "rank 0, which completes the exported model")
         return Outcome(out / "model", config.steps, first, loss)
 
 

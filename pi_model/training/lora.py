@@ -53,30 +53,41 @@ def add_adapters(llama: CausalLM, lora: Lora) -> None:
     inject_adapter_in_model(config, llama, low_cpu_mem_usage=True)
 
 
-def with_first_adapters(read: Callable[[str], Tensor], lora: Lora, seed: int) -> Callable[[str], Tensor]:
+def with_first_adapters(read: Callable[..., Tensor], lora: Lora, seed: int) -> Callable[..., Tensor]:
     """A reader of weights that adds the first values of adapters to a reader of the base model's weights.
 
     It takes the names that peft gives to weights. A is drawn uniformly from +-1/sqrt(in), as torch initialises a linear
     layer, and depends on the seed and its name alone. B is zero, so that training starts from the base model.
 
     Args:
-        read: returns a weight of the base model by its name.
+        read: returns a weight of the base model by its name, or some of its rows.
         lora: the adapters.
         seed: the run's seed.
     """
 
-    def first(name: str) -> Tensor:
+    def first(name: str, *rows: slice) -> Tensor:
         layer = name.removesuffix(_A).removesuffix(_B)
         if name == layer:
-            return read(name.replace(_BASE, "."))
-        rows, columns = read(f"{layer}.weight").shape
+            return read(name.replace(_BASE, "."), *rows)
+        height, columns = read(f"{layer}.weight").shape  # the file is mapped: no value is read for its shape
         if name.endswith(_B):
-            return torch.zeros(rows, lora.rank)
+            return torch.zeros(height, lora.rank)[(*rows,)]
         digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
         draw = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-        return (2 * torch.rand(lora.rank, columns, generator=draw) - 1) / math.sqrt(columns)
+        return ((2 * torch.rand(lora.rank, columns, generator=draw) - 1) / math.sqrt(columns))[(*rows,)]
 
     return first
+
+
+def plain_name(name: str) -> str:
+    """What the plain model calls the weight that a weight of the adapted model is, or is added to by `merged`."""
+    layer = name.removesuffix(_A).removesuffix(_B)
+    return name.replace(_BASE, ".") if name == layer else f"{layer}.weight"
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a weight of the adapted model is an adapter's, by its name."""
+    return name.endswith((_A, _B))
 
 
 def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
@@ -86,7 +97,7 @@ def merged(weights: dict[str, Tensor], lora: Lora) -> dict[str, Tensor]:
         weights: by peft's names, adapters included.
         lora: the adapters.
     """
-    plain = {name.replace(_BASE, "."): weight for name, weight in weights.items() if not name.endswith((_A, _B))}
+    plain = {name.replace(_BASE, "."): weight for name, weight in weights.items() if not is_adapter(name)}
     for name, weight in weights.items():
         if name.endswith(_A):
             layer = name.removesuffix(_A)
@@ -111,6 +122,6 @@ def save_adapters(weights: dict[str, Tensor], lora: Lora, base: str, folder: Pat
     adapters = {
         f"base_model.model.{name.replace('.default', '')}": weight.contiguous()
         for name, weight in weights.items()
-        if name.endswith((_A, _B))
+        if is_adapter(name)
     }
     save_file(adapters, folder / "adapter_model.safetensors", metadata={"format": "pt"})

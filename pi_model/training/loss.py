@@ -9,6 +9,7 @@ is no faster with small ones.
 Shape suffixes: N tokens, B windows, D model width, V vocabulary; next is a window's tokens and the one after them.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -104,7 +105,9 @@ class CausalLoss(nn.Module):
         """The attention in use, by the name that transformers knows it under."""
         return str(self.llama.config._attn_implementation)
 
-    def forward(self, window_BT: Int[Tensor, "B next"]) -> Float[Tensor, ""]:
+    def forward(
+        self, window_BT: Int[Tensor, "B next"], *, instead: Callable[[CausalLM], None] | None = None
+    ) -> Float[Tensor, ""]:
         """Mean loss in nats of predicting tokens [1:] of each window from the tokens before them.
 
         A token t that is read without loss stands in a window as ~t, which is negative. The loss is the mean over
@@ -113,7 +116,11 @@ class CausalLoss(nn.Module):
 
         Args:
             window_BT: token ids, one more than the model reads.
+            instead: called with the model in place of all this, while the weights that the loss uses are gathered.
         """
+        if instead is not None:
+            instead(self.llama)
+            return torch.zeros((), device=window_BT.device)
         counts_BT = window_BT[:, 1:] >= 0
         share_BT = counts_BT / counts_BT.sum(1, keepdim=True).clamp(min=1) / len(window_BT)
         ids_BT = torch.where(window_BT < 0, ~window_BT, window_BT)

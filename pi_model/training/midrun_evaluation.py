@@ -1,7 +1,6 @@
 """Measure perplexity and passkey retrieval of a model in training, by the same code that evaluates finished models.
 
-With several ranks, each gathers a whole model of its own, so that they can share the windows among them. That model
-must fit on one device beside the training state. A single process has the whole model already.
+Several ranks share the windows and the passkeys, and keep the model as sharded as it is in training.
 """
 
 import hashlib
@@ -18,10 +17,11 @@ from pi_model.evaluation.perplexity import sliding_perplexity
 from pi_model.models.attention import attention_implementation
 from pi_model.models.families import CausalLM, empty_model, rotary_embedding
 from pi_model.training.config import Config
-from pi_model.training.export import live_weights, whole_weights
+from pi_model.training.export import whole_weights
 from pi_model.training.lora import merged
 from pi_model.training.loss import CausalLoss
 from pi_model.training.preparation import Preparation
+from pi_model.training.shared_passes import evaluated
 
 DIGEST = "measured_sha256"  # the key of the digest in a line of the log
 
@@ -81,8 +81,16 @@ class MidrunEvaluation:
         """
         if step not in self.asked.steps or (step, self.digest) in self.done:
             return None
-        plain = self.plain(model)
         result: dict[str, Any] = {"step": step, DIGEST: self.digest}
+        if dist.get_world_size() == 1:
+            result |= self._measured(self.plain(model))
+        else:
+            evaluated(model, self.config.dtype, lambda llama: result.update(self._measured(llama)))
+        return result
+
+    def _measured(self, plain: CausalLM) -> dict[str, Any]:
+        """Results of an ordinary model or, on every rank at once, of one whose passes they share."""
+        result: dict[str, Any] = {}
         if self.documents is not None:
             measured = sliding_perplexity(
                 plain,
@@ -107,29 +115,21 @@ class MidrunEvaluation:
         return result
 
     def plain(self, model: CausalLoss) -> CausalLM:
-        """The model as an ordinary one, ready to evaluate. To be called on every rank.
+        """The model as an ordinary one, ready to evaluate, whole on every rank. To be called on every rank.
 
         In a single process it shares the live weights if they have the right dtype.
         """
         device, dtype = next(model.parameters()).device, getattr(torch, self.config.dtype)
-        alone = dist.get_world_size() == 1
-        weights = live_weights(model) if alone else whole_weights(model)
+        weights = dict(whole_weights(model))
         if self.config.lora is not None:
             weights = merged(weights, self.config.lora)
         hf_config = self.start.hf_config()
         with torch.device("meta"):
             attention = attention_implementation(device.type, self.config.dtype)
             plain = empty_model(hf_config, attn_implementation=attention, dtype=dtype)
-        if alone:
-            whole = {name: weight.to(device, dtype) for name, weight in weights.items()}
-            plain.load_state_dict(whole, assign=True, strict=False)  # a tied head is not among them
-        else:
-            plain.to_empty(device=device)
+        own = {name: weight.to(device, dtype) for name, weight in weights.items()}
+        plain.load_state_dict(own, assign=True, strict=False)  # a tied head is not among them
         plain.tie_weights()
         plain.model.rotary_emb = rotary_embedding(hf_config).to(device)
         plain.requires_grad_(False).eval()  # type: ignore[no-untyped-call]  # for all families, not for one
-        for name, parameter in plain.named_parameters() if not alone else ():
-            if dist.get_rank() == 0:
-                parameter.copy_(weights[name])
-            dist.broadcast(parameter, src=0)
         return plain

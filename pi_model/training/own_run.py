@@ -190,11 +190,9 @@ def held_out(config: Config, tokenizer: Any, context: int) -> MixturePart | None
     if part.name in CORPORA or part.name in PRESETS or part.stream_tokens is not None:
         return None
     source = Source(part.name, part.column, part.split, control_tokens=config.control_tokens)
-    lengths = [len(ids) for ids in load_documents(source, tokenizer).tokens]
-    if len(lengths) < 4:
-        return None
+    lengths = load_documents(source, tokenizer).lengths
     every = max(2, min(_HELD_OUT, len(lengths) // 2))
-    if max(lengths[every - 1 :: every]) < context:
+    if len(lengths) < 4 or lengths[every - 1 :: every].max() < context:
         return None
     return replace(part, held_out_every=every)
 

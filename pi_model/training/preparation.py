@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -18,7 +17,7 @@ from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.data.packing import Batches, PairStream, Stream
 from pi_model.data.summaries import SummaryPrompts, load_pairs
 from pi_model.data.tokenizer_training import train_tokenizer
-from pi_model.errors import RunError, UsageError
+from pi_model.errors import UsageError
 from pi_model.files import new_folder, refuse_related
 from pi_model.models.config_file import read_config
 from pi_model.models.families import ModelConfig, empty_model, model_config, refuse_unseen_context, sliding_window
@@ -30,7 +29,7 @@ from pi_model.models.rope_parameters import (
     write_extension,
 )
 from pi_model.models.sources import local_folder
-from pi_model.models.weights import weight_dtype, weight_files
+from pi_model.models.weights import row_reader, weight_dtype
 from pi_model.training.config import Architecture, Config, MixturePart, Summaries
 from pi_model.training.lora import peft_config, with_first_adapters
 from pi_model.training.starting_point import check_start, result
@@ -186,26 +185,16 @@ def new_origin(config: Config, made: Architecture, folder: Path) -> Path:
     return folder
 
 
-def weight_reader(config: Config, preparation: Preparation) -> Callable[[str], Tensor]:
-    """A function that returns one of the model's first weights by its name in the state dict.
+def weight_reader(config: Config, preparation: Preparation) -> Callable[..., Tensor]:
+    """A function that returns one of the model's first weights by its name in the state dict, or some of its rows.
 
-    The weights of a trained model are read from its files, one at a time. Those of a new model, and adapters in any
-    case, are made from the seed. The function raises RunError for a name that does not exist.
+    The weights of a trained model are read from its files, no more than what is asked for. Those of a new model, and
+    adapters in any case, are made from the seed. The function raises RunError for a name that does not exist.
     """
     if config.architecture is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             made = empty_model(preparation.hf_config()).state_dict()
-        return made.__getitem__
-    where: dict[str, Any] = {}
-    for path in weight_files(preparation.origin):
-        file = safe_open(path, framework="pt")
-        where |= dict.fromkeys(file.keys(), file)  # type: ignore[no-untyped-call]
-
-    def read(name: str) -> Tensor:
-        if name not in where:
-            raise RunError(f"{preparation.origin}: weight {name} is missing; fetch the model again")
-        tensor: Tensor = where[name].get_tensor(name)
-        return tensor
-
+        return lambda name, *rows: made[name][rows]
+    read = row_reader(preparation.origin)
     return with_first_adapters(read, config.lora, config.seed) if config.lora is not None else read

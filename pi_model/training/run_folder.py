@@ -11,6 +11,7 @@ import torch.distributed as dist
 from safetensors import safe_open
 
 from pi_model.data.documents import tokenizer_sha256
+from pi_model.distributed import ranks
 from pi_model.errors import RunError, UsageError
 from pi_model.files import refuse_related, sha256_file, written
 from pi_model.locks import NAME, locked
@@ -18,6 +19,7 @@ from pi_model.models.config_file import read_config
 from pi_model.models.weights import weight_files
 from pi_model.training.config import Config
 from pi_model.training.preparation import Preparation
+from pi_model.training.run_log import TRACEBACKS
 
 MANIFEST = "run.json"
 
@@ -30,16 +32,14 @@ def alone(out: Path) -> Iterator[None]:
         RunError: another process uses it, or it cannot be written; every rank raises the same.
     """
     with ExitStack() as stack:
-        fault: list[str | None] = [None]
+        fault = None
         if dist.get_rank() == 0:
             try:
                 with written(out):
                     stack.enter_context(locked(out / NAME, f"out: {out}"))
             except RunError as error:
-                fault = [str(error)]
-        dist.broadcast_object_list(fault, src=0)
-        if fault[0] is not None:
-            raise RunError(fault[0])
+                fault = str(error)
+        ranks.agree(fault)
         yield
 
 
@@ -60,7 +60,7 @@ def refuse_other_run(config: Config, out: Path) -> None:
             refuse_related(out, data=Path(name))
     path = out / MANIFEST
     if not path.exists():
-        ours = ("origin", "checkpoints")  # what a run that was killed at once may leave
+        ours = ("origin", "checkpoints", TRACEBACKS)  # what a run that ended at once may leave
         if out.exists() and any(entry.name not in ours and not entry.name.startswith(".") for entry in out.iterdir()):
             raise UsageError(f"out: {out} is not empty and holds no run; give another folder")
         return
@@ -93,6 +93,51 @@ def identity(config: Config, start: Preparation) -> dict[str, Any]:
 def base_identity(start: Preparation) -> dict[str, Any]:
     """What the result of a run depends on besides, whose checkpoints hold adapters alone: these very weights."""
     return {"base_sha256": [sha256_file(path) for path in weight_files(start.origin)]}
+
+
+_WHOLE = 2**26  # bytes of a file that is hashed whole for `weights_sample`; of a larger one a part is
+_SAMPLE, _EVERY = 2**16, 2**24
+
+
+def weights_sample(start: Preparation) -> str:
+    """Hex SHA-256 of parts of the weight files, by which ranks find out that they do not read the same weights.
+
+    Of a file above 64 MiB it reads 64 KiB in every 16 MiB, which is 0.5 GB of 130 GB. Another model, revision or
+    training and a copy that was cut short differ in that; a single wrong weight between two samples does not.
+    """
+    digest = hashlib.sha256()
+    for path in weight_files(start.origin):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        step, length = (_EVERY, _SAMPLE) if size > _WHOLE else (_WHOLE, _WHOLE)
+        with path.open("rb") as file:
+            for at in range(0, size, step):
+                file.seek(at)
+                digest.update(file.read(length))
+    return digest.hexdigest()
+
+
+def refuse_different_ranks(config: Config, start: Preparation, run: dict[str, Any], evaluated: str) -> None:
+    """Refuse to begin where ranks have different runs before them. To be called on every rank.
+
+    Args:
+        config: the run.
+        start: what it starts from.
+        run: its `identity`.
+        evaluated: the hash of what is measured during the run.
+
+    Raises:
+        RunError: they do; every rank raises the same, which names what differs and on which rank.
+    """
+    if dist.get_world_size() > 1:
+        ranks.compare(
+            config=hashlib.sha256(
+                json.dumps([config.as_json(), run["model_sha256"]], sort_keys=True).encode()
+            ).hexdigest(),
+            data=str(start.data_sha256),
+            evaluation=evaluated,
+            weights=weights_sample(start) if config.architecture is None else "",
+        )
 
 
 def _tensors(path: Path) -> list[Any]:

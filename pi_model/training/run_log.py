@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from tqdm import tqdm
 
 from pi_model.errors import RunError
 from pi_model.files import append_line, write_text
+
+TRACEBACKS = "tracebacks"  # a folder in that of a run
 
 
 class Log:
@@ -86,6 +90,29 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         raise RunError(f"{path}: is not a log: {error}; remove it, the checkpoints do not need it") from error
 
 
+def keep_traceback(out: Path, rank: int, error: BaseException) -> str:
+    """Write where an error came from, which is a fault of this program, into a run's folder.
+
+    Args:
+        out: the run's folder.
+        rank: the process.
+        error: the error.
+
+    Returns:
+        What the error is and where it is written, in one line.
+    """
+    path = out / TRACEBACKS / f"rank-{rank:05}.txt"
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    if re.search(r"Timed out waiting|Connection (closed|reset) by peer|remote process exited", what):
+        what = f"another rank has ended, or did not answer in time ({what})"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as failed:
+        return f"{what}; the traceback could not be written to {path}: {failed.strerror}"
+    return f"{what}; the traceback is in {path}"
+
+
 class Display:
     """Shows progress: a bar on a terminal, or one line for each step where standard error is not a terminal.
 
@@ -106,6 +133,9 @@ class Display:
             f"loss {line['loss_nats']:.4f}, {line['tokens_per_second']:.0f} tok/s, "
             f"{line['tflops']:.2f} TFLOP/s, {line['peak_gib']:.1f} GiB"
         )
+        if "slowest" in line:
+            seconds = sorted(line["own_seconds"])
+            text += f", slowest {line['slowest']} ({seconds[-1]:.2f} s, median {seconds[len(seconds) // 2]:.2f})"
         if line["flop_utilisation"] is not None:
             text += f", {line['flop_utilisation']:.0%} MFU"
         self._bar.set_postfix_str(text)

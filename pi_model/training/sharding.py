@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from pi_model.distributed.context_parallel import sharing
@@ -28,7 +29,7 @@ from pi_model.training.mixed_precision import compute_in
 
 def sharded_model(
     config: ModelConfig,
-    read: Callable[[str], Tensor],
+    read: Callable[..., Tensor],
     device: torch.device,
     *,
     lora: Lora | None = None,
@@ -39,11 +40,12 @@ def sharded_model(
 ) -> CausalLoss:
     """A model in training mode, sharded over all ranks, with float32 master weights.
 
-    One layer after the other is filled and sharded, so no rank ever holds more than one whole layer beside its shards.
+    One layer after the other is sharded and then filled, so no rank ever reads or holds more than its own rows.
 
     Args:
         config: the model's config, as transformers has it.
-        read: returns a weight by its name in the state dict.
+        read: returns a weight by its name in the state dict; with a slice, which a rank gives that has a part of the
+            weight, it returns these rows.
         device: this rank's device.
         lora: adapters to add and to train alone; all other weights are frozen and kept in `dtype`.
         context_parallel: number of ranks that share each window.
@@ -74,18 +76,20 @@ def sharded_model(
         enable(how)
     shard = _sharding(device, getattr(torch, dtype))
     for number, layer in enumerate(llama.model.layers):
-        _fill(layer, f"model.layers.{number}.", read, device)
         if compile_layers:
             layer.compile()
         shard(layer)
-    _fill(llama.model.embed_tokens, "model.embed_tokens.", read, device)
-    _fill(llama.model.norm, "model.norm.", read, device)
+        _fill(layer, f"model.layers.{number}.", read, device)
     if config.tie_word_embeddings:
         llama.lm_head.weight = llama.model.embed_tokens.weight
-    else:
-        _fill(llama.lm_head, "lm_head.", read, device)
     loss = CausalLoss(llama, sharing(context_parallel, device))
     shard(loss)
+    _fill(llama.model.embed_tokens, "model.embed_tokens.", read, device)
+    _fill(llama.model.norm, "model.norm.", read, device)
+    if config.tie_word_embeddings:  # again, because allocating may have made another parameter of the embedding
+        llama.lm_head.weight = next(llama.model.embed_tokens.parameters())
+    else:
+        _fill(llama.lm_head, "lm_head.", read, device)
     return loss
 
 
@@ -110,9 +114,17 @@ def _keep_products(_: Any, operation: Any, *args: Any, **kwargs: Any) -> Checkpo
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def _fill(module: nn.Module, prefix: str, read: Callable[[str], Tensor], device: torch.device) -> None:
-    """Allocate a module on a device and copy its weights into it."""
+def _fill(module: nn.Module, prefix: str, read: Callable[..., Tensor], device: torch.device) -> None:
+    """Allocate this rank's share of a module on a device and copy its weights into it."""
     module.to_empty(device=device)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            parameter.copy_(read(prefix + name))
+            local(parameter).copy_(read(prefix + name, *_rows(parameter)))
+
+
+def _rows(parameter: Tensor) -> tuple[slice, ...]:
+    """Which rows of a weight this rank has; nothing for all of them."""
+    if not isinstance(parameter, DTensor) or parameter.to_local().shape == parameter.shape:
+        return ()
+    shape, offset = compute_local_shape_and_global_offset(parameter.shape, parameter.device_mesh, parameter.placements)
+    return (slice(offset[0], offset[0] + shape[0]),)

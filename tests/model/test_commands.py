@@ -63,6 +63,7 @@ def test_the_help_tells_the_order_of_use_and_the_models_that_need_no_hub():
         "passkey",
         "plan",
         "recipes",
+        "prepare",
         "finetune",
         "benchmark",
         "summarize",

@@ -65,7 +65,7 @@ ROOMS = {
     "packages": {"errors", "files"},
     "distributed": {"errors"},
     "models": {"errors", "files", "packages", "distributed", "notices"},
-    "data": {"errors", "files", "packages", "notices"},
+    "data": {"errors", "files", "locks", "packages", "notices"},
     "evaluation": {"errors", "files", "distributed", "models", "data"},
     "training": {"errors", "files", "locks", "gpus", "distributed", "models", "data", "evaluation"},
     "planning": {"errors", "gpus", "notices", "models", "training"},
