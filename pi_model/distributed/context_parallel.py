@@ -5,6 +5,9 @@ dearer than early ones; paired like this, every rank has the same number of quer
 and values of the whole window, which grouped-query attention keeps small. Llama 3 was trained this way
 (arXiv:2407.21783, Section 3.3.2).
 
+Gradients of keys and values go back to the rank that has them as they are, and are added up there in float32: as much
+traffic as a reduction in their own dtype, rounded once.
+
 torch's own ring attention (torch.distributed.tensor.experimental) has CUDA kernels only. This code needs nothing but
 collectives, so a test can compare it with a single process on a CPU. It has not been run on CUDA yet.
 
@@ -16,12 +19,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.nn.attention.bias import causal_lower_right
 from transformers import AttentionInterface
+
+from pi_model.models.attention import attend
 
 NAME = "context_parallel"
 
@@ -73,14 +76,15 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         whole = local.new_empty(dist.get_world_size(group), *local.shape)
-        dist.all_gather(list(whole), local.contiguous(), group=group)
+        dist.all_gather_into_tensor(whole, local.contiguous(), group=group)
         return whole
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        local = grads[0].new_empty(grads[0].shape[1:])
-        dist.reduce_scatter(local, list(grads[0].contiguous()), group=ctx.group)
-        return local, None
+        whole = grads[0].contiguous()
+        parts = torch.empty_like(whole)
+        dist.all_to_all_single(parts, whole, group=ctx.group)
+        return parts.sum(0, dtype=torch.float32).to(parts.dtype), None
 
 
 def shared_attention(
@@ -107,10 +111,7 @@ def shared_attention(
     for piece, query in zip(sharing.pieces, query_BHND.chunk(2, dim=-2), strict=True):
         seen = slice((piece + 1) * query.shape[-2])
         keys, values = key_BHTD[..., seen, :], value_BHTD[..., seen, :]
-        mask = causal_lower_right(query.shape[-2], keys.shape[-2])
-        found.append(
-            F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True)
-        )
+        found.append(attend(query, keys, values, scaling))
     return torch.cat(found, dim=-2).transpose(1, 2).contiguous(), None
 
 

@@ -153,7 +153,8 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
     """A report for people: the answer first, then every quantity.
 
     Args:
-        content: What `report` gives.
+        content: What `report` gives, and under "verified", where a step was simulated, its "simulated_peak" and the
+            "planned_peak", in bytes.
         explain: Whether to print the formula below each quantity, and the givens at the end.
     """
     first, *others = _answer(content)
@@ -205,6 +206,7 @@ def _answer(content: dict[str, Any]) -> list[str]:
         f"disk: {values['checkpoints'] / 2**30:,.0f} GiB of checkpoints and {values['exported'] / 2**30:,.0f} GiB for "
         "the exported model",
         *(f"compiled: {_advised(one)}" for one in content["advice"]),
+        *_simulated(content),
         *(f"note: {note}" for note in content["notes"]),
         f"fewest GPUs: {_fewest(content)} the settings that take least memory",
         *(
@@ -212,6 +214,20 @@ def _answer(content: dict[str, Any]) -> list[str]:
             f"and the run takes {_takes(one)}"
             for one in content["paper"]
         ),
+    ]
+
+
+def _simulated(content: dict[str, Any]) -> list[str]:
+    """What a simulated step took, where one was asked for."""
+    found = content.get("verified")
+    if not found:
+        return []
+    simulated, planned = found["simulated_peak"], found["planned_peak"]
+    compiled = " without compiled layers" if content["compile"] else ""
+    return [
+        f"simulated: a step{compiled} took {simulated / 2**30:.2f} GiB on a GPU at its peak, where "
+        f"{planned / 2**30:.2f} GiB are planned, {100 * abs(planned / simulated - 1):.1f}% "
+        f"{'more' if planned >= simulated else 'less'}"
     ]
 
 
