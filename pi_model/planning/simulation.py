@@ -65,7 +65,7 @@ def simulate(config: Config, llama: ModelConfig, gpus: int) -> Simulated:
     with _ranks(gpus), _without_values(), Observed() as observed:
         model = sharded_model(
             llama,
-            lambda name: torch.empty(shapes[name]),
+            lambda name, *rows: torch.empty(shapes[name])[rows],
             torch.device("cpu"),
             lora=config.lora,
             context_parallel=config.context_parallel,
@@ -109,7 +109,14 @@ def _without_values() -> Iterator[None]:
 
     def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         flash = torch.ops.aten._scaled_dot_product_flash_attention
-        return flash(query, key, value, 0.0, True, scale=scale)[0]  # type: ignore[no-any-return]
+        return flash(query, key, value, 0.0, True, scale=scale)[0]
+
+    def dropout(values: Tensor, p: float, training: bool, inplace: bool) -> Tensor:  # whose mask has a byte a number
+        return torch.native_dropout(values, p, training)[0]
+
+    def logsumexp(logits: Tensor, dim: int, keepdim: bool) -> Tensor:  # with the buffer that torch's own has inside
+        most = logits.amax(dim, keepdim=True)
+        return (logits - most).exp_().sum(dim, keepdim=keepdim).log_().add_(most)
 
     def mesh(*shape: Any) -> Any:
         with _disable_current_modes():  # a mesh looks up this rank among its values
@@ -124,6 +131,8 @@ def _without_values() -> Iterator[None]:
     with (
         FakeTensorMode(allow_non_fake_inputs=True),
         patch("pi_model.training.sharding.check_frequencies"),
+        patch("torch.nn.functional.dropout", dropout),
+        patch("torch.Tensor.logsumexp", logsumexp),
         patch("torch.nn.Module.to_empty", to_empty),
         patch.dict(BLOCK_TOKENS, cpu=BLOCK_TOKENS["cuda"]),
         patch("pi_model.training.sharding.init_device_mesh", mesh),
@@ -143,7 +152,7 @@ class Observed(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._patches = ExitStack()
         self._sizes: dict[int, int] = {}  # of every storage, by its address in C++
         self._held = 0
@@ -164,10 +173,11 @@ class Observed(TorchDispatchMode):
 
         self._patches.enter_context(patch("torch.UntypedStorage.resize_", resized))
         self._patches.enter_context(patch.object(FakeTensor, "tolist", values))
-        return super().__enter__()  # type: ignore[no-any-return]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._patches.close()
 
     def begin(self) -> None:
