@@ -25,7 +25,7 @@ _ENVIRONMENT = f"""\
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={_NOTICE - 60}
 # Memory that is freed can be used for tensors of another size.
 export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
-# Where one hangs, each rank writes its last collectives into logs/collectives*.
+# Where a collective hangs, each rank writes the last ones into logs/collectives*.
 export TORCH_FR_BUFFER_SIZE={_COLLECTIVES} TORCH_NCCL_TRACE_BUFFER_SIZE={_COLLECTIVES} TORCH_NCCL_DUMP_ON_TIMEOUT=1
 export TORCH_FR_DUMP_TEMP_FILE="$PWD/logs/collectives" TORCH_NCCL_DEBUG_INFO_TEMP_FILE="$PWD/logs/collectives"
 mkdir -p logs

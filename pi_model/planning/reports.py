@@ -1,14 +1,14 @@
 """A plan as JSON values, as a table for people, and as the reason why a run does not fit."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from textwrap import TextWrapper
 from typing import Any
 
 from pi_model.planning.formulas import formulas, meanings
 from pi_model.planning.givens import Givens
 from pi_model.planning.levers import Lever
-from pi_model.planning.sheet import PARTS, Plan
+from pi_model.planning.sheet import PARTS, UTILISATION, UTILISATION_COMPILED, UTILISATION_SPREAD, Plan
 from pi_theory.console import width, wrap
 
 # where the meanings begin, after a name, a value and its unit
@@ -54,6 +54,7 @@ def report(
         "activation_checkpointing": config.activation_checkpointing,
         "compile": config.compile,
         "context_parallel": config.context_parallel,
+        "run_time_range": _range(planned),
         "price": price,
         "cost": None if price is None else price * _all_hours(planned),
         "advice": [] if plain is None else [_compile_advice(plain, planned)],
@@ -98,6 +99,17 @@ def report(
             for formula in formulas(part)
         },
     }
+
+
+def _range(planned: Plan) -> tuple[float, float] | None:
+    """Hours of all steps with a little more and a little less of the GPUs' peak; None where a share was asked for."""
+    sheet = planned.sheet
+    if sheet.utilisation not in (UTILISATION, UTILISATION_COMPILED):
+        return None
+    more, less = (
+        replace(sheet, utilisation=sheet.utilisation + by).run_time for by in (UTILISATION_SPREAD, -UTILISATION_SPREAD)
+    )
+    return more, less
 
 
 def _all_hours(planned: Plan) -> float:
@@ -200,7 +212,7 @@ def _answer(content: dict[str, Any]) -> list[str]:
         f"{content['global_batch']} windows of {content['sequence_tokens']} tokens",
         f"settings: {' '.join(_settings(content))}; each GPU makes {passes} forward "
         f"{'pass' if passes == 1 else 'passes'} a step",
-        f"time: of the steps alone, at {givens['utilisation']:g} of the GPUs' peak; {_time(values['other_time'])} more "
+        f"time: of the steps alone, at {_share(content)} of the GPUs' peak; {_time(values['other_time'])} more "
         f"for loading, {'evaluation, ' if givens['evaluations'] else ''}the last checkpoint and the export, and before "
         f"that {_time(values['preparation_time'])} of one core to make tokens of the text",
         f"disk: {values['checkpoints'] / 2**30:,.0f} GiB of checkpoints and {values['exported'] / 2**30:,.0f} GiB for "
@@ -215,6 +227,15 @@ def _answer(content: dict[str, Any]) -> list[str]:
             for one in content["paper"]
         ),
     ]
+
+
+def _share(content: dict[str, Any]) -> str:
+    """The share of the peak that is assumed, and what would come of a little more and a little less."""
+    share, between = content["givens"]["utilisation"], content["run_time_range"]
+    if between is None:
+        return f"{share:g}"
+    low, high = (f"{share + by:.2f}" for by in (-UTILISATION_SPREAD, UTILISATION_SPREAD))
+    return f"{share:g} ({_time(between[1])} at {low}, {_time(between[0])} at {high})"
 
 
 def _simulated(content: dict[str, Any]) -> list[str]:

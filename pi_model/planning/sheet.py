@@ -27,6 +27,7 @@ USABLE = 0.9
 # 380 tokens a second on each A100 (arXiv:2302.13971, Section 2.4), which is 0.48 without recomputation.
 UTILISATION = 0.33
 UTILISATION_COMPILED = 0.39
+UTILISATION_SPREAD = 0.03  # by which it may be less or more
 
 # Speeds of what is around the steps: assumptions, too. A shared file system gives a machine about this much, and a
 # fast tokenizer makes about so many tokens a second on one core.
