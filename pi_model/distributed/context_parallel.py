@@ -28,6 +28,9 @@ from pi_model.models.attention import attend
 
 NAME = "context_parallel"
 
+# Newer versions of torch have renamed it.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
 
 @dataclass(frozen=True)
 class Sharing:
@@ -76,7 +79,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         whole = local.new_empty(dist.get_world_size(group), *local.shape)
-        dist.all_gather_into_tensor(whole, local.contiguous(), group=group)
+        _all_gather(whole, local.contiguous(), group=group)
         return whole
 
     @staticmethod

@@ -98,8 +98,14 @@ class Peaks(Memory):
 
     @cached_property
     def peak_at_last_norm(self) -> Bytes:
-        """In use in the backward pass of the last norm, while the last layer arrives."""
-        return self.held + self.all_kept + 20 * self.micro_tokens * self.hidden + self.backward_buffers
+        """In use in the backward pass of the last norm, when the last layer alone is gathered."""
+        return (
+            self.held
+            + self.all_kept
+            + (20 if self.adapted else 24) * self.micro_tokens * self.hidden
+            + self.backward_buffers
+            - self.gathered_layer
+        )
 
     @cached_property
     def peak_at_last_layer(self) -> Bytes:

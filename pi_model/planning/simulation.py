@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -158,7 +158,7 @@ class Observed(TorchDispatchMode):
         self._held = 0
         self.begin()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Observed":
         resize, seen = torch.UntypedStorage.resize_, self._sizes
 
         def resized(storage: torch.UntypedStorage, size: int) -> Any:  # as FSDP gathers and frees
