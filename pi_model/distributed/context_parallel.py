@@ -20,13 +20,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from transformers import AttentionInterface
-
-from pi_model.models.attention import attend
-
-NAME = "context_parallel"
 
 # Newer versions of torch have renamed it.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
@@ -79,7 +74,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         whole = local.new_empty(dist.get_world_size(group), *local.shape)
-        _all_gather(whole, local.contiguous(), group=group)
+        _all_gather(whole.flatten(0, 1), local.contiguous(), group=group)
         return whole
 
     @staticmethod
@@ -90,32 +85,12 @@ class _Gather(torch.autograd.Function):
         return parts.sum(0, dtype=torch.float32).to(parts.dtype), None
 
 
-def shared_attention(
-    module: nn.Module,
-    query_BHND: Float[Tensor, "B heads N D"],
-    key_BHND: Float[Tensor, "B kv_heads N D"],
-    value_BHND: Float[Tensor, "B kv_heads N D"],
-    attention_mask: None,
-    *,
-    scaling: float,
-    sharing: Sharing,
-    **_: Any,
-) -> tuple[Float[Tensor, "B N heads D"], None]:
-    """Causal attention of this rank's queries to the keys of the whole window.
-
-    The signature is the one that transformers calls attention functions with.
-    """
+def whole_window(
+    key_BHND: Float[Tensor, "B kv_heads N D"], value_BHND: Float[Tensor, "B kv_heads N D"], sharing: Sharing
+) -> Float[Tensor, "2 B kv_heads T D"]:
+    """The keys, and the values, of whole windows, of which each rank has its two pieces."""
     local = torch.stack([key_BHND, value_BHND])
     early, late = _Gather.apply(local, sharing.group).chunk(2, dim=-2)  # type: ignore[no-untyped-call]
     # Put the pieces back in the order of the window: rank r holds early piece r and late piece 2c-1-r, so the late
     # ones come from the highest rank to the lowest.
-    key_BHTD, value_BHTD = torch.cat([*early, *late.flip(0)], dim=-2)
-    found = []
-    for piece, query in zip(sharing.pieces, query_BHND.chunk(2, dim=-2), strict=True):
-        seen = slice((piece + 1) * query.shape[-2])
-        keys, values = key_BHTD[..., seen, :], value_BHTD[..., seen, :]
-        found.append(attend(query, keys, values, scaling))
-    return torch.cat(found, dim=-2).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, shared_attention)
+    return torch.cat([*early, *late.flip(0)], dim=-2)

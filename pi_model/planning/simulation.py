@@ -138,7 +138,6 @@ def _without_values() -> Iterator[None]:
         patch("pi_model.training.sharding.init_device_mesh", mesh),
         patch("pi_model.distributed.context_parallel.init_device_mesh", mesh),
         patch("pi_model.models.attention.attend", attend),
-        patch("pi_model.distributed.context_parallel.attend", attend),
     ):
         yield
 

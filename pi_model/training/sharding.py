@@ -17,8 +17,8 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
-from pi_model.distributed.context_parallel import NAME, sharing
-from pi_model.models.attention import CAUSAL
+from pi_model.distributed.context_parallel import sharing
+from pi_model.models.attention import CAUSAL, CONTEXT_PARALLEL
 from pi_model.models.families import ModelConfig, empty_model, rotary_embedding, sliding_window
 from pi_model.models.rope_parameters import check_frequencies
 from pi_model.training.config import Lora
@@ -56,7 +56,8 @@ def sharded_model(
         RunError: the frequencies are not those of the config.
     """
     # Layers with a sliding window need masks, which transformers makes for sdpa.
-    attention = NAME if context_parallel > 1 else "sdpa" if sliding_window(config, math.inf) else CAUSAL
+    alone = "sdpa" if sliding_window(config, math.inf) else CAUSAL
+    attention = CONTEXT_PARALLEL if context_parallel > 1 else alone
     with torch.device("meta"):
         llama = empty_model(config, attn_implementation=attention, dtype=torch.float32)
         if lora is not None:

@@ -16,7 +16,8 @@ from torch._C._distributed_c10d import HashStore
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from pi_model.distributed.context_parallel import shared_attention, sharing
+from pi_model.distributed.context_parallel import sharing
+from pi_model.models.attention import shared_attention
 from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, architecture, plan
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
@@ -156,7 +157,7 @@ def no_masks(monkeypatch):
     """
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     monkeypatch.setattr(
-        "pi_model.distributed.context_parallel.attend",
+        "pi_model.models.attention.attend",
         lambda query, key, value, scale: flash(query, key, value, 0.0, True, scale=scale)[0],
     )
 
@@ -198,7 +199,7 @@ def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
             for number in (heads, kv_heads, kv_heads)
         )
         with (
-            patch("pi_model.distributed.context_parallel.attend", flash),
+            patch("pi_model.models.attention.attend", flash),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
             output, _ = shared_attention(
