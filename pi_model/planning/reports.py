@@ -148,11 +148,6 @@ def _notes(planned: Plan) -> list[str]:
             "windows that GPUs share have not been run on a GPU; their memory agrees with what their code allocates on "
             "a CPU"
         )
-    if sheet.evaluations and sheet.exported > sheet.room:
-        notes.append(
-            f"the evaluations during the run gather the whole model on each GPU, {sheet.exported / 2**30:.1f} GiB, for "
-            "which there is no room"
-        )
     if sheet.parameters < _SMALL and sheet.utilisation > _SMALL_REACHES:
         notes.append(
             f"time assumes {sheet.utilisation:g} of the GPU's peak, which so small a model may not reach: 135M "
