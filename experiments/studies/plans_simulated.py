@@ -1,5 +1,6 @@
 """The memory of the paper's training runs, as it is planned and in a simulated step of their own size."""
 
+import sys
 from typing import Any
 
 from experiments.records.study import Study
@@ -30,7 +31,7 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
                 "largest_numbers": simulated.largest,
             }
         )
-        print(f"{name} on {gpus}: {planned.sheet.peak / simulated.peak - 1:+.2%}", flush=True)
+        print(f"{name} on {gpus}: {planned.sheet.peak / simulated.peak - 1:+.2%}", file=sys.stderr, flush=True)
     return {"runs": runs}
 
 
@@ -66,5 +67,13 @@ STUDY = Study(
     minutes=15,
     cores=1,
     conclusion=_conclusion,
-    profiles={"toy": {"runs": [["tiny_512_pi", 2, "device=cuda", "micro_batch=1"]]}},
+    profiles={
+        "toy": {
+            "runs": [
+                ["tiny_512_pi", 2, "device=cuda", "micro_batch=1"],
+                ["tiny_512_pi", 2, "device=cuda", "lora.rank=4", "activation_checkpointing=selective"],
+                ["tiny_512_pi", 4, "device=cuda", "context_parallel=2", "activation_checkpointing=full"],
+            ]
+        }
+    },
 )

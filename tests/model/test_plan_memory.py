@@ -20,6 +20,7 @@ from pi_model.distributed.context_parallel import sharing
 from pi_model.models.attention import shared_attention
 from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, architecture, plan
+from pi_model.planning.simulation import simulate
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
@@ -162,18 +163,24 @@ def no_masks(monkeypatch):
     )
 
 
-@pytest.mark.parametrize(
-    ("degree", "dtype", "checkpointing"),
-    [(2, "float32", "none"), (2, "bfloat16", "full"), (8, "float32", "full"), (8, "bfloat16", "none")],
-)
+@pytest.mark.parametrize(("degree", "checkpointing"), [(2, "none"), (8, "full")])
 @pytest.mark.parametrize("name", SHARED)
-def test_planned_memory_of_shared_windows_is_within_a_tenth(name, degree, dtype, checkpointing, no_masks):
+def test_planned_memory_of_shared_windows_is_within_a_tenth(name, degree, checkpointing, no_masks):
     llama, tokens = SHARED[name]
-    config = run_config(
-        window_tokens=tokens, context_parallel=degree, dtype=dtype, activation_checkpointing=checkpointing
-    )
+    config = run_config(window_tokens=tokens, context_parallel=degree, activation_checkpointing=checkpointing)
     planned = plan(config, Shape.of(llama), A100, degree)
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, degree), rel=0.1)
+
+
+@pytest.mark.parametrize(("degree", "checkpointing"), [(2, "full"), (8, "none")])
+@pytest.mark.parametrize("name", SHARED)
+def test_planned_memory_of_shared_windows_is_that_of_a_simulated_step(name, degree, checkpointing):
+    """Within 6%, which is where keys and values are most of what there is."""
+    llama, tokens = SHARED[name]
+    on = {"context_parallel": degree, "activation_checkpointing": checkpointing, "device": "cuda", "dtype": "bfloat16"}
+    config = run_config(window_tokens=tokens, **on)
+    planned = plan(config, Shape.of(llama), A100, degree)
+    assert planned.sheet.peak == pytest.approx(simulate(config, llama, degree).peak, rel=0.06)
 
 
 def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
@@ -263,7 +270,7 @@ SHAPES = st.builds(
     st.integers(2, 96),
     st.integers(1, 200_000),
 )
-MOMENTS_WITH_ALL_LAYERS = ("peak_at_loss", "peak_at_last_layer")
+MOMENTS_WITH_ALL_LAYERS = ("peak_at_loss", "peak_at_last_norm")
 
 
 @given(
