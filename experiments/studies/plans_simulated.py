@@ -71,8 +71,15 @@ STUDY = Study(
         "toy": {
             "runs": [
                 ["tiny_512_pi", 2, "device=cuda", "micro_batch=1"],
-                ["tiny_512_pi", 2, "device=cuda", "lora.rank=4", "activation_checkpointing=selective"],
-                ["tiny_512_pi", 4, "device=cuda", "context_parallel=2", "activation_checkpointing=full"],
+                ["tiny_512_pi", 2, "device=cuda", "micro_batch=2", "lora.rank=4", "activation_checkpointing=selective"],
+                [
+                    "tiny_512_pi",
+                    4,
+                    "device=cuda",
+                    "micro_batch=1",
+                    "context_parallel=2",
+                    "activation_checkpointing=full",
+                ],
             ]
         }
     },
