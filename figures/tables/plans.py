@@ -12,10 +12,11 @@ def table() -> Table:
     """The paper's runs, by model; the caption says how far off the plan is at most. Raises NoRecord without one."""
     runs = read("plans_simulated")["metrics"]["runs"]
     off = max(abs(one["planned_bytes"] / one["simulated_bytes"] - 1) for one in runs)
+    waits = max(one["host_waits"] for one in runs)
     caption = (
-        f"{len(runs)} runs, in which the plan is {off:.2%} off at most. A step waits for its GPU "
-        f"{max(one['host_waits'] for one in runs)} time. A run fits where the simulated peak is at most nine tenths "
-        "of the GPU's memory."
+        f"{len(runs)} runs, in which the plan is {off:.2%} off at most. In a step the host waits for its GPU "
+        f"{'once' if waits == 1 else f'{waits} times'}. A run fits where the simulated peak is at most nine tenths of "
+        "the GPU's memory."
     )
     return Table("Planned and simulated memory", caption, (Block("", _COLUMNS, tuple(map(_row, runs))),))
 
