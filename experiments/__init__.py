@@ -31,6 +31,7 @@ STUDIES = (
     "smollm2_choice",
     "smollm2_finetune",
     "smollm2_summaries",
+    "plans_simulated",
 )
 # names that studies had before, which the command line and older records still use
 FORMER_NAMES = {"summaries": "smollm2_summaries"}

@@ -1,7 +1,8 @@
 """Draws every figure (figures/NAME.pdf and .png) and every table (build/tables/NAME.md and .tex) from its records.
 
 Without names it also writes figures/index.html, a page with all of them, and the pages docs/claims.md,
-docs/experiments.md and docs/speed.md. What awaits a record that has not been made yet is named and left out.
+docs/experiments.md, docs/plans.md and docs/speed.md. What awaits a record that has not been made yet is named and left
+out.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""docs/claims.md, docs/experiments.md and docs/speed.md, from committed records: the same on every machine."""
+"""The pages of docs/ that are written from committed records: the same on every machine."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.records.record import ROOT, read, reading, write_atomically
-from figures.tables import speed
+from figures.tables import plans, speed
 from figures.tables.table import cell
 from figures.verdicts import GROUPS, Outcome, counted, outcomes
 
@@ -16,10 +16,15 @@ _WRITTEN = "<!-- Written by `{}`: change what it is made from, not this page. --
 
 
 def write(folder: Path = DOCS) -> None:
-    """Writes those of the three pages that differ from what the committed records say."""
+    """Writes those of the four pages that differ from what the committed records say."""
     folder.mkdir(exist_ok=True)
     with reading(committed=True):
-        pages = {"claims.md": claims_page(), "experiments.md": experiments_page(), "speed.md": speed_page()}
+        pages = {
+            "claims.md": claims_page(),
+            "experiments.md": experiments_page(),
+            "plans.md": plans_page(),
+            "speed.md": speed_page(),
+        }
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
@@ -89,6 +94,23 @@ def experiment_row(outcome: Outcome) -> str:
     found = "<br>".join([f"{outcome.count}.", *map(str, outcome.findings)]) if outcome.checks else outcome.reason
     says = f"{one.says} *({one.source})*"
     return _row(f"**{outcome.verdict}**", says, found, outcome.scale or "–", ", ".join(evidence) or "–")
+
+
+def plans_page() -> str:
+    """The memory of the paper's runs, planned and simulated."""
+    table = plans.table()
+    [block] = table.blocks
+    parts = [
+        _WRITTEN.format("make figures"),
+        "# What a run of the paper takes, and how that is known",
+        "`pi-model plan` computes the memory of a run by formulas. Here each run was also simulated at its own size: "
+        "one of its ranks did a whole step with tensors that have shapes and no values, in a process group that does "
+        "not communicate, and every storage was counted as it came and went. No GPU is needed for that: `pi-model "
+        "plan RECIPE --gpus N --verify` does it for any run, `python -m experiments plans_simulated` for these, in a "
+        f"quarter of an hour of one core, which makes the [record]({_RECORDS}/plans_simulated.json). {table.caption}",
+        _table(block.columns, (_row(*row) for row in block.rows)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def speed_page() -> str:

@@ -144,7 +144,7 @@ def _run(folder: Path, place: str, changes: dict[str, Any]) -> Any:
                 break
     if done.returncode:
         raise RunError(f"{place} failed at toy size: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # what a study prints as it goes on stands before it
 
 
 def _compare(where: str, then: Any, now: Any) -> list[str]:

@@ -5,6 +5,9 @@ dearer than early ones; paired like this, every rank has the same number of quer
 and values of the whole window, which grouped-query attention keeps small. Llama 3 was trained this way
 (arXiv:2407.21783, Section 3.3.2).
 
+Gradients of keys and values go back to the rank that has them as they are, and are added up there in float32: as much
+traffic as a reduction in their own dtype, rounded once.
+
 torch's own ring attention (torch.distributed.tensor.experimental) has CUDA kernels only. This code needs nothing but
 collectives, so a test can compare it with a single process on a CPU. It has not been run on CUDA yet.
 
@@ -16,14 +19,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.nn.attention.bias import causal_lower_right
-from transformers import AttentionInterface
 
-NAME = "context_parallel"
+# Newer versions of torch have renamed it.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
 
 
 @dataclass(frozen=True)
@@ -73,45 +74,23 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: Any, local: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         whole = local.new_empty(dist.get_world_size(group), *local.shape)
-        dist.all_gather(list(whole), local.contiguous(), group=group)
+        _all_gather(whole.flatten(0, 1), local.contiguous(), group=group)
         return whole
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        local = grads[0].new_empty(grads[0].shape[1:])
-        dist.reduce_scatter(local, list(grads[0].contiguous()), group=ctx.group)
-        return local, None
+        whole = grads[0].contiguous()
+        parts = torch.empty_like(whole)
+        dist.all_to_all_single(parts, whole, group=ctx.group)
+        return parts.sum(0, dtype=torch.float32).to(parts.dtype), None
 
 
-def shared_attention(
-    module: nn.Module,
-    query_BHND: Float[Tensor, "B heads N D"],
-    key_BHND: Float[Tensor, "B kv_heads N D"],
-    value_BHND: Float[Tensor, "B kv_heads N D"],
-    attention_mask: None,
-    *,
-    scaling: float,
-    sharing: Sharing,
-    **_: Any,
-) -> tuple[Float[Tensor, "B N heads D"], None]:
-    """Causal attention of this rank's queries to the keys of the whole window.
-
-    The signature is the one that transformers calls attention functions with.
-    """
+def whole_window(
+    key_BHND: Float[Tensor, "B kv_heads N D"], value_BHND: Float[Tensor, "B kv_heads N D"], sharing: Sharing
+) -> Float[Tensor, "2 B kv_heads T D"]:
+    """The keys, and the values, of whole windows, of which each rank has its two pieces."""
     local = torch.stack([key_BHND, value_BHND])
     early, late = _Gather.apply(local, sharing.group).chunk(2, dim=-2)  # type: ignore[no-untyped-call]
     # Put the pieces back in the order of the window: rank r holds early piece r and late piece 2c-1-r, so the late
     # ones come from the highest rank to the lowest.
-    key_BHTD, value_BHTD = torch.cat([*early, *late.flip(0)], dim=-2)
-    found = []
-    for piece, query in zip(sharing.pieces, query_BHND.chunk(2, dim=-2), strict=True):
-        seen = slice((piece + 1) * query.shape[-2])
-        keys, values = key_BHTD[..., seen, :], value_BHTD[..., seen, :]
-        mask = causal_lower_right(query.shape[-2], keys.shape[-2])
-        found.append(
-            F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True)
-        )
-    return torch.cat(found, dim=-2).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(NAME, shared_attention)
+    return torch.cat([*early, *late.flip(0)], dim=-2)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch._C._distributed_c10d import HashStore, PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
@@ -156,10 +155,3 @@ def wait_at_most(limit: timedelta, *patient: dist.ProcessGroup) -> None:
     for group in list(dist.distributed_c10d._world.pg_map):
         if group not in patient:
             dist.distributed_c10d._set_pg_timeout(limit, group)
-
-
-def mean_over_ranks(value: Tensor) -> float:
-    """The mean of a scalar over all ranks; every rank gets the same number."""
-    total = value.detach().clone()
-    dist.all_reduce(total)
-    return float(total) / dist.get_world_size()

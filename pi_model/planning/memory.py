@@ -217,6 +217,11 @@ class Memory(Givens):
         return self.layers * self.layer_input + self.layer_activations
 
     @cached_property
+    def rotary(self) -> Bytes:
+        """The cosines and sines of RoPE, which all layers share."""
+        return 2 * self.width * self.sequence / self.context_parallel * self.queries / self.heads
+
+    @cached_property
     def final_activations(self) -> Bytes:
         """What the last norm saves, and the gradient of the loss that enters it."""
         return self.micro_tokens * self.hidden * (4 + (2 if self.adapted else 3) * self.width)

@@ -1,14 +1,14 @@
 """A plan as JSON values, as a table for people, and as the reason why a run does not fit."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from textwrap import TextWrapper
 from typing import Any
 
 from pi_model.planning.formulas import formulas, meanings
 from pi_model.planning.givens import Givens
 from pi_model.planning.levers import Lever
-from pi_model.planning.sheet import PARTS, Plan
+from pi_model.planning.sheet import PARTS, UTILISATION, UTILISATION_COMPILED, UTILISATION_SPREAD, Plan
 from pi_theory.console import width, wrap
 
 # where the meanings begin, after a name, a value and its unit
@@ -54,6 +54,7 @@ def report(
         "activation_checkpointing": config.activation_checkpointing,
         "compile": config.compile,
         "context_parallel": config.context_parallel,
+        "run_time_range": _range(planned),
         "price": price,
         "cost": None if price is None else price * _all_hours(planned),
         "advice": [] if plain is None else [_compile_advice(plain, planned)],
@@ -100,6 +101,17 @@ def report(
     }
 
 
+def _range(planned: Plan) -> tuple[float, float] | None:
+    """Hours of all steps with a little more and a little less of the GPUs' peak; None where a share was asked for."""
+    sheet = planned.sheet
+    if sheet.utilisation not in (UTILISATION, UTILISATION_COMPILED):
+        return None
+    more, less = (
+        replace(sheet, utilisation=sheet.utilisation + by).run_time for by in (UTILISATION_SPREAD, -UTILISATION_SPREAD)
+    )
+    return more, less
+
+
 def _all_hours(planned: Plan) -> float:
     """Hours of all GPUs together, from loading to the export."""
     return planned.gpus * (planned.sheet.run_time + planned.sheet.other_time)
@@ -136,11 +148,6 @@ def _notes(planned: Plan) -> list[str]:
             "windows that GPUs share have not been run on a GPU; their memory agrees with what their code allocates on "
             "a CPU"
         )
-    if sheet.evaluations and sheet.exported > sheet.room:
-        notes.append(
-            f"the evaluations during the run gather the whole model on each GPU, {sheet.exported / 2**30:.1f} GiB, for "
-            "which there is no room"
-        )
     if sheet.parameters < _SMALL and sheet.utilisation > _SMALL_REACHES:
         notes.append(
             f"time assumes {sheet.utilisation:g} of the GPU's peak, which so small a model may not reach: 135M "
@@ -153,7 +160,8 @@ def table(content: dict[str, Any], *, explain: bool) -> str:
     """A report for people: the answer first, then every quantity.
 
     Args:
-        content: What `report` gives.
+        content: What `report` gives, and under "verified", where a step was simulated, its "simulated_peak" and the
+            "planned_peak", in bytes.
         explain: Whether to print the formula below each quantity, and the givens at the end.
     """
     first, *others = _answer(content)
@@ -199,12 +207,13 @@ def _answer(content: dict[str, Any]) -> list[str]:
         f"{content['global_batch']} windows of {content['sequence_tokens']} tokens",
         f"settings: {' '.join(_settings(content))}; each GPU makes {passes} forward "
         f"{'pass' if passes == 1 else 'passes'} a step",
-        f"time: of the steps alone, at {givens['utilisation']:g} of the GPUs' peak; {_time(values['other_time'])} more "
+        f"time: of the steps alone, at {_share(content)} of the GPUs' peak; {_time(values['other_time'])} more "
         f"for loading, {'evaluation, ' if givens['evaluations'] else ''}the last checkpoint and the export, and before "
         f"that {_time(values['preparation_time'])} of one core to make tokens of the text",
         f"disk: {values['checkpoints'] / 2**30:,.0f} GiB of checkpoints and {values['exported'] / 2**30:,.0f} GiB for "
         "the exported model",
         *(f"compiled: {_advised(one)}" for one in content["advice"]),
+        *_simulated(content),
         *(f"note: {note}" for note in content["notes"]),
         f"fewest GPUs: {_fewest(content)} the settings that take least memory",
         *(
@@ -212,6 +221,29 @@ def _answer(content: dict[str, Any]) -> list[str]:
             f"and the run takes {_takes(one)}"
             for one in content["paper"]
         ),
+    ]
+
+
+def _share(content: dict[str, Any]) -> str:
+    """The share of the peak that is assumed, and what would come of a little more and a little less."""
+    share, between = content["givens"]["utilisation"], content["run_time_range"]
+    if between is None:
+        return f"{share:g}"
+    low, high = (f"{share + by:.2f}" for by in (-UTILISATION_SPREAD, UTILISATION_SPREAD))
+    return f"{share:g} ({_time(between[1])} at {low}, {_time(between[0])} at {high})"
+
+
+def _simulated(content: dict[str, Any]) -> list[str]:
+    """What a simulated step took, where one was asked for."""
+    found = content.get("verified")
+    if not found:
+        return []
+    simulated, planned = found["simulated_peak"], found["planned_peak"]
+    compiled = " without compiled layers" if content["compile"] else ""
+    return [
+        f"simulated: a step{compiled} took {simulated / 2**30:.2f} GiB on a GPU at its peak, where "
+        f"{planned / 2**30:.2f} GiB are planned, {100 * abs(planned / simulated - 1):.1f}% "
+        f"{'more' if planned >= simulated else 'less'}"
     ]
 
 

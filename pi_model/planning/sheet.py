@@ -27,6 +27,7 @@ USABLE = 0.9
 # 380 tokens a second on each A100 (arXiv:2302.13971, Section 2.4), which is 0.48 without recomputation.
 UTILISATION = 0.33
 UTILISATION_COMPILED = 0.39
+UTILISATION_SPREAD = 0.03  # by which it may be less or more
 
 # Speeds of what is around the steps: assumptions, too. A shared file system gives a machine about this much, and a
 # fast tokenizer makes about so many tokens a second on one core.
@@ -139,11 +140,11 @@ def compile_measured(config: Config) -> bool:
 def _evaluated(config: Config, gpus: int) -> dict[str, Any]:
     """How often a run measures its model, and how much each GPU reads for it.
 
-    GPUs share the windows of the perplexity, and each does all passkeys. A document is taken to have as many tokens as
-    are read of one at most, or four of the longest windows.
+    GPUs share the windows of the perplexity and the passkeys. A document is taken to have as many tokens as are read of
+    one at most, or four of the longest windows.
     """
     asked = config.evaluation
-    read = [(config.context_tokens, float(asked.passkey_positions * asked.passkey_trials))]
+    read = [(config.context_tokens, asked.passkey_positions * asked.passkey_trials / gpus)]
     if asked.data is not None and asked.windows:
         document = asked.max_tokens or 4 * max(asked.windows)
         for window in asked.windows:

@@ -36,13 +36,13 @@ class Surroundings(Speed):
 
     @cached_property
     def loading_time(self) -> Hours:
-        """Time to read the weights, which each of the eight GPUs of a machine reads whole."""
-        return min(self.gpus, 8) * self.width * self.parameters / self.disk / 3600
+        """Time to read the weights, of which each GPU reads its own rows, through the disk of its machine."""
+        return self.width * self.parameters / max(self.gpus / 8, 1) / self.disk / 3600
 
     @cached_property
     def checkpoint_time(self) -> Hours:
-        """Time to write the last checkpoint; all others are written behind the steps."""
-        return self.checkpoint / self.disk / 3600
+        """Time to write the last checkpoint, a part on each machine; all others are written behind the steps."""
+        return self.checkpoint / max(self.gpus / 8, 1) / self.disk / 3600
 
     @cached_property
     def evaluation_time(self) -> Hours:

@@ -20,7 +20,6 @@ from pi_model.distributed.devices import chosen_device
 from pi_model.distributed.process_group import (
     GETTING_READY,
     IN_A_STEP,
-    mean_over_ranks,
     process_group,
     wait_at_most,
 )
@@ -175,7 +174,9 @@ def train(
                 own = start.batches.windows(
                     step, rank // config.context_parallel, world_size // config.context_parallel
                 )
-                windows = torch.from_numpy(own).to(device)
+                windows = torch.from_numpy(own)
+                if device.type == "cuda":  # pinned, so that the host need not wait for the copy
+                    windows = windows.pin_memory().to(device, non_blocking=True)
                 meter.read()
                 if config.lora is not None and config.lora.dropout:
                     # Dropout is all that is random within a step. Seeding every step makes a resumed run draw the same.
@@ -264,14 +265,16 @@ def optimizer_step(
         total += loss.detach()
     # Work on the local shards: going through DTensor costs more than the arithmetic itself.
     gradients = [local(one.grad) for one in model.parameters() if one.grad is not None]
-    squared = torch.nn.utils.get_total_norm(gradients) ** 2
-    dist.all_reduce(squared)
-    norm = squared.sqrt()
-    mean = mean_over_ranks(total)
-    if math.isfinite(mean) and bool(norm.isfinite()):
+    sums = torch.stack([total, torch.nn.utils.get_total_norm(gradients) ** 2])
+    dist.all_reduce(sums)
+    whole_norm = sums[1].sqrt()
+    # The only place of a step where the host waits for its GPU.
+    loss_sum, norm = torch.stack([sums[0], whole_norm]).tolist()
+    mean = loss_sum / dist.get_world_size()
+    if math.isfinite(mean) and math.isfinite(norm):
         if clip_norm is not None and norm > clip_norm:
-            torch._foreach_mul_(gradients, clip_norm / norm)
+            torch._foreach_mul_(gradients, clip_norm / whole_norm)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
-    return mean, float(norm)
+    return mean, norm

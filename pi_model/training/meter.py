@@ -106,7 +106,7 @@ class Meter:
         """The numbers of every rank."""
         if len(self._names) == 1:
             return [own]
-        row = torch.tensor(own, dtype=torch.float64, device=self._device)
+        row = torch.tensor(own, dtype=torch.float64)  # over gloo, without a GPU's wait
         rows = row.new_empty(len(self._names), len(own))
         dist.all_gather(list(rows), row)
         return rows.tolist()

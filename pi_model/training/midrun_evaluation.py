@@ -14,7 +14,6 @@ from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
 from pi_model.evaluation.passkey import PromptMaker, passkey, passkeys
 from pi_model.evaluation.perplexity import sliding_perplexity
-from pi_model.models.attention import attention_implementation
 from pi_model.models.families import CausalLM, empty_model, rotary_embedding
 from pi_model.training.config import Config
 from pi_model.training.export import whole_weights
@@ -85,7 +84,7 @@ class MidrunEvaluation:
         if dist.get_world_size() == 1:
             result |= self._measured(self.plain(model))
         else:
-            evaluated(model, self.config.dtype, lambda llama: result.update(self._measured(llama)))
+            evaluated(model, lambda llama: result.update(self._measured(llama)))
         return result
 
     def _measured(self, plain: CausalLM) -> dict[str, Any]:
@@ -125,8 +124,7 @@ class MidrunEvaluation:
             weights = merged(weights, self.config.lora)
         hf_config = self.start.hf_config()
         with torch.device("meta"):
-            attention = attention_implementation(device.type, self.config.dtype)
-            plain = empty_model(hf_config, attn_implementation=attention, dtype=dtype)
+            plain = empty_model(hf_config, dtype=dtype)
         own = {name: weight.to(device, dtype) for name, weight in weights.items()}
         plain.load_state_dict(own, assign=True, strict=False)  # a tied head is not among them
         plain.tie_weights()

@@ -4,6 +4,7 @@ A single process has nothing to share and takes the model as it is. FSDP would c
 layer all the same, and a GPU's host would take longer to launch those copies than a small model takes to compute.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,8 +19,8 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 
 from pi_model.distributed.context_parallel import sharing
-from pi_model.models.attention import attention_implementation
-from pi_model.models.families import ModelConfig, empty_model, rotary_embedding
+from pi_model.models.attention import CAUSAL, CONTEXT_PARALLEL
+from pi_model.models.families import ModelConfig, empty_model, rotary_embedding, sliding_window
 from pi_model.models.rope_parameters import check_frequencies
 from pi_model.training.config import Lora
 from pi_model.training.lora import add_adapters
@@ -56,8 +57,10 @@ def sharded_model(
     Raises:
         RunError: the frequencies are not those of the config.
     """
+    # Layers with a sliding window need masks, which transformers makes for sdpa.
+    alone = "sdpa" if sliding_window(config, math.inf) else CAUSAL
+    attention = CONTEXT_PARALLEL if context_parallel > 1 else alone
     with torch.device("meta"):
-        attention = attention_implementation(device.type, dtype, context_parallel)
         llama = empty_model(config, attn_implementation=attention, dtype=torch.float32)
         if lora is not None:
             add_adapters(llama, lora)

@@ -12,12 +12,11 @@ import torch.distributed as dist
 from torch.distributed.fsdp import FSDPModule
 
 from pi_model.distributed import ranks
-from pi_model.models.attention import attention_implementation
 from pi_model.models.families import CausalLM
 from pi_model.training.loss import CausalLoss
 
 
-def evaluated(model: CausalLoss, dtype: str, measure: Callable[[CausalLM], None]) -> None:
+def evaluated(model: CausalLoss, measure: Callable[[CausalLM], None]) -> None:
     """Call a function with the model inside, in evaluation mode, while its shards stay where they are.
 
     The function shares its work with the other ranks and joins the results by `ranks.join`, as perplexity and passkeys
@@ -25,7 +24,6 @@ def evaluated(model: CausalLoss, dtype: str, measure: Callable[[CausalLM], None]
 
     Args:
         model: the model in training, sharded.
-        dtype: of its passes.
         measure: the function; it may only read the model.
     """
     llama = model.llama
@@ -51,7 +49,7 @@ def evaluated(model: CausalLoss, dtype: str, measure: Callable[[CausalLM], None]
 
     llama.eval()  # type: ignore[no-untyped-call]  # for all families, not for one
     # Ranks that train on parts of windows read whole ones here.
-    llama.config._attn_implementation = attention_implementation(device.type, dtype)
+    llama.config._attn_implementation = "sdpa"
     llama.model.forward = together
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"), ranks.before_joining(help_others):

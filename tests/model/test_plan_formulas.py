@@ -19,7 +19,7 @@ from pi_model.training.recipes import RECIPES, recipe
 
 OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Eq: operator.eq, ast.Gt: operator.gt, ast.In: lambda item, group: item in group,
+    ast.Eq: operator.eq, ast.Gt: operator.gt, ast.LtE: operator.le, ast.In: lambda item, group: item in group,
     ast.NotIn: lambda item, group: item not in group,
 }  # fmt: skip
 PLANNABLE = {name: recipe(name) for name in RECIPES if not str(recipe(name).model).endswith("/model")}

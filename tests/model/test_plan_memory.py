@@ -1,6 +1,7 @@
 """Planned memory against the allocations of real training steps, on a CPU and on an H100, and what autograd saves."""
 
 import gc
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from unittest.mock import patch
@@ -15,9 +16,11 @@ from torch._C._distributed_c10d import HashStore
 from torch.profiler import ProfilerActivity, profile
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from pi_model.distributed.context_parallel import shared_attention, sharing
+from pi_model.distributed.context_parallel import sharing
+from pi_model.models.attention import shared_attention
 from pi_model.models.families import FAMILIES, ModelConfig, empty_model
 from pi_model.planning import Shape, architecture, plan
+from pi_model.planning.simulation import simulate
 from pi_model.training.config import ADAPTABLE, CHECKPOINTING, Config, Lora
 from pi_model.training.loop import adamw, optimizer_step
 from pi_model.training.lora import add_adapters
@@ -116,15 +119,24 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize("checkpointing", CHECKPOINTING)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("name", "ranks", "adapters"), RUNS)
-def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters, dtype, checkpointing):
+def stepped(
+    name: str, ranks: int, adapters: str, dtype: str, checkpointing: str, device: str = "cpu"
+) -> tuple[ModelConfig, Config]:
+    """One of `STEPS` on a number of ranks."""
     llama, changes = STEPS[name]
-    changes = dict(changes)
+    changes = {"dtype": dtype, "activation_checkpointing": checkpointing, "device": device} | changes
     batch = ranks * changes.get("micro_batch", 1) * changes.pop("accumulation", 1)
-    lora = ADAPTERS[adapters]
-    config = run_config(dtype=dtype, activation_checkpointing=checkpointing, global_batch=batch, lora=lora, **changes)
+    return llama, run_config(global_batch=batch, lora=ADAPTERS[adapters], **changes)
+
+
+# Each run in two ways of six, so that over all runs there are all of them.
+WAYS = list(itertools.product(["float32", "bfloat16"], CHECKPOINTING))
+STEPPED = [(*run, *WAYS[(number + half) % len(WAYS)]) for number, run in enumerate(RUNS) for half in (0, 4)]
+
+
+@pytest.mark.parametrize(("name", "ranks", "adapters", "dtype", "checkpointing"), STEPPED)
+def test_planned_memory_is_within_a_tenth_of_a_real_steps(name, ranks, adapters, dtype, checkpointing):
+    llama, config = stepped(name, ranks, adapters, dtype, checkpointing)
     planned = plan(config, Shape.of(llama), A100, ranks)
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, ranks), rel=0.1)
 
@@ -145,25 +157,30 @@ def no_masks(monkeypatch):
     What is computed is not causal in the right place, and takes the memory of what would be.
     """
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    monkeypatch.setattr("pi_model.distributed.context_parallel.causal_lower_right", lambda *_: None)
     monkeypatch.setattr(
-        "torch.nn.functional.scaled_dot_product_attention",
-        lambda query, key, value, scale=None, **_: flash(query, key, value, 0.0, True, scale=scale)[0],
+        "pi_model.models.attention.attend",
+        lambda query, key, value, scale: flash(query, key, value, 0.0, True, scale=scale)[0],
     )
 
 
-@pytest.mark.parametrize(
-    ("degree", "dtype", "checkpointing"),
-    [(2, "float32", "none"), (2, "bfloat16", "full"), (8, "float32", "full"), (8, "bfloat16", "none")],
-)
+@pytest.mark.parametrize(("degree", "checkpointing"), [(2, "none"), (8, "full")])
 @pytest.mark.parametrize("name", SHARED)
-def test_planned_memory_of_shared_windows_is_within_a_tenth(name, degree, dtype, checkpointing, no_masks):
+def test_planned_memory_of_shared_windows_is_within_a_tenth(name, degree, checkpointing, no_masks):
     llama, tokens = SHARED[name]
-    config = run_config(
-        window_tokens=tokens, context_parallel=degree, dtype=dtype, activation_checkpointing=checkpointing
-    )
+    config = run_config(window_tokens=tokens, context_parallel=degree, activation_checkpointing=checkpointing)
     planned = plan(config, Shape.of(llama), A100, degree)
     assert planned.sheet.peak == pytest.approx(measured_peak(config, llama, degree), rel=0.1)
+
+
+@pytest.mark.parametrize(("degree", "checkpointing"), [(2, "full"), (8, "none")])
+@pytest.mark.parametrize("name", SHARED)
+def test_planned_memory_of_shared_windows_is_that_of_a_simulated_step(name, degree, checkpointing):
+    """Within 6%, which is where keys and values are most of what there is."""
+    llama, tokens = SHARED[name]
+    on = {"context_parallel": degree, "activation_checkpointing": checkpointing, "device": "cuda", "dtype": "bfloat16"}
+    config = run_config(window_tokens=tokens, **on)
+    planned = plan(config, Shape.of(llama), A100, degree)
+    assert planned.sheet.peak == pytest.approx(simulate(config, llama, degree).peak, rel=0.06)
 
 
 def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
@@ -178,7 +195,7 @@ def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
         saved[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    def flash(query, key, value, scale=None, **_):
+    def flash(query, key, value, scale):
         return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value, 0.0, True, scale=scale)[0]
 
     dist.init_process_group("fake", store=FakeStore(), rank=1, world_size=degree)
@@ -189,8 +206,7 @@ def test_what_attention_of_shared_windows_saves_is_counted_to_the_byte():
             for number in (heads, kv_heads, kv_heads)
         )
         with (
-            patch("pi_model.distributed.context_parallel.causal_lower_right"),
-            patch("torch.nn.functional.scaled_dot_product_attention", flash),
+            patch("pi_model.models.attention.attend", flash),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
             output, _ = shared_attention(
@@ -254,7 +270,7 @@ SHAPES = st.builds(
     st.integers(2, 96),
     st.integers(1, 200_000),
 )
-MOMENTS_WITH_ALL_LAYERS = ("peak_at_loss", "peak_at_last_layer")
+MOMENTS_WITH_ALL_LAYERS = ("peak_at_loss", "peak_at_last_norm")
 
 
 @given(

@@ -6,11 +6,13 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils import flop_counter
 from transformers import LlamaForCausalLM
 
-from pi_model.distributed.context_parallel import sharing
+from pi_model.distributed.context_parallel import Sharing, _Gather, sharing
 from pi_model.gpus import GPUS, link
 from pi_model.models.families import empty_model
 from pi_model.planning import UTILISATION, UTILISATION_COMPILED, Shape, architecture, plan
@@ -112,14 +114,14 @@ def test_between_machines_traffic_goes_through_all_network_cards(name):
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "full"])
-def test_traffic_of_shared_windows_is_what_their_code_gathers_and_reduces(checkpointing):
+def test_traffic_of_shared_windows_is_what_their_code_gathers_and_gives_back(checkpointing):
     received = []
 
     def gather(whole, local, group):
-        received.append(sum(part.nbytes for part in whole) - local.nbytes)
+        received.append(whole.nbytes - local.nbytes)
 
-    def reduce(local, parts, group):
-        received.append(sum(part.nbytes for part in parts) - local.nbytes)
+    def exchange(parts, whole, group):
+        received.append(parts.nbytes - parts[0].nbytes)
 
     llama = small_llama(num_key_value_heads=2)
     config = run_config(window_tokens=64, context_parallel=4, activation_checkpointing=checkpointing)
@@ -129,11 +131,36 @@ def test_traffic_of_shared_windows_is_what_their_code_gathers_and_reduces(checkp
         model.train()
         if checkpointing == "full":
             model.activation_checkpointing_enable({"use_reentrant": False})
-        with patch("torch.distributed.all_gather", gather), patch("torch.distributed.reduce_scatter", reduce):
+        module = "pi_model.distributed.context_parallel"
+        with patch(f"{module}._all_gather", gather), patch("torch.distributed.all_to_all_single", exchange):
             CausalLoss(model, sharing(4, torch.device("cpu")))(torch.zeros(1, 65, dtype=torch.long)).backward()
     finally:
         dist.destroy_process_group()
     assert plan(config, Shape.of(llama), A100, 4).sheet.window_traffic == sum(received)
+
+
+def test_gradients_of_shared_keys_are_added_up_in_float32():
+    """In bfloat16 one after the other, 256 and seven ones would stay 256."""
+
+    def exchange(parts, whole, group):
+        parts.copy_(torch.tensor([256.0] + 7 * [1.0])[:, None])
+
+    class Context:
+        group = None
+
+    whole = torch.zeros(8, 3, dtype=torch.bfloat16)
+    with patch("torch.distributed.all_to_all_single", exchange):
+        summed, _ = _Gather.backward(Context(), whole)
+    assert summed.tolist() == [264.0] * 3  # 263 as bfloat16 has it
+
+
+@given(degree=st.integers(1, 16), tokens=st.integers(1, 8))
+def test_all_ranks_that_share_a_window_have_as_many_pairs_of_query_and_key(degree, tokens):
+    group = dist.ProcessGroup(0, degree)  # whose collectives are not called
+    own = [Sharing(group, degree, rank).positions(2 * degree * tokens, torch.device("cpu")) for rank in range(degree)]
+    pairs = [int((positions + 1).sum()) for positions in own]
+    assert max(pairs) - min(pairs) == 0
+    assert sorted(torch.cat(own).tolist()) == list(range(2 * degree * tokens))
 
 
 def test_what_is_around_the_steps_is_counted():

@@ -19,9 +19,9 @@ import pytest
 
 from experiments.records.record import ROOT
 
-DOCUMENTS = ("README.md", "docs/guide.md", "docs/records.md")
+DOCUMENTS = ("README.md", "docs/guide.md", "docs/cluster.md", "docs/records.md")
 # `make figures` writes these pages; figures/ has its own tests of them.
-WRITTEN_FROM_RECORDS = {"docs/claims.md", "docs/experiments.md", "docs/speed.md"}
+WRITTEN_FROM_RECORDS = {"docs/claims.md", "docs/experiments.md", "docs/plans.md", "docs/speed.md"}
 PROGRAMS = ("make", "pi-theory", "pi-model", "python")
 
 # What is run in place of a command's words where as written it would take minutes. A command that is not here fails.
@@ -96,6 +96,14 @@ SHORTER: dict[str, dict[str, str]] = {
     ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpus 8 --gpu h100 --price 3": {},
     ".venv/bin/pi-model plan --model llama-70b --context 32768 --gpus 8 --gpu h100 lora.rank=16 context_parallel=2": {},
     ".venv/bin/pi-model plan llama_7b_8192_pi --gpus 8 --script torchrun": {},
+    ".venv/bin/pi-model prepare llama_65b_8192_pi": {"llama_65b_8192_pi": "tiny_512_pi"},
+    ".venv/bin/pi-model plan llama_65b_8192_pi --gpus 128 --gpu h100": {},
+    ".venv/bin/pi-model plan llama_65b_8192_pi --gpus 128 --gpu h100 --verify": {
+        "llama_65b_8192_pi": "tiny_512_pi",
+        "128": "2",
+    },
+    ".venv/bin/pi-model plan llama_65b_8192_pi --gpus 128 --gpu h100 --script slurm": {},
+    ".venv/bin/pi-model plan llama_65b_8192_pi --gpus 128 --gpu h100 --script torchrun": {},
     ".venv/bin/pi-model gguf tuned/model --out smollm2-16k.gguf": {},
     ".venv/bin/pi-model gguf tuned/model --out smollm2-32k.gguf": {},
     "python -m experiments tiny_heads --model my-llama --figures": {
