@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.documents import Documents, Source, cache_key, distinct, read_rows, resolved
 from pi_model.data.row_values import cell, text
 from pi_model.data.token_cache import memory_map
-from pi_model.data.token_seams import ids_after, plain_ids
+from pi_model.data.token_seams import PreTrainedTokenizerBase, ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 
 HEAD = "Read the following article and then summarize it.\n# "

@@ -7,11 +7,9 @@ from pi_model.files import new_folder, refuse_related, refuse_used
 from pi_model.models.companions import copy_companions, fit_companions
 from pi_model.models.config_file import read_config
 from pi_model.models.families import model_config, refuse_unseen_context, rotary_embedding
-from pi_model.models.loading import check_folder, load_tokenizer
 from pi_model.models.rope_parameters import Extension, check_frequencies, compose, read_extension, write_extension
 from pi_model.models.sources import local_folder, tell_taken
 from pi_model.models.weights import copy_weights, weight_dtype
-from pi_model.models.written_folder import check_written
 from pi_theory.scaling import Scaling
 
 
@@ -43,9 +41,13 @@ def extend_checkpoint(
     folder = local_folder(source)
     refuse_related(Path(out), model=folder)
     before = read_config(folder)
+    extension = compose(read_extension(before, window_tokens=window_tokens), scaling)
+    # Here, because they import transformers, for which nobody should wait whose arguments are wrong.
+    from pi_model.models.loading import check_folder, load_tokenizer
+    from pi_model.models.written_folder import check_written
+
     config = check_folder(folder, before, window_tokens=window_tokens)
     load_tokenizer(folder, config)
-    extension = compose(read_extension(before, window_tokens=window_tokens), scaling)
     content = write_extension(before, extension, weight_dtype(folder, before))
     # Compare the frequencies that transformers will compute from this config with the theory before writing anything.
     written = model_config(content)
