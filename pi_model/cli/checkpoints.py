@@ -58,6 +58,7 @@ def _extend(arguments: argparse.Namespace) -> None:
     from pi_model.models.config_file import read_config
     from pi_model.models.extension import extend_checkpoint
     from pi_model.models.families import family_of, model_config
+    from pi_model.models.plain_folder import is_plain
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()
@@ -65,9 +66,10 @@ def _extend(arguments: argparse.Namespace) -> None:
     refuse_names([arguments.source], window=arguments.window)
     scaling = scaling_by_name(arguments.method, _factor(arguments))
     extension = extend_checkpoint(arguments.source, scaling, arguments.out, window_tokens=arguments.window)
-    config = model_config(read_config(arguments.out))
-    warn_of_sliding(config, extension.context_tokens)
-    told = serving(arguments.out, extension, llama3_in_gguf=family_of(config).gguf == "llama")
+    content = read_config(arguments.out)
+    if not is_plain(arguments.out, content):
+        warn_of_sliding(model_config(content), extension.context_tokens)
+    told = serving(arguments.out, extension, llama3_in_gguf=family_of(content).gguf == "llama")
     answer = {
         "model": arguments.source,
         "out": str(arguments.out),

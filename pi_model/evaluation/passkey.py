@@ -33,7 +33,7 @@ from pi_model.models.rope_parameters import depends_on_context, read_extension, 
 SUCCESS = 0.2  # share of successful trials from which on a distance counts as reached, Section 3.3
 
 # Number of query tokens in a pass: few enough to keep the mask (queries x keys) small, enough to keep the cores busy.
-CHUNK_TOKENS = 1024
+CHUNK_TOKENS = 512
 # Tokens in a pass of whole prompts.
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 

@@ -51,6 +51,7 @@ RIGHT = (
     "plan --model tiny-llama --context 512",
     "plan --model smollm2-135m",
     "recipes",
+    "extend tiny-llama --factor 4 --method yarn --out tiny-1024",
     "examine tiny-llama --minutes 0",
 )
 
@@ -90,7 +91,7 @@ def answers(tmp_path_factory):
     done = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
-    assert sorted(path.name for path in folder.iterdir()) == ["full", "text.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["full", "text.txt", "tiny-1024"]
     return json.loads(done.stdout)
 
 
