@@ -124,7 +124,7 @@ def part(*rows, device="here"):
     ("now", "before", "fell"),
     [
         ([1.0, 1.1], [1.2, 1.3], True),
-        ([1.0, 1.25], [1.2, 1.3], False),  # the ranges meet
+        ([1.05, 1.25], [1.2, 1.3], False),  # the ranges meet
         ([1.26, 1.28], [1.29, 1.31], False),  # so near that it is noise
         ([1.4, 1.5], [1.2, 1.3], False),
         ([0.9, 1.1, 1.4], [1.2, 1.3, 1.4], True),  # by more than a tenth, although the ranges meet
