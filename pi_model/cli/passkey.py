@@ -80,12 +80,12 @@ def _run(arguments: argparse.Namespace) -> None:
     refuse_out(arguments.out, names)
     refuse_names(names, window=arguments.window)
     refuse_twice(names)
+    quiet_libraries()
     context = _context(arguments, names)
     check_positions(arguments.positions, arguments.trials, context)
     from pi_model.evaluation.comparison import compared_passkeys, passkey_table
     from pi_model.evaluation.passkey import PasskeyResult, passkey
 
-    quiet_libraries()
     tokenizers = {name: own_tokenizer(arguments, name) for name in names}
     _warn_of_tokenizers(tokenizers)
     results: dict[str, PasskeyResult] = {}
