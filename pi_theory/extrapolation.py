@@ -11,17 +11,21 @@ the trivial bound |a(s)| <= (d/2) max_j |h_j|, because B(s) >= d/4 (proved in `p
 Source: Chen et al. 2023, arXiv:2306.15595, Eq. 8.
 """
 
+import itertools
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Complex, Float
 
-from pi_theory.arguments import Number, check_count, check_finite, check_head_dim, check_positive
+from pi_theory.arguments import Number, check_base, check_count, check_finite, check_head_dim, check_positive
 from pi_theory.rope import Reals, exp_i, frequencies, partial_sums
 
-# How many positions are worked on at once: enough for threads to overlap, few enough to stay in the cache.
-_BLOCK = 1 << 13
+_CHUNK = 1 << 17  # complex numbers that `B` works on at once: few enough to stay in the caches
+_LONGEST_BLOCK = 2048  # positions: a block's sums stay in the nearest cache, and the error of its powers below 1e-12
+_TERMS_OF_A_THREAD = 1 << 20  # fewer take less time than starting a thread does
+_TWO_PI = np.longdouble("6.283185307179586476925286766559005768")
 
 
 def B(positions: Reals, *, head_dim: int, base: Number) -> Float[np.ndarray, "..."]:
@@ -37,7 +41,7 @@ def B(positions: Reals, *, head_dim: int, base: Number) -> Float[np.ndarray, "..
     """
     theta = frequencies(head_dim, base)
     flat = np.atleast_1d(np.asarray(positions, dtype=float)).ravel()
-    chunk = max(1, 16 * _BLOCK // theta.size)
+    chunk = max(1, _CHUNK // theta.size)
     parts = [np.abs(partial_sums(flat[i : i + chunk], theta)).sum(axis=-1) for i in range(0, flat.size, chunk)]
     return np.concatenate([np.empty(0), *parts]).reshape(np.shape(positions))
 
@@ -47,10 +51,14 @@ def B_on_grid(
 ) -> Float[np.ndarray, " count"]:
     """Returns B(s) at start, start + step, ..., ``count`` positions in all, many times faster than `B` does.
 
-    The speed comes from exp(i (s_b + delta) theta) = exp(i s_b theta) exp(i delta theta). Exponentials are computed
-    once for a block of offsets delta and once for each block's start s_b, so that each further position costs one
-    multiplication per frequency. Blocks are shared between threads, because NumPy works outside the interpreter lock.
-    Memory is the output and a few blocks, so that millions of positions fit.
+    The speed comes from exp(i (s_b + n step) theta) = exp(i s_b theta) exp(i step theta)^n. Exponentials are computed
+    once for each block's start s_b, and powers once for all blocks, so that each further position costs one
+    multiplication, one addition and one square root per frequency. These are compiled when they are first needed,
+    which takes a second or two, and kept for later. Large grids are shared between threads. Memory is the output and
+    a few blocks, so that millions of positions fit.
+
+    Phases are reduced in extended precision. Where the machine has one, values are correct to about 1e-13, also at a
+    distance of a million, where those of `B` are to 1e-10.
 
     Args:
         count: the number of positions, at least 1.
@@ -62,30 +70,34 @@ def B_on_grid(
     Raises:
         ValueError: an argument is outside its domain.
     """
+    from pi_theory.summed_norms import sum_norms  # here, because it imports numba
+
     check_count(count, "count")
     check_finite(start, "start")
     check_positive(step, "step")
-    theta = frequencies(head_dim, base)
-    length = min(max(256, count // 16), _BLOCK)  # with whole blocks a short grid would spend its time on the offsets
-    block_starts = start + step * np.arange(0, count, length)
-    offset_phases = exp_i(np.multiply.outer(theta, step * np.arange(length)))
-    out = np.zeros((block_starts.size, length))
-    threads = min(os.cpu_count() or 1, block_starts.size)
-
-    def run(first: int) -> None:
-        partial_sum, term = np.empty((2, length), dtype=complex)
-        norm = np.empty(length)
-        for b in range(first, block_starts.size, threads):
-            partial_sum[:] = 0
-            for block_phase, offset_phase in zip(exp_i(block_starts[b] * theta), offset_phases, strict=True):
-                np.multiply(offset_phase, block_phase, out=term)
-                np.add(partial_sum, term, out=partial_sum)
-                np.abs(partial_sum, out=norm)
-                np.add(out[b], norm, out=out[b])
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, range(threads)))
+    check_head_dim(head_dim)
+    check_base(base)
+    # About four times the square root makes the blocks' starts and their powers cost the same.
+    length = min(64 * math.ceil(math.sqrt(count) / 16), _LONGEST_BLOCK)
+    starts = start + step * np.arange(0, count, length, dtype=float)
+    phases = _exact_phases(np.append(step, starts), head_dim, base)
+    step_phase, block_phases = phases[0], phases[1:]
+    out = np.empty((starts.size, length))
+    threads = min(os.cpu_count() or 1, 1 + out.size * head_dim // _TERMS_OF_A_THREAD)
+    if threads == 1:
+        sum_norms(block_phases, step_phase, out)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = np.array_split(block_phases, threads), itertools.repeat(step_phase), np.array_split(out, threads)
+            list(pool.map(sum_norms, *parts))
     return out.reshape(-1)[:count]
+
+
+def _exact_phases(positions: Float[np.ndarray, " n"], head_dim: int, base: Number) -> Complex[np.ndarray, "n half"]:
+    """exp(i s theta_j), with s theta_j reduced modulo 2 pi before it is rounded to float64."""
+    turns_per_position = np.exp(-np.log(np.longdouble(base)) * np.arange(0, head_dim, 2) / head_dim) / _TWO_PI
+    turns = np.multiply.outer(positions, turns_per_position)
+    return exp_i(2 * math.pi * (turns - np.rint(turns)).astype(float))
 
 
 def eq8_bound(s: float, *, head_dim: int, base: Number, hmax: float = 1.0) -> float:

@@ -16,15 +16,16 @@ NAME, GPU_NAME = "bench", "bench_gpu"  # of the two records
 # part, as the record names it -> minutes on two cores, until the record says how long it took
 PARTS = {
     "bench_theory": 1.0,
-    "bench_startup": 0.5,
-    "bench_growth": 1.0,
-    "bench_perplexity": 6.5,
-    "bench_passkey": 4.0,
-    "bench_training": 9.5,
+    "bench_startup": 2.0,
+    "bench_growth": 6.0,
+    "bench_perplexity": 14.0,
+    "bench_passkey": 7.0,
+    "bench_training": 23.0,
 }
 OPT_IN = {"bench_cold": 17.0}
 # Ranges that do not meet are noise still, as long as the values are this near: a machine is not the same every day.
 NOISE = 0.05
+FALL = 0.1  # A value that is worse by more than this share is named, wherever the ranges lie.
 _SAYS = "Ours beside what people would otherwise run, what a user waits for, and how times grow"
 
 
@@ -94,7 +95,7 @@ def keep(study: str, parts: dict[str, dict[str, Any]], *, command: str) -> None:
 
 
 def fallen(now: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
-    """A line for every row that is worse than it was, by more than its noise."""
+    """A line for every row that is worse than it was, by more than a tenth or by more than its noise."""
     then = {_key(row): row for row in before["rows"]} if before else {}
     where = f" (then on {before['device']})" if before and before["device"] != now["device"] else ""
     lines = []
@@ -107,10 +108,10 @@ def fallen(now: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
 
 
 def _worse(row: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Whether the ranges do not meet, the new one on the wrong side, and the values are further apart than noise."""
-    if row["more"]:
-        return row["highest"] < old["lowest"] and row["value"] < (1 - NOISE) * old["value"]
-    return row["lowest"] > old["highest"] and row["value"] > (1 + NOISE) * old["value"]
+    """Whether a value is worse by more than a fall, or by more than noise where the ranges do not meet."""
+    left = row["value"] / old["value"] if row["more"] else old["value"] / row["value"]
+    apart = row["highest"] < old["lowest"] if row["more"] else row["lowest"] > old["highest"]
+    return left < 1 - FALL or (apart and left < 1 - NOISE)
 
 
 def missed(now: dict[str, Any]) -> list[str]:

@@ -3,8 +3,10 @@
 A comparison whose answers differ is not reported. The ways are "ours", this project, and "theirs".
 """
 
+import gc
 import json
 import math
+import re
 import statistics
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from experiments.records.record import ROOT
@@ -62,6 +65,7 @@ def race(
     relative: float | None = 1e-4,
     at_least: float = 0.2,
     warm: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Times several ways to the same answer, in turns whose order is reversed every other time.
 
@@ -73,6 +77,8 @@ def race(
             repeated because they change something, as training steps do.
         warm: Whether to leave the warm-up out, for slow ways that have run before at another size. Each turn then is
             one call.
+        clock: What counts the seconds: those that pass, or those of a processor (`time.process_time`), to which it
+            matters less what else the machine does.
 
     Returns:
         The seconds of one call in each turn, by name.
@@ -83,26 +89,26 @@ def race(
     calls = dict.fromkeys(ways, 1)
     answers: dict[str, list[float]] = {}
     for name, way in ways.items() if not warm else ():
-        seconds, answers[name] = _timed(way, 1)
+        seconds, answers[name] = _timed(way, 1, clock)
         if seconds < 10 * at_least:  # the first call may have spent its time on imports
-            seconds, answers[name] = _timed(way, 1)
+            seconds, answers[name] = _timed(way, 1, clock)
         calls[name] = math.ceil(max(1, at_least / seconds))
     same(answers, relative)
     turns: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats):
         for name in list(ways)[:: 1 if turn % 2 else -1]:
-            seconds, answers[name] = _timed(ways[name], calls[name])
+            seconds, answers[name] = _timed(ways[name], calls[name], clock)
             turns[name].append(seconds)
         same(answers, relative)
     return turns
 
 
-def _timed(call: Call, times: int) -> tuple[float, list[float]]:
+def _timed(call: Call, times: int, clock: Callable[[], float]) -> tuple[float, list[float]]:
     """The seconds of one of so many calls, and the answer of the last."""
-    start = time.perf_counter()
+    start = clock()
     for _ in range(times):
         answer = call()
-    return (time.perf_counter() - start) / times, list(answer)
+    return (clock() - start) / times, list(answer)
 
 
 def same(answers: Mapping[str, Sequence[float]], relative: float | None = 1e-4) -> None:
@@ -224,6 +230,20 @@ def alone(module: str, function: str, *arguments: object) -> tuple[Any, float]:
         raise RuntimeError(f"{module}.{function}{arguments} failed: {why[0]}")
     value, peak = json.loads(done.stdout.splitlines()[-1])
     return value, peak
+
+
+def added_gib(call: Callable[[], object]) -> float:
+    """The most memory in GiB that a call takes beside what its process holds already. Linux alone can tell."""
+    status = Path("/proc/self/status")
+
+    def resident(which: str) -> int:
+        return int(re.search(rf"{which}:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]
+
+    gc.collect()  # what is garbage already would be given back meanwhile
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the highest resident size so far
+    before = resident("VmRSS")
+    call()
+    return (resident("VmHWM") - before) / 2**20
 
 
 def peak_gib(module: str, function: str, *arguments: object) -> float:

@@ -141,7 +141,7 @@ def _aim(row: Row) -> str:
         return ""
     reached = row["value"] >= row["aim"] if row["more"] else row["value"] <= row["aim"]
     of = {_FASTER: "speed ", _LEANER: "memory ", _UTILISED: "rate "}.get(row["unit"], "")
-    return f"{of}{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else 'missed'}"
+    return f"{of}{'≥' if row['more'] else '≤'} {_number(row['aim'])}: {'met' if reached else '🔴 missed'}"
 
 
 def _number(value: float) -> str:

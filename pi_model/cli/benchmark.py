@@ -5,6 +5,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pi_model.cli.early_refusal import refuse_names
 from pi_model.cli.model_options import (
     MODEL,
     add_hardware,
@@ -63,9 +64,10 @@ def _run(arguments: argparse.Namespace) -> None:
     from pi_model.evaluation.benchmarks import benchmark, check, compare, table
 
     tasks = list(dict.fromkeys(arguments.tasks))
-    quiet_libraries()
     models = list(dict.fromkeys(arguments.model))
+    refuse_names(models, window=arguments.window)
     check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size)
+    quiet_libraries()
     scores: dict[str, dict[str, Scores]] = {}
     with ExitStack() as stack:
         folders = []

@@ -1,10 +1,12 @@
 """`pi-model extend` and `pi-model gguf`: from one checkpoint to another, no weight trained."""
 
 import argparse
+from pathlib import Path
 
+from pi_model.cli.early_refusal import refuse_names
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries, warn_of_sliding
 from pi_model.cli.serving import said, serving
-from pi_model.errors import UsageError
+from pi_model.errors import RunError, UsageError
 from pi_theory.console import Command, number, path, show, whole, word, wrap
 
 # The keys of pi_theory.scaling.METHODS but "none"; that module would have to import numpy.
@@ -52,17 +54,22 @@ def _factor(arguments: argparse.Namespace) -> float:
 
 
 def _extend(arguments: argparse.Namespace) -> None:
+    from pi_model.files import refuse_used
     from pi_model.models.config_file import read_config
     from pi_model.models.extension import extend_checkpoint
     from pi_model.models.families import family_of, model_config
+    from pi_model.models.plain_folder import is_plain
     from pi_theory.scaling import scaling_by_name
 
     quiet_libraries()
+    refuse_used(arguments.out)
+    refuse_names([arguments.source], window=arguments.window)
     scaling = scaling_by_name(arguments.method, _factor(arguments))
     extension = extend_checkpoint(arguments.source, scaling, arguments.out, window_tokens=arguments.window)
-    config = model_config(read_config(arguments.out))
-    warn_of_sliding(config, extension.context_tokens)
-    told = serving(arguments.out, extension, llama3_in_gguf=family_of(config).gguf == "llama")
+    content = read_config(arguments.out)
+    if not is_plain(arguments.out, content):
+        warn_of_sliding(model_config(content), extension.context_tokens)
+    told = serving(arguments.out, extension, llama3_in_gguf=family_of(content).gguf == "llama")
     answer = {
         "model": arguments.source,
         "out": str(arguments.out),
@@ -99,6 +106,12 @@ def _add_gguf(parser: argparse.ArgumentParser) -> None:
 
 
 def _gguf(arguments: argparse.Namespace) -> None:
+    from pi_model.files import refuse_related
+
+    if arguments.out.exists():
+        raise RunError(f"{arguments.out}: already exists; choose another file or remove it")
+    refuse_names([arguments.source], window=arguments.window)
+    refuse_related(arguments.out, model=Path(arguments.source))
     from pi_model.models.gguf_export import export_gguf
 
     quiet_libraries()

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pi_model.cli.data_options import FILES, add_data, sources
+from pi_model.cli.early_refusal import refuse_names
 from pi_model.cli.model_options import MODEL, add_hardware, add_window, quiet_libraries
 from pi_model.gpus import GPUS
 from pi_theory.console import Command, number, path, show, whole, word
@@ -88,6 +89,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     if len(arguments.models) > 2:
         raise UsageError(f"MODEL: one model, or two to compare, got {len(arguments.models)}")
+    refuse_names(arguments.models, arguments.data, window=arguments.window)
     found: list[Examination] = []
     for model in arguments.models:
         found.append(_examined(arguments, model, found[0].context_tokens if found else arguments.context))

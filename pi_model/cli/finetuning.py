@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pi_model.cli.checkpoints import METHODS
 from pi_model.cli.data_options import FILES
+from pi_model.cli.early_refusal import refuse_names
 from pi_model.cli.model_options import MODEL, add_window, quiet_libraries
 from pi_model.cli.run_table import run_table
 from pi_model.errors import RunError, UsageError
@@ -137,11 +138,13 @@ def run_config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
     from pi_model.training.overrides import override
 
     if arguments.model is not None:
+        from pi_model.training.config import MixturePart
         from pi_model.training.own_run import OwnRun
 
         if not data:
             raise UsageError("data: give the documents to train on, as in --data my.jsonl --column body")
         quiet_libraries()
+        refuse_names([arguments.model], [MixturePart.written(one).name for one in data], window=arguments.window)
         own = OwnRun(
             arguments.model,
             arguments.context,
@@ -167,7 +170,12 @@ def run_config(arguments: argparse.Namespace) -> "tuple[Config, list[str]]":
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from pi_model.training.run_folder import refuse_other_run
+
     config, remarks = run_config(arguments)
+    models = [] if config.model is None else [config.model]
+    refuse_names(models, [part.name for part in config.data], window=config.trained_window)
+    refuse_other_run(config, arguments.out)
     from pi_model.training.before_after import before_after
     from pi_model.training.loop import train
     from pi_model.training.run_log import keep_traceback

@@ -2,6 +2,8 @@
 
 import argparse
 import hashlib
+import logging
+import os
 import re
 import shutil
 import sys
@@ -138,24 +140,6 @@ def load(arguments: argparse.Namespace, source: str) -> "Checkpoint":
     return checkpoint
 
 
-def models(arguments: argparse.Namespace) -> list[str]:
-    """The models that were asked for, in order.
-
-    Raises:
-        UsageError: Two of them are the same.
-    """
-    from pi_model.models.sources import local_folder
-
-    quiet_libraries()
-    seen: dict[Path, str] = {}
-    for source in arguments.model if len(arguments.model) > 1 else ():
-        folder = local_folder(source).resolve()
-        if folder in seen:
-            raise UsageError(f"--model: {source} and {seen[folder]} are the same; give each model once")
-        seen[folder] = source
-    return list(arguments.model)
-
-
 def bos_id(arguments: argparse.Namespace, tokenizer: "PreTrainedTokenizerBase") -> int | None:
     """The token that is put before every input, None for none.
 
@@ -258,11 +242,12 @@ def remover(*folders: Path) -> Callable[[], None]:
 
 
 def quiet_libraries() -> None:
-    """Keeps transformers and its hub client from printing around our own lines."""
-    import logging
+    """Keeps transformers and its hub client from printing around our own lines, imported yet or not."""
+    # The hub client would print five retries before our one line.
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_VERBOSITY": "error"}
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as transformers_logging
 
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # It would print five retries before our one line.
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()

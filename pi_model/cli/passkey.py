@@ -5,14 +5,15 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pi_model.cli.early_refusal import refuse_names, refuse_twice
 from pi_model.cli.kept_results import add_out, keep, refuse_out
 from pi_model.cli.model_options import (
     add_model,
     bos_id,
     kept_progress,
     load,
-    models,
     own_tokenizer,
+    quiet_libraries,
     remover,
     warn_of_lengths,
 )
@@ -73,14 +74,20 @@ def _warn_of_tokenizers(tokenizers: "dict[str, PreTrainedTokenizerBase]") -> Non
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from pi_model.evaluation.windows import check_positions
+
+    names = arguments.model
+    refuse_out(arguments.out, names)
+    refuse_names(names, window=arguments.window)
+    refuse_twice(names)
+    quiet_libraries()
+    context = _context(arguments, names)
+    check_positions(arguments.positions, arguments.trials, context)
     from pi_model.evaluation.comparison import compared_passkeys, passkey_table
     from pi_model.evaluation.passkey import PasskeyResult, passkey
 
-    refuse_out(arguments.out, arguments.model)
-    names = models(arguments)
     tokenizers = {name: own_tokenizer(arguments, name) for name in names}
     _warn_of_tokenizers(tokenizers)
-    context = _context(arguments, names)
     results: dict[str, PasskeyResult] = {}
     answers: list[dict[str, Any]] = []
     folders = []

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pi_model.cli.data_options import FILES, add_data, sources
+from pi_model.cli.early_refusal import refuse_names, refuse_twice
 from pi_model.cli.kept_results import add_out, keep, refuse_out
 from pi_model.cli.model_options import (
     add_model,
     bos_id,
     kept_progress,
     load,
-    models,
     own_tokenizer,
+    quiet_libraries,
     remover,
     warn_of_lengths,
 )
@@ -110,7 +111,8 @@ def _readers(arguments: argparse.Namespace) -> "list[Reader]":
 
     found: dict[str, Documents] = {}
     readers = []
-    for model in models(arguments):
+    quiet_libraries()
+    for model in arguments.model:
         tokenizer = own_tokenizer(arguments, model)
         key = tokenizer_sha256(tokenizer)
         if key not in found:
@@ -175,6 +177,8 @@ def _run(arguments: argparse.Namespace) -> None:
     for window in windows:
         check_window_and_stride(window, stride or 1)
     refuse_out(arguments.out, arguments.model, arguments.data)
+    refuse_names(arguments.model, arguments.data, window=arguments.window)
+    refuse_twice(arguments.model)
     from pi_model.distributed import ranks
     from pi_model.evaluation.comparison import comparable, compared, perplexity_table
     from pi_model.evaluation.perplexity import table

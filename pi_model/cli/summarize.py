@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pi_model.cli.data_options import add_data, sources
+from pi_model.cli.early_refusal import refuse_names
 from pi_model.cli.model_options import (
     add_model,
     bos_id,
@@ -78,6 +79,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from pi_model.files import claimed_file, refuse_related, write_text
+
+    if arguments.out:
+        refuse_related(arguments.out, model=Path(arguments.model))
+        for name in arguments.data:
+            refuse_related(arguments.out, data=Path(name))
+    refuse_names([arguments.model], arguments.data, window=arguments.window)
     from pi_model.data.summaries import SummaryPrompts, read_all_pairs
     from pi_model.evaluation.summarization import (
         Sampling,
@@ -87,13 +95,8 @@ def _run(arguments: argparse.Namespace) -> None:
         rouge_table,
         summarize,
     )
-    from pi_model.files import claimed_file, refuse_related, write_text
 
     quiet_libraries()
-    if arguments.out:
-        refuse_related(arguments.out, model=Path(arguments.model))
-        for name in arguments.data:
-            refuse_related(arguments.out, data=Path(name))
     rouge_scorer()  # Whether it is installed shows now rather than after the model is loaded.
     sampling = Sampling(arguments.temperature, arguments.top_p, arguments.max_tokens, arguments.seed)
     pairs = read_all_pairs(sources(arguments), arguments.summary_column)[: arguments.samples]

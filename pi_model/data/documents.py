@@ -3,6 +3,7 @@
 Documents stay apart; nothing here joins two of them.
 """
 
+import glob
 import hashlib
 import json
 import math
@@ -17,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int
-from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.corpora import CORPORA, read_corpus
-from pi_model.data.data_files import data_files
+from pi_model.data.data_files import STANDARD_INPUT, data_files
 from pi_model.data.file_formats import Row, format_of, rows
 from pi_model.data.pieces import Names, Pieces
 from pi_model.data.row_values import cell, text, text_or_ids
 from pi_model.data.token_cache import NOTHING, Done, memory_map
+from pi_model.data.token_seams import PreTrainedTokenizerBase
 from pi_model.errors import RunError, UsageError
 from pi_model.notices import say, tell_which
 
@@ -183,11 +184,18 @@ def read_rows(source: Source, columns: Sequence[str]) -> Iterator[Row]:
     files = data_files(source.name, source.split, columns)
     if files is not None:
         return (row for file in files for row in rows(file, columns))
+    refuse_unknown(source.name)
+    return _dataset(source)
+
+
+def refuse_unknown(name: str) -> None:
+    """Raise UsageError if a name means nothing here and cannot be a dataset on the hub; nothing is read."""
+    if name in CORPORA or name in PRESETS or name == STANDARD_INPUT or os.path.exists(name) or glob.has_magic(name):
+        return
     # A name like data/train.jsonl is a file that is missing, and is not looked for on the hub.
-    if _HUB_NAME.fullmatch(source.name) and not format_of(source.name):
-        return _dataset(source)
-    known = ", ".join([*CORPORA, *PRESETS])
-    raise UsageError(f"{source.name}: no such file or folder, not a hub dataset (owner/name), not a corpus ({known})")
+    if not _HUB_NAME.fullmatch(name) or format_of(name):
+        known = ", ".join([*CORPORA, *PRESETS])
+        raise UsageError(f"{name}: no such file or folder, not a hub dataset (owner/name), not a corpus ({known})")
 
 
 def read_documents(source: Source, vocabulary: int | None = None) -> Iterator[tuple[str, str | list[int]]]:

@@ -7,12 +7,11 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.documents import Documents, Source, cache_key, distinct, read_rows, resolved
 from pi_model.data.row_values import cell, text
 from pi_model.data.token_cache import Done, memory_map
-from pi_model.data.token_seams import ids_after, plain_ids
+from pi_model.data.token_seams import PreTrainedTokenizerBase, ids_after, plain_ids
 from pi_model.errors import RunError, UsageError
 
 HEAD = "Read the following article and then summarize it.\n# "

@@ -1,6 +1,11 @@
 """Token ids of a piece of text as it stands inside a longer text, where a tokenizer may merge across the seam."""
 
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase as PreTrainedTokenizerBase
+else:
+    PreTrainedTokenizerBase = Any  # importing transformers takes seconds, and here it is a type only
 
 
 def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str, *, control_tokens: bool = False) -> list[int]:

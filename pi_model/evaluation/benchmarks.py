@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from pi_model.data.file_formats import DataFile, rows
 from pi_model.data.row_values import cell
+from pi_model.data.token_seams import PreTrainedTokenizerBase
 from pi_model.errors import RunError, UsageError
 from pi_model.evaluation.journal import LineJournal
 from pi_model.files import cache_dir, sha256_file

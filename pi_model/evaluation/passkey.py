@@ -27,13 +27,14 @@ from pi_model.data.token_seams import ids_after, plain_ids
 from pi_model.distributed import ranks
 from pi_model.errors import UsageError
 from pi_model.evaluation.journal import Journal
+from pi_model.evaluation.windows import check_positions
 from pi_model.models.families import CausalLM, sliding_window
 from pi_model.models.rope_parameters import depends_on_context, read_extension, reset_frequencies
 
 SUCCESS = 0.2  # share of successful trials from which on a distance counts as reached, Section 3.3
 
 # Number of query tokens in a pass: few enough to keep the mask (queries x keys) small, enough to keep the cores busy.
-CHUNK_TOKENS = 1024
+CHUNK_TOKENS = 512
 # Tokens in a pass of whole prompts.
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
@@ -217,11 +218,7 @@ def passkey(
     Raises:
         UsageError: positions or trials are below 1, or the context is too short for the prompt.
     """
-    for name, number in (("positions", positions), ("trials", trials)):
-        if number < 1:
-            raise UsageError(f"{name}: must be at least 1, got {number}")
-    if positions > context_tokens:
-        raise UsageError(f"positions: {positions} do not fit in {context_tokens} tokens; use at most {context_tokens}")
+    check_positions(positions, trials, context_tokens)
     keys = passkeys(positions, trials, seed)
     maker = PromptMaker(tokenizer, context_tokens, bos_id, keys.ravel().tolist())
     at = distances(context_tokens, positions)

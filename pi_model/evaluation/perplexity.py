@@ -1,8 +1,8 @@
 """Perplexity by context window: with the sliding window of Press et al. 2021, or of documents cut to each window.
 
-Four things make it cheap without changing a number. Only scored positions go through the LM head, in blocks. Keys and
-values are not kept. Windows share a forward pass up to a budget of tokens. Losses stay on the device until there is
-progress to show.
+Four things make it cheap without changing a number. Only scored positions go through the last layer's MLP and the LM
+head, this in blocks. Keys and values are not kept. Windows share a forward pass up to a budget of tokens. Losses stay
+on the device until there is progress to show.
 
 Shape suffixes: B windows in a batch, T tokens, S scored tokens, D model width, V vocabulary.
 """
@@ -10,9 +10,10 @@ Shape suffixes: B windows in a batch, T tokens, S scored tokens, D model width, 
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ HEAD_BLOCK = 512
 BATCH_TOKENS_CPU = 1024
 BATCH_TOKENS_GPU = 32768
 _SECONDS_BETWEEN_SYNCS = 1.0
+# A product of fewer rows is computed by another kernel, which rounds otherwise.
+_FEWEST_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -318,14 +321,16 @@ def _token_losses(
     """The loss in nats of every scored token of every window, float32, on the model's device."""
     reset_frequencies(model)
     ids_BT = ids_BT.to(model.device)
-    hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    unread = min(piece.score_from - piece.start for piece in windows) + bos - 1
+    with _last_layer_from(model, max(0, min(unread, ids_BT.shape[1] - _FEWEST_ROWS))) as skipped:
+        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
     losses = []
     for hidden_TD, ids_T, piece in zip(hidden_BTD, ids_BT, windows, strict=True):
         first, last = piece.score_from - piece.start + bos, piece.end - piece.start + bos
         blocks = [
             # The hidden state at position t - 1 predicts token t.
             torch.nn.functional.cross_entropy(
-                model.lm_head(hidden_TD[begin - 1 : min(begin + HEAD_BLOCK, last) - 1]).float(),
+                model.lm_head(hidden_TD[begin - 1 - skipped : min(begin + HEAD_BLOCK, last) - 1 - skipped]).float(),
                 ids_T[begin : min(begin + HEAD_BLOCK, last)],
                 reduction="none",
             )
@@ -333,6 +338,32 @@ def _token_losses(
         ]
         losses.append(torch.cat(blocks))
     return losses
+
+
+@contextmanager
+def _last_layer_from(model: CausalLM, first: int) -> Iterator[int]:
+    """Within the block, the last layer gives hidden states from position ``first`` on alone; no layer reads the others.
+
+    Attention is left as it is, because its keys are those of all positions.
+
+    Yields:
+        How many positions are left out: ``first``, or none where the layer is compiled or has a forward of its own.
+    """
+    layer = model.model.layers[-1]
+    if layer._compiled_call_impl is not None or "forward" in vars(layer):
+        yield 0
+        return
+
+    def forward(hidden_states: torch.Tensor, **how: Any) -> torch.Tensor:
+        attended_BTD, _ = layer.self_attn(hidden_states=layer.input_layernorm(hidden_states), **how)
+        hidden_BSD = (hidden_states + attended_BTD)[:, first:]
+        return hidden_BSD + layer.mlp(layer.post_attention_layernorm(hidden_BSD))
+
+    layer.forward = forward
+    try:
+        yield first
+    finally:
+        del layer.forward
 
 
 def _summary(

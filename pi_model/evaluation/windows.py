@@ -1,4 +1,7 @@
-"""Which tokens a sliding-window evaluation scores in which window (Press et al. 2021, arXiv:2108.12409, Appendix B)."""
+"""Which tokens a sliding-window evaluation scores in which window (Press et al. 2021, arXiv:2108.12409, Appendix B).
+
+What is asked of windows is checked here, in a module that can be imported without torch.
+"""
 
 from dataclasses import dataclass
 
@@ -42,6 +45,19 @@ def check_window_and_stride(window: int, stride: int) -> None:
         raise UsageError(
             f"stride: {stride} would leave tokens unscored in windows of {window}; use at most {window - 1}"
         )
+
+
+def check_positions(positions: int, trials: int, context_tokens: int) -> None:
+    """Check at how many positions of a context passkeys are hidden, and how often at each.
+
+    Raises:
+        UsageError: unless both are at least 1 and the positions fit into the context.
+    """
+    for name, number in (("positions", positions), ("trials", trials)):
+        if number < 1:
+            raise UsageError(f"{name}: must be at least 1, got {number}")
+    if positions > context_tokens:
+        raise UsageError(f"positions: {positions} do not fit in {context_tokens} tokens; use at most {context_tokens}")
 
 
 def sliding_windows(tokens: int, *, window: int, stride: int, bos: bool, document: int = 0) -> list[Window]:

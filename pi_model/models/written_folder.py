@@ -4,13 +4,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, GenerationConfig
-
 from pi_model.errors import RunError
 from pi_model.models.companions import read_json
 from pi_model.models.families import rotary_embedding
 from pi_model.models.rope_fields import LENGTH_KEYS, states_length
-from pi_model.models.rope_parameters import Extension, check_frequencies
+from pi_model.models.rope_parameters import Extension, check_frequencies, read_extension
 from pi_theory.scaling import DynamicNTK
 
 # transformers 5 reads the first key. Versions before it know the other two alone; version 5 reads them as well, and
@@ -18,12 +16,14 @@ from pi_theory.scaling import DynamicNTK
 _SPELLINGS = (("rope_parameters",), ("rope_scaling", "rope_theta"))
 
 
-def check_written(folder: Path, extension: Extension) -> None:
+def check_written(folder: Path, extension: Extension, *, plain: bool = False) -> None:
     """Hold a folder's copies of each fact against each other and against what was to be written.
 
     Args:
         folder: the folder, before it has its final name.
         extension: how its positions are to be scaled.
+        plain: the folder was made from one that `pi_model.models.plain_folder.is_plain`, so that what transformers
+            reads in it is known without asking.
 
     Raises:
         RunError: two copies differ, or plain transformers computes other frequencies.
@@ -31,9 +31,11 @@ def check_written(folder: Path, extension: Extension) -> None:
     content = read_json(folder / "config.json")
     if "rope_theta" in (content.get("rope_scaling") or {}):
         raise RunError("not written: rope_scaling in config.json has a rope_theta, which not all versions read there")
-    config, generation = _loaded(AutoConfig, folder), _loaded(GenerationConfig, folder)
+    config = None if plain else _loaded("AutoConfig", folder)
     formats = {key: content.get(key) for key in ("dtype", "torch_dtype")}
-    _agree("number format", formats | {"dtype as loaded": str(config.dtype).removeprefix("torch.")})
+    if config is not None:
+        formats["dtype as loaded"] = str(config.dtype).removeprefix("torch.")
+    _agree("number format", formats)
 
     positions: dict[str, Any] = {"what was asked for": _facts(extension)}
     for number, keys in enumerate(_SPELLINGS):
@@ -41,17 +43,26 @@ def check_written(folder: Path, extension: Extension) -> None:
             raise RunError(f"not written: config.json has no {keys[-1]}, which some versions of transformers need")
         others = {key for spelling in _SPELLINGS[:number] + _SPELLINGS[number + 1 :] for key in spelling}
         # A copy each time, because from_dict writes the base into the dict of the scaling.
-        alone = type(config).from_dict(deepcopy({key: value for key, value in content.items() if key not in others}))
+        alone: Any = deepcopy({key: value for key, value in content.items() if key not in others})
+        if config is None:
+            positions[" and ".join(keys)] = _facts(read_extension(alone))
+            continue
+        alone = type(config).from_dict(alone)
         positions[" and ".join(keys)] = _facts(check_frequencies(rotary_embedding(alone), alone))
-    positions["config.json as loaded"] = _facts(check_frequencies(rotary_embedding(config), config))
+    if config is not None:
+        positions["config.json as loaded"] = _facts(check_frequencies(rotary_embedding(config), config))
     _agree("scaling of positions", positions)
 
     lengths: dict[str, Any] = {"what was asked for": extension.context_tokens}
     if not isinstance(extension.scaling, DynamicNTK):  # for which it is the trained window, compared above
-        lengths["max_position_embeddings in config.json"] = config.max_position_embeddings
+        lengths["max_position_embeddings in config.json"] = (
+            content["max_position_embeddings"] if config is None else config.max_position_embeddings
+        )
     lengths |= {f"{key} in config.json": content.get(key) for key in ("max_length", *LENGTH_KEYS)}
-    if "max_length" in read_json(folder / "generation_config.json"):  # else it is a default of no meaning
-        lengths["max_length in generation_config.json"] = generation.max_length
+    generation = read_json(folder / "generation_config.json")
+    read = None if plain else _loaded("GenerationConfig", folder)
+    if "max_length" in generation:  # else it is a default of no meaning
+        lengths["max_length in generation_config.json"] = generation["max_length"] if read is None else read.max_length
     tokenizer = read_json(folder / "tokenizer_config.json")
     lengths["model_max_length in tokenizer_config.json"] = tokenizer.get("model_max_length")
     truncation = read_json(folder / "tokenizer.json").get("truncation") or {}
@@ -59,12 +70,14 @@ def check_written(folder: Path, extension: Extension) -> None:
     _agree("longest context", {where: value for where, value in lengths.items() if states_length(value)})
 
 
-def _loaded(kind: Any, folder: Path) -> Any:
+def _loaded(kind: str, folder: Path) -> Any:
     """What plain transformers reads from a folder; None if it has no such file."""
+    import transformers
+
     try:
-        return kind.from_pretrained(folder, local_files_only=True)
+        return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if kind is GenerationConfig and not (folder / "generation_config.json").exists():
+        if kind == "GenerationConfig" and not (folder / "generation_config.json").exists():
             return None
         raise RunError(f"not written: transformers does not read it: {str(error).splitlines()[0]}") from error
 

@@ -53,12 +53,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_VD.addmm_(slope.T, hidden_ND[rows])
             elif grad_VD is not None:
                 grad_VD += slope.T @ hidden_ND[rows]
-        ctx.save_for_backward(grad_ND, grad_VD.to(weight_VD.dtype) if grad_VD is not None else None)
+        # Not saved as tensors are, which have to stay as they were: these are scaled in place and handed on, because a
+        # copy of the head's gradient would be made while all activations are still there.
+        ctx.gradients = grad_ND, grad_VD.to(weight_VD.dtype) if grad_VD is not None else None
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        grad_ND, grad_VD = (None if found is None else found * grads[0] for found in ctx.saved_tensors)
+        grad_ND, grad_VD = (None if found is None else found.mul_(grads[0]) for found in ctx.gradients)
+        del ctx.gradients
         return grad_ND, grad_VD, None, None, None
 
 

@@ -8,16 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from pi_model.data.corpora import CORPORA
 from pi_model.data.documents import PRESETS, Selection, Source, load_documents
-from pi_model.distributed.devices import chosen_device
 from pi_model.errors import RunError, UsageError
-from pi_model.evaluation.passkey import PromptMaker, passkeys
 from pi_model.models.config_file import read_config
 from pi_model.models.families import empty_model, model_config
-from pi_model.models.loading import first_token, load_tokenizer
 from pi_model.models.rope_parameters import Extension, read_extension, understood
 from pi_model.models.sources import local_folder
 from pi_model.training.config import ADAPTABLE, Config, Evaluation, Lora, MixturePart
@@ -90,6 +85,13 @@ class OwnRun:
         content = read_config(folder)
         said = {"window_tokens": self.trained_window, "context_tokens": None}
         current = read_extension(content, **said)
+        window = self._window(current)
+        # Here, because transformers and torch take seconds, and what was refused so far needs neither.
+        import torch
+
+        from pi_model.distributed.devices import chosen_device
+        from pi_model.models.loading import load_tokenizer
+
         hf_config = model_config(understood(content, **said))
         with torch.device("meta"):
             parameters = sum(one.numel() for one in empty_model(hf_config).parameters())
@@ -105,7 +107,7 @@ class OwnRun:
             lora=Lora(targets=ADAPTABLE) if self.lora else None,
             dtype="bfloat16" if chosen_device("auto") == "cuda" else "float32",
             activation_checkpointing=size.checkpointing,  # type: ignore[arg-type]
-            **self._window(current),
+            **window,
         )
         evaluating = [word for word in words if word.startswith("evaluation")]
         config = override(rough, [word for word in words if word not in evaluating])
@@ -152,6 +154,9 @@ class OwnRun:
 
     def _evaluated(self, config: Config, current: Extension, tokenizer: Any, remarks: list[str]) -> Config:
         """The run with what is measured before and after, as far as the documents and the context have room for it."""
+        from pi_model.evaluation.passkey import PromptMaker, passkeys
+        from pi_model.models.loading import first_token
+
         context = config.context_tokens
         inside = min(current.window_tokens, context)
         chosen = Evaluation(steps=(0, config.steps), stride=max(1, inside // 2), passkey_trials=2)

@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch.distributed as dist
 from safetensors import safe_open
 
 from pi_model.data.documents import tokenizer_sha256
@@ -18,8 +17,12 @@ from pi_model.locks import NAME, locked
 from pi_model.models.config_file import read_config
 from pi_model.models.weights import weight_files
 from pi_model.training.config import Config
-from pi_model.training.preparation import Preparation
 from pi_model.training.run_log import TRACEBACKS
+
+if TYPE_CHECKING:
+    from pi_model.training.preparation import Preparation
+else:
+    Preparation = Any  # whose module imports torch
 
 MANIFEST = "run.json"
 
@@ -31,6 +34,8 @@ def alone(out: Path) -> Iterator[None]:
     Raises:
         RunError: another process uses it, or it cannot be written; every rank raises the same.
     """
+    import torch.distributed as dist  # here, so that a folder can be refused before seconds go into importing torch
+
     with ExitStack() as stack:
         fault = None
         if dist.get_rank() == 0:
@@ -129,7 +134,7 @@ def refuse_different_ranks(config: Config, start: Preparation, run: dict[str, An
     Raises:
         RunError: they do; every rank raises the same, which names what differs and on which rank.
     """
-    if dist.get_world_size() > 1:
+    if ranks.world_size() > 1:
         ranks.compare(
             config=hashlib.sha256(
                 json.dumps([config.as_json(), run["model_sha256"]], sort_keys=True).encode()

@@ -41,3 +41,13 @@ def tiny_folder(tiny_model: LlamaForCausalLM, tmp_path_factory: pytest.TempPathF
     tiny_model.save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def no_model_is_loaded(monkeypatch):
+    """Makes every attempt to load a checkpoint a failure of the test."""
+
+    def load(*_, **__):
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr("pi_model.models.loading.load_checkpoint", load)

@@ -250,11 +250,11 @@ def test_special_tokens_that_an_item_spells_are_text():
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_a_bad_file_is_named_with_its_fault_before_a_model_is_loaded(message, folder, capsys):
+def test_a_bad_file_is_named_with_its_fault_before_a_model_is_loaded(message, folder, capsys, no_model_is_loaded):
     task, content = BAD[message]
     (folder / f"{task}.jsonl").unlink() if content is None else (folder / f"{task}.jsonl").write_text(content)
     code, out, errors = ends(
-        capsys, "benchmark", "--model", "/no/such/model", "--data-dir", folder, "--tasks", "winogrande", task
+        capsys, "benchmark", "--model", "tiny-llama", "--data-dir", folder, "--tasks", "winogrande", task
     )
     assert (code, out) == (1, "")
     assert message in errors
@@ -283,12 +283,12 @@ def test_a_harness_that_is_not_installed_is_said(monkeypatch):
         check(["piqa"])
 
 
-def test_an_unreachable_hub_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys):
+def test_an_unreachable_hub_is_said_with_the_way_out_before_a_model_is_loaded(monkeypatch, capsys, no_model_is_loaded):
     def unreachable(*_, **__):
         raise ConnectionError("no route to the hub\nand more lines")
 
     monkeypatch.setattr("datasets.load_dataset", unreachable)
-    code, out, errors = ends(capsys, "benchmark", "--model", "/no/such/model", "--tasks", "piqa")
+    code, out, errors = ends(capsys, "benchmark", "--model", "tiny-llama", "--tasks", "piqa")
     assert (code, out) == (1, "")
     assert errors == (
         "pi-model: error: piqa: its data cannot be loaded: no route to the hub; --data-dir takes it from local files\n"

@@ -410,9 +410,9 @@ def test_the_command_reports_rouge_with_its_settings_and_writes_the_summaries(ti
     assert all(row["tokens"] <= 8 for row in rows)
 
 
-def test_a_missing_rouge_is_said_before_the_model_is_loaded(capsys, reports, monkeypatch):
+def test_a_missing_rouge_is_said_before_the_model_is_loaded(capsys, reports, monkeypatch, no_model_is_loaded):
     monkeypatch.setitem(__import__("sys").modules, "rouge_score.rouge_scorer", None)
-    code, _, errors = ends(capsys, "summarize", "--model", "/no/such/model", "--data", reports)
+    code, _, errors = ends(capsys, "summarize", "--model", "tiny-llama", "--data", reports)
     assert (code, errors) == (1, "pi-model: error: ROUGE needs a package: pip install rouge-score\n")
 
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pi_theory.certified.balls import B_ball, enclosure
 from pi_theory.extrapolation import (
     B,
     B_on_grid,
@@ -12,6 +13,7 @@ from pi_theory.extrapolation import (
     trivial_bound,
 )
 from pi_theory.rope import frequencies, partial_sums, score
+from pi_theory.summed_norms import _compiled
 from tests.theory import strategies as some
 
 
@@ -53,7 +55,25 @@ def test_the_fast_grid_equals_the_direct_sum(head_dim, base, count, start, step)
     np.testing.assert_allclose(fast, direct, rtol=1e-9, atol=1e-8)
 
 
-@pytest.mark.parametrize("count", [8191, 8192, 8193, 40_000])
+@pytest.mark.parametrize(
+    ("count", "start", "step"), [(1_000_000, 0, 1), (4096, 0, 8), (70_000, 10**7, 1), (9, 0, 2**20)]
+)
+def test_the_fast_grid_is_within_1e_12_of_its_balls(count, start, step):
+    fast = B_on_grid(count, start=start, step=step, head_dim=128, base=10_000)
+    for number in np.linspace(0, count - 1, 9).astype(int).tolist():
+        ball = enclosure(B_ball(start + step * number, head_dim=128, base=10_000, bits=128))
+        assert ball.lower * (1 - 1e-12) <= fast[number] <= ball.upper * (1 + 1e-12)
+
+
+def test_a_loop_is_compiled_where_no_folder_can_keep_it():
+    without_file: dict = {}
+    exec("def double(x): x[0] = 2 * x[0]", without_file)
+    x = np.ones(1)
+    _compiled(without_file["double"], "void(float64[::1])")(x)
+    assert x[0] == 2
+
+
+@pytest.mark.parametrize("count", [64, 65, 2047, 2049, 40_000])
 def test_the_fast_grid_has_no_seams_between_blocks(count):
     fast = B_on_grid(count, head_dim=16, base=10_000)
     np.testing.assert_allclose(fast, B(np.arange(count), head_dim=16, base=10_000), rtol=1e-9)

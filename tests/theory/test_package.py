@@ -32,7 +32,12 @@ def test_the_package_names_each_of_its_modules():
 
 
 @pytest.mark.parametrize(
-    ("module", "absent"), [("pi_theory", "numpy sympy scipy flint"), ("pi_theory.verdicts", "sympy")]
+    ("module", "absent"),
+    [
+        ("pi_theory", "numpy sympy scipy flint numba"),
+        ("pi_theory.verdicts", "sympy"),
+        ("pi_theory.extrapolation", "numba"),
+    ],
 )
 def test_importing_a_light_module_loads_nothing_heavy(module, absent):
     script = f"import sys, {module}; print(sorted(set({absent.split()!r}) & set(sys.modules)))"
