@@ -240,20 +240,19 @@ def speaker(error: BaseException) -> str | None:
     store, own, world_size = together
     deadline = time.monotonic() + _SECONDS_FOR_RANK_ZERO
     try:
-        if own != 0:
-            while not store.check(["rank 0 fails"]) and time.monotonic() < deadline:
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
-            said = store.check(["rank 0 fails"])
-            if store.add("failures", 1) > 1 or said:
-                return None
-        else:
+        if own == 0:
             store.set("rank 0 fails", "")
-            if store.add("failures", 1) > 1:
-                return None
-            # The store may end with this process, and the others are still to look.
-            while store.add("failures", 0) < world_size and time.monotonic() < deadline:
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        while own != 0 and not store.check(["rank 0 fails"]) and time.monotonic() < deadline:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        speaks = (own == 0 or not store.check(["rank 0 fails"])) and store.add("speakers", 1) == 1
+        ended = store.add("ended", 1)
+        # The store may end with rank 0, and the others are still to look.
+        while own == 0 and ended < world_size and time.monotonic() < deadline:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            ended = store.add("ended", 0)
     except RuntimeError:  # The store went with rank 0, which has said why.
+        return "" if own == 0 else None
+    if not speaks:
         return None
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         # torchrun shows what is in this file beside its own account of which process ended first.
