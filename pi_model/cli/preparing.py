@@ -1,7 +1,6 @@
 """`pi-model prepare`: everything that a run reads, made before its GPUs are there."""
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,7 @@ def _run(arguments: argparse.Namespace) -> None:
         f"{one['epochs']:.3g} epochs; SHA-256 {one['sha256'][:12]}"
         for one in data
     ]
-    show(arguments, answer, "\n".join([f"model: {start.origin}", *lines, wrap(_READY)]))
-    if not arguments.quiet:
-        print("pi-model: nothing is left to fetch or to tokenise for this run", file=sys.stderr)
+    show(arguments, answer, "\n".join([f"{config.model or 'a new model'}: in {start.origin}", *lines, wrap(_READY)]))
 
 
 _READY = "finetune with the same arguments finds all of this in the cache."
