@@ -39,7 +39,7 @@ class Selection:
         max_tokens: documents longer than this are cut to it; None cuts none.
         samples: draw this many documents without replacement and keep their order; None keeps all.
         seed: seed of that draw.
-        without_every: leave out each so many-th document of a source, so that it is held out; 0 leaves none out.
+        without_every: leave out each so many-th document of a source, so that it is held out; None leaves none out.
         only_every: keep each so many-th document of a source alone, the ones that the other field leaves out.
     """
 
@@ -47,8 +47,8 @@ class Selection:
     max_tokens: int | None = None
     samples: int | None = None
     seed: int = 0
-    without_every: int = 0
-    only_every: int = 0
+    without_every: int | None = None
+    only_every: int | None = None
 
     def taken(self, documents: int) -> Bool[np.ndarray, " documents"]:
         """Which of so many documents of a source are not held out, or are, whatever their length."""

@@ -57,7 +57,7 @@ class MixturePart:
         column: which column holds the text, for JSONL, parquet and hub datasets.
         stream_tokens: read a hub dataset as a stream and stop after this many tokens; None reads all of it.
         held_out_every: each so many-th document is not trained on, so that it can be measured on, see
-            `Evaluation.held_out_every`; 0 trains on all.
+            `Evaluation.held_out_every`; None trains on all.
 
     Raises:
         UsageError: a value outside its domain.
@@ -68,14 +68,12 @@ class MixturePart:
     split: str = "train"
     column: str = "text"
     stream_tokens: int | None = None
-    held_out_every: int = 0
+    held_out_every: int | None = None
 
     def __post_init__(self) -> None:
         _check_fields(self, "data.")
         if not _positive(self.weight):
             raise UsageError(f"data: the weight of {self.name} must be positive, got {self.weight}")
-        if self.held_out_every == 1:
-            raise UsageError(f"data: held_out_every=1 leaves nothing of {self.name} to train on; give at least 2")
 
     @classmethod
     def written(cls, text: str) -> "MixturePart":
@@ -177,7 +175,7 @@ class Evaluation:
         split: the split of that source.
         column: the column of that source that holds the text, for JSONL, parquet and hub datasets.
         held_out_every: measure on each so many-th document of that source alone, which `MixturePart.held_out_every`
-            keeps out of training; 0 measures on any.
+            keeps out of training; None measures on any.
         windows: input lengths in tokens at which perplexity is measured.
         stride: S of the sliding window, in tokens.
         max_tokens: longer documents are cut to this length; None keeps them whole.
@@ -194,7 +192,7 @@ class Evaluation:
     data: str | None = None
     split: str = "validation"
     column: str = "text"
-    held_out_every: int = 0
+    held_out_every: int | None = None
     windows: tuple[int, ...] = ()
     stride: int = 256
     max_tokens: int | None = 32768
@@ -409,8 +407,7 @@ _LEAST = {
     "evaluation.steps": 0,
     "evaluation.windows": 2,
     "evaluation.passkey_positions": 0,
-    "evaluation.held_out_every": 0,
-    "data.held_out_every": 0,
+    "data.held_out_every": 2,  # every document would be held out
 }
 _MOST = 2**53
 

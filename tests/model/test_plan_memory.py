@@ -59,7 +59,7 @@ def measured_peak(config: Config, llama: ModelConfig, ranks: int) -> int:
             shapes = {name: tensor.shape for name, tensor in whole.state_dict().items()}
         model = sharded_model(
             llama,
-            lambda name: torch.full(shapes[name], 0.01),
+            lambda name, rows=...: torch.full(shapes[name], 0.01)[rows],
             torch.device("cpu"),
             lora=config.lora,
             context_parallel=config.context_parallel,
