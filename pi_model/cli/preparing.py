@@ -7,6 +7,7 @@ from typing import Any
 
 from pi_model.cli.finetuning import add_run, run_config
 from pi_model.cli.model_options import quiet_libraries
+from pi_model.cli.run_table import epochs
 from pi_model.errors import UsageError
 from pi_theory.console import Command, counted, path, show, warn, wrap
 
@@ -41,16 +42,17 @@ def _run(arguments: argparse.Namespace) -> None:
         run = identity(config, start)
         refuse_difference(run, out)
         evaluation = MidrunEvaluation(config, start)
-    whole = sum(part.weight for part in config.data)
     data: list[dict[str, Any]] = [
         {
             "name": part.name,
             "tokens": stream.total_tokens,
             "windows": stream.windows,
-            "epochs": config.steps * config.global_batch * part.weight / whole / stream.windows,
+            "epochs": times,
             "sha256": sha256,
         }
-        for part, stream, sha256 in zip(config.data, start.batches.streams, start.data_sha256, strict=True)
+        for part, stream, times, sha256 in zip(
+            config.data, start.batches.streams, epochs(config, start), start.data_sha256, strict=True
+        )
     ]
     answer = {
         "model": str(start.origin),

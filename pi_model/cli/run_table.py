@@ -56,15 +56,21 @@ def _training(config: "Config") -> str:
 
 def _data(config: "Config", start: "Preparation") -> list[str]:
     """Each source with the epochs that the run makes over it."""
-    whole = sum(part.weight for part in config.data)
     told = []
-    for part, stream in zip(config.data, start.batches.streams, strict=True):
-        read = config.steps * config.global_batch * part.weight / whole
-        epochs = read / stream.windows
-        many = f" (each text {epochs:.0f} times; fewer steps or more text may be meant)" if epochs > _MANY else ""
+    for part, stream, times in zip(config.data, start.batches.streams, epochs(config, start), strict=True):
+        many = f" (each text {times:.0f} times; fewer steps or more text may be meant)" if times > _MANY else ""
         less = f", without one in {part.held_out_every} documents" if part.held_out_every else ""
-        told.append(f"{part.name}{less}: {epochs:.3g} epochs of {counted(stream.windows, 'window')}{many}")
+        told.append(f"{part.name}{less}: {times:.3g} epochs of {counted(stream.windows, 'window')}{many}")
     return told
+
+
+def epochs(config: "Config", start: "Preparation") -> list[float]:
+    """How often a run reads each of its sources."""
+    whole = sum(part.weight for part in config.data)
+    return [
+        config.steps * config.global_batch * part.weight / whole / stream.windows
+        for part, stream in zip(config.data, start.batches.streams, strict=True)
+    ]
 
 
 def _takes(config: "Config", start: "Preparation") -> dict[str, str]:
