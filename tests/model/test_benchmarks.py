@@ -1,14 +1,13 @@
 """Zero-shot benchmarks: task files are compared with items worked by hand, scores with plain likelihoods."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pi_model.errors import RunError, UsageError
+from pi_model.errors import RunError
 from pi_model.evaluation import harness as harness_tasks
 from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check
 from pi_model.models.loading import random_llama
