@@ -172,11 +172,8 @@ def scores(
     from lm_eval.evaluator import evaluate
 
     name = task.config.task
-    if task.OUTPUT_TYPE == "generate_until" and depends_on_context(read_extension(lm.model.config)):
-        raise RunError(
-            f"{name}: generates text with a cache, whose keys would be those of shorter texts after dynamic scaling; "
-            "extend the model by another method"
-        )
+    if task.OUTPUT_TYPE == "generate_until":
+        _refuse_to_generate(name, lm)
     if zero_shot:
         task.set_config("num_fewshot", 0)
     try:
@@ -197,6 +194,17 @@ def scores(
     if not numbers:
         raise RunError(f"{name}: gives no number for each item, and models are compared item by item")
     return numbers
+
+
+def _refuse_to_generate(task: str, lm: Any) -> None:
+    """Raise RunError where the harness would generate text wrongly, or not at all."""
+    if depends_on_context(read_extension(lm.model.config)):
+        raise RunError(
+            f"{task}: generates text with a cache, whose keys would be those of shorter texts after dynamic scaling; "
+            "extend the model by another method"
+        )
+    if lm.tokenizer.eos_token_id is None:
+        raise RunError(f"{task}: generates text, and the model's tokenizer has no end-of-sequence token to end it with")
 
 
 def _line(error: Exception) -> str:

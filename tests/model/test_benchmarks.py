@@ -11,6 +11,7 @@ from pi_model.errors import RunError
 from pi_model.evaluation import harness as harness_tasks
 from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check
 from pi_model.models.loading import random_llama
+from pi_model.models.sources import local_folder
 from tests.harness import harness
 from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
@@ -192,41 +193,49 @@ def test_the_command_sets_models_beside_each_other(tiny_folder, folder, tmp_path
     assert len(printed.splitlines()) == 1 + 2 * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["niah_single_1", "niah_multikey_2", "ruler_vt", "ruler_fwe"])
-def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(task, tiny_folder, tmp_path, capsys):
+def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(task, tmp_path, capsys):
     pytest.importorskip("wonderwords")
     extended = tmp_path / "extended"
-    assert ends(capsys, "extend", tiny_folder, "--factor", "2", "--out", extended)[0] == 0
-    words = ["benchmark", "--model", tiny_folder, "--model", extended, "--tasks", task, "--lengths", 1024, 2048]
+    assert ends(capsys, "extend", "tiny-llama", "--factor", "4", "--out", extended)[0] == 0
+    words = ["benchmark", "--model", "tiny-llama", "--model", extended, "--tasks", task, "--lengths", 1024, 1280]
     code, printed, _ = ends(capsys, *words, "--limit", 2, "--json", "--quiet")
     assert code == 0
     rows = json.loads(printed)["results"]
-    assert [(row["metric"], row["items"]) for row in rows] == [("1024", 2)] * 2 + [("2048", 2)] * 2
-    items = [
-        [doc["input"] for doc in harness_tasks.load(task, length=1024, counted_by=tiny_folder).eval_docs]
-        for _ in range(2)
-    ]
-    assert items[0] == items[1]
-    assert len(set(items[0])) > 1
+    assert [(row["metric"], row["items"]) for row in rows] == [("1024", 2)] * 2 + [("1280", 2)] * 2
+    folder = local_folder("tiny-llama")
+    first, second = (
+        [item["input"] for item in harness_tasks.load(task, length=1024, counted_by=folder).eval_docs] for _ in range(2)
+    )
+    assert first == second
+    assert len(set(first)) > 1
 
 
-def test_a_task_that_fails_is_named_in_one_line(monkeypatch, tiny_folder, capsys):
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("dynamic", "extend the model by another method"), ("linear", "has no end-of-sequence token")],
+)
+def test_text_that_would_be_generated_wrongly_is_not(method, said, tiny_folder, tmp_path, capsys):
+    pytest.importorskip("wonderwords")
+    extended = tmp_path / "extended"
+    assert ends(capsys, "extend", tiny_folder, "--factor", 2, "--method", method, "--out", extended)[0] == 0
+    words = ["--tasks", "niah_single_1", "--lengths", 1024]  # bytes, to this tokenizer
+    code, _, errors = ends(capsys, "benchmark", "--model", extended, *words, "--quiet")
+    assert (code, len(errors.splitlines())) == (1, 1)
+    assert said in errors
+
+
+def test_a_task_that_fails_is_named_in_one_line(monkeypatch, capsys):
+    pytest.importorskip("wonderwords")
+
     def fails(*_, **__):
         raise AssertionError
 
     monkeypatch.setattr("lm_eval.evaluator.evaluate", fails)
-    words = ["--tasks", "niah_single_1", "--lengths", 1024]
-    code, _, errors = ends(capsys, "benchmark", "--model", tiny_folder, *words, "--quiet")
+    words = ["--tasks", "niah_single_1", "--lengths", 256]
+    code, _, errors = ends(capsys, "benchmark", "--model", "tiny-llama", *words, "--quiet")
     assert (code, errors) == (1, "pi-model: error: niah_single_1: the harness cannot run it: AssertionError\n")
-
-
-def test_text_is_not_generated_with_a_cache_after_dynamic_scaling(tiny_folder, tmp_path, capsys):
-    extended = tmp_path / "extended"
-    assert ends(capsys, "extend", tiny_folder, "--factor", 2, "--method", "dynamic", "--out", extended)[0] == 0
-    words = ["--tasks", "niah_single_1", "--lengths", 1024]
-    code, _, errors = ends(capsys, "benchmark", "--model", extended, *words, "--quiet")
-    assert code == 1
-    assert "extend the model by another method" in errors
 
 
 @pytest.mark.slow
