@@ -17,8 +17,8 @@ NAME, GPU_NAME = "bench", "bench_gpu"  # of the two records
 PARTS = {
     "bench_theory": 1.0,
     "bench_startup": 2.0,
-    "bench_growth": 6.0,
-    "bench_perplexity": 18.0,
+    "bench_growth": 3.0,
+    "bench_perplexity": 33.0,
     "bench_passkey": 7.0,
     "bench_training": 25.0,
 }

@@ -20,16 +20,19 @@ import torch
 from transformers import PrinterCallback
 
 from experiments.bench import training
-from experiments.bench.perplexity import BATCH_TOKENS_CPU, model_and_document, ours
+from experiments.bench.perplexity import model_and_document, ours
 from experiments.bench.timing import Row, alone, faster, leaner, race, same
 from experiments.bench.training import Clock, Steps, Task, filled, task_of, trainer_arguments
 from pi_model.errors import UsageError
+from pi_model.evaluation.perplexity import BATCH_TOKENS_CPU
 from pi_model.models.families import CausalLM
 from pi_model.models.loading import load_checkpoint
+from pi_model.models.rope_parameters import read_extension
 
+MODEL = "tiny-llama"
 CONFIG = replace(
     training.CONFIG,
-    model="tiny-llama",
+    model=MODEL,
     method="linear",
     factor=2,
     window_tokens=256,
@@ -60,7 +63,7 @@ def by_trl(task: Task) -> Steps:
                 **trainer_arguments(config),
             ),
             train_dataset=items,
-            processing_class=load_checkpoint(config.model).tokenizer,
+            processing_class=load_checkpoint(MODEL).tokenizer,
             callbacks=[clock],
         )
         trainer.remove_callback(PrinterCallback)
@@ -77,7 +80,7 @@ def by_litgpt(task: Task) -> Steps:
 
     config, shape, done = task.config, task.architecture, Steps([], [])
     lit = LitConfig(
-        name="tiny-llama",
+        name=MODEL,
         block_size=config.training_tokens,
         vocab_size=shape.vocab_size,
         padded_vocab_size=shape.vocab_size,
@@ -87,7 +90,7 @@ def by_litgpt(task: Task) -> Steps:
         n_embd=shape.hidden_size,
         rotary_percentage=1.0,
         rope_condense_ratio=round(config.factor),
-        rope_base=round(shape.rope_parameters["rope_theta"]),
+        rope_base=round(read_extension(shape).base),
         parallel_residual=False,
         bias=False,
         norm_class_name="RMSNorm",
@@ -147,7 +150,7 @@ def by_harness(model: CausalLM, ids: np.ndarray, window: int, stride: int) -> li
 
     harness = HFLM(
         model,
-        tokenizer=load_checkpoint(CONFIG.model).tokenizer,
+        tokenizer=load_checkpoint(MODEL).tokenizer,
         max_length=window - 1,
         batch_size=max(1, BATCH_TOKENS_CPU // window),
     )
@@ -176,7 +179,7 @@ def rows() -> Iterator[Row]:
             peaks[who].append(peak)
             losses[who] = done["losses"]
         same(losses)
-    what = f"training step, {CONFIG.model}, {CONFIG.global_batch} windows of {CONFIG.training_tokens} tokens"
+    what = f"training step, {MODEL}, {CONFIG.global_batch} windows of {CONFIG.training_tokens} tokens"
     for package, name in NAMES.items():
         beside = f"{name}, {version(package)}"
         yield faster(what, beside, {"ours": seconds["ours"], "theirs": seconds[package]})

@@ -6,7 +6,6 @@ only from the second on is the optimiser's state in memory during the forward pa
 """
 
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +45,7 @@ CASES = {1024: (5, 3, ("none",)), 2048: (5, 2, ("none", "selective", "full")), 4
 FASTER_AIMS = {"none": 1.0, "selective": 1.0, "full": 0.85}
 LEANER_AIMS = {"none": 0.9, "selective": 0.75, "full": 0.6}
 # What ours may take of what its layers and optimiser take alone, where that leaves less to save than the aim.
-OVER_LEAST = 1.05
+OVER_LIMIT = 1.05
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,9 @@ def rows() -> Iterator[Row]:
             what = f"training step, {CONFIG.model}, {tokens} tokens"
             what += "" if way == "none" else f", {way} activation checkpointing"
             yield faster(what, TRAINER, {"ours": seconds[way], "theirs": seconds["theirs"]}, aim=FASTER_AIMS[way])
-            _, peak = alone("experiments.bench.training", "without_head", tokens, steps, way)
-            least = peak / statistics.median(peaks["theirs"])
-            aim = max(LEANER_AIMS[way], OVER_LEAST * least)
-            yield leaner(what, TRAINER, peaks[way], peaks["theirs"], aim=aim, least_without_head=least)
+            row = leaner(what, TRAINER, peaks[way], peaks["theirs"], aim=LEANER_AIMS[way])
+            if row.value > LEANER_AIMS[way]:
+                _, peak = alone("experiments.bench.training", "without_head", tokens, steps, way)
+                limit = peak / row.detail["theirs_peak_gib"]
+                row = replace(row, aim=max(LEANER_AIMS[way], limit * OVER_LIMIT), detail=row.detail | {"limit": limit})
+            yield row

@@ -241,7 +241,7 @@ def test_every_part_has_its_place_in_the_table_and_its_script():
     parts = [*bench.PARTS, *bench.OPT_IN, bench.GPU_NAME]
     assert sorted(parts) == sorted(speed.PARTS)
     assert all(find_spec(bench.script(name)) for name in parts)
-    assert sum(bench.PARTS.values()) <= 60, "minutes"
+    assert sum(bench.PARTS.values()) <= 75, "minutes"
 
 
 # --- the parts
@@ -317,6 +317,7 @@ def test_the_harness_gives_the_perplexity_of_the_same_windows():
     assert bench_peers.by_harness(*case) == pytest.approx(bench_perplexity.ours(*case), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of TRL, which still asks transformers by older names
 def test_other_projects_train_with_our_losses(monkeypatch):
     for package in ("trl", "litgpt"):
         pytest.importorskip(package)
