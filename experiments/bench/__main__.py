@@ -24,8 +24,8 @@ def main(given: Sequence[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="PART",
-        help=f"What to measure: {', '.join(plain[: len(PARTS)])}; cold, which installs everything anew; or gpu, which "
-        "needs a CUDA GPU. Without a name, all but the last two.",
+        help=f"What to measure: {', '.join(plain[: len(PARTS)])}; peers, which needs pip install -e '.[peers]'; cold, "
+        "which installs everything anew; or gpu, which needs a CUDA GPU. Without a name, all but the last three.",
     )
     parser.add_argument("--keep", action="store_true", help="Put the parts that ran into the committed record.")
     parser.add_argument(

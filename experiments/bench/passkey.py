@@ -32,9 +32,9 @@ def limit(prompts: Sequence[Sequence[Prompt]]) -> float:
 
 
 def prompts_of(maker: PromptMaker, positions: int, trials: int) -> list[list[Prompt]]:
-    """The prompts of all trials, a list for each distance of the key from the end, the farthest first."""
+    """The prompts of all trials, a list for each distance of the key from the end, the nearest first."""
     keys = range(10007, 99999, 601)
-    by_distance = distances(maker.context_tokens, positions)[::-1]
+    by_distance = distances(maker.context_tokens, positions)
     return [[maker.prompt(keys[row * trials + n], k) for n in range(trials)] for row, k in enumerate(by_distance)]
 
 

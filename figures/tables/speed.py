@@ -11,6 +11,7 @@ PARTS = {
     "bench_perplexity": "Perplexity",
     "bench_passkey": "Passkey retrieval",
     "bench_training": "Training",
+    "bench_peers": "Beside the code of other projects",
     "bench_gpu": "On a CUDA GPU",
     "bench_startup": "What a user waits for",
     "bench_cold": "From a fresh clone",

@@ -40,13 +40,23 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(BENCHMARKS),
         metavar="TASK",
-        help=f"Benchmarks, any of {', '.join(BENCHMARKS)}. Default: all of them.",
+        help=f"Benchmarks: {', '.join(BENCHMARKS)}, or any task of lm-evaluation-harness by its name there. Default: "
+        "the five named here.",
     )
     parser.add_argument(
         "--data-dir",
         type=path,
         metavar="DIR",
-        help="Folder that holds the items of each task in a file TASK.jsonl. Default: fetch them from the hub.",
+        help="Folder that holds the items of each of the five in a file TASK.jsonl. Default: fetch them from the hub.",
+    )
+    parser.add_argument(
+        "--lengths",
+        type=whole(1),
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="Lengths in tokens of the items of tasks that make them, such as RULER's. The first model's tokenizer "
+        "counts them.",
     )
     parser.add_argument(
         "--limit", type=whole(1), metavar="N", help="Use the first N items of each task only. Default: use all."
@@ -66,13 +76,15 @@ def _run(arguments: argparse.Namespace) -> None:
     tasks = list(dict.fromkeys(arguments.tasks))
     models = list(dict.fromkeys(arguments.model))
     refuse_names(models, window=arguments.window)
-    check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size)
+    check(tasks, arguments.data_dir, arguments.limit, arguments.batch_size, arguments.lengths)
     quiet_libraries()
     scores: dict[str, dict[str, Scores]] = {}
+    counted_by = None
     with ExitStack() as stack:
         folders = []
         for name in models:
             checkpoint = load(arguments, name)
+            counted_by = counted_by or checkpoint.folder
             warn_of_sliding(checkpoint.model.config, checkpoint.extension.context_tokens)
             folders.append(stack.enter_context(kept_progress(checkpoint, "benchmark")))
             scores[name] = benchmark(
@@ -84,6 +96,8 @@ def _run(arguments: argparse.Namespace) -> None:
                 data_dir=arguments.data_dir,
                 limit=arguments.limit,
                 batch_size=arguments.batch_size,
+                lengths=arguments.lengths,
+                counted_by=counted_by,
                 progress_folder=folders[-1],
                 progress=sys.stderr.isatty() and not arguments.quiet,
             )
@@ -95,6 +109,7 @@ def _run(arguments: argparse.Namespace) -> None:
             "models": models,
             "data": str(arguments.data_dir or "hub"),
             "limit": arguments.limit,
+            "lengths": arguments.lengths,
             "dtype": arguments.dtype,
             "harness": f"lm_eval {version('lm_eval')}",
             "results": results,
@@ -105,8 +120,9 @@ def _run(arguments: argparse.Namespace) -> None:
 BENCHMARK = Command(
     name="benchmark",
     summary="Measures zero-shot accuracy on standard tasks, and compares models on the same items.",
-    details="The tasks are those of the paper's Table 5, as lm-evaluation-harness scores them. Their items come from "
-    "the hub unless --data-dir names a folder that holds them.",
+    details="The tasks are those of the paper's Table 5, as lm-evaluation-harness scores them, or any other of its "
+    "tasks. Their items come from the hub, or are made here, as RULER's are. For the five of the table --data-dir "
+    "names a folder that holds them.",
     example="pi-model benchmark --model tiny-llama --model tiny-1024 --tasks piqa race_m --limit 100",
     add_arguments=_add_arguments,
     run=_run,

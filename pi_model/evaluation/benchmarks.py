@@ -1,19 +1,16 @@
 """Zero-shot benchmarks through lm-evaluation-harness (Chen et al. 2023, arXiv:2306.15595, Table 5).
 
-The harness makes the prompts and computes the scores. This file chooses the tasks, can take their data from local files
-instead of the hub, and compares models on the same items. ``tasks/README.md`` says where the data comes from and how
-RACE is scored.
+The tasks of the paper's table have their data checked here and can take it from local files; any other task of the
+harness is run as it is there. Models are compared on the same items. ``tasks/README.md`` says where the data comes from
+and how RACE is scored.
 """
 
 import contextlib
-import copy
 import io
 import json
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,11 +19,14 @@ from pi_model.data.file_formats import DataFile, rows
 from pi_model.data.row_values import cell
 from pi_model.data.token_seams import PreTrainedTokenizerBase
 from pi_model.errors import RunError, UsageError
+from pi_model.evaluation import harness
 from pi_model.evaluation.journal import LineJournal
-from pi_model.files import cache_dir, sha256_file
+from pi_model.files import sha256_file
 from pi_model.models.families import CausalLM
 
 TASK_FILES = Path(__file__).parent / "tasks"
+# Tasks that would look for ever for an item that fits: its example alone takes up to 500 tokens.
+_LEAST_LENGTHS = {"ruler_vt": 1024}
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Scores:
     """A model's results on a task, item by item.
 
     Attributes:
-        items: for each metric ("acc" and, where the harness has it, "acc_norm") a number for every item: 1 if the model
-            was right, else 0.
+        items: for each metric a number for every item, such as 1 in "acc" if the model was right, else 0. RULER's
+            tasks call their metric by the length of the items.
     """
 
     items: dict[str, list[float]]
@@ -108,38 +108,52 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def check(
-    tasks: Sequence[str], data_dir: str | Path | None = None, limit: int | None = None, batch_size: int = 8
+    tasks: Sequence[str],
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    batch_size: int = 8,
+    lengths: Sequence[int] = (),
 ) -> None:
     """Find whatever would stop `benchmark`, before any model is loaded, and fetch the data that comes from the hub.
 
     Args:
-        tasks: keys of `TASKS`.
+        tasks: keys of `TASKS`, or names of tasks that the harness has.
         data_dir: as `benchmark` takes it.
         limit: as `benchmark` takes it.
         batch_size: as `benchmark` takes it.
+        lengths: as `benchmark` takes it.
 
     Raises:
-        UsageError: a task is unknown, the folder does not exist, or a number is below 1.
+        UsageError: a task is unknown, the folder does not exist, a number is below 1, or lengths are missing or of no
+            use.
         RunError: the harness is not installed, a dataset cannot be fetched, or a local file does not have the columns
             that its task needs.
     """
-    for name, number in (("limit", limit), ("batch_size", batch_size)):
-        if number is not None and number < 1:
-            raise UsageError(f"{name}: must be at least 1, got {number}")
-    if unknown := sorted(set(tasks) - TASKS.keys()):
-        raise UsageError(f"tasks: unknown {', '.join(unknown)}, choose from {', '.join(TASKS)}")
-    if data_dir is not None:
-        if not Path(data_dir).is_dir():
-            raise UsageError(f"data-dir: {data_dir} is not a folder")
-        for task in tasks:
+    for name, numbers in (("limit", [limit]), ("batch_size", [batch_size]), ("lengths", lengths)):
+        for number in numbers:
+            if number is not None and number < 1:
+                raise UsageError(f"{name}: must be at least 1, got {number}")
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise UsageError(f"data-dir: {data_dir} is not a folder")
+    for task in tasks:
+        if task in TASKS and data_dir is not None:
             _check_file(task, Path(data_dir) / f"{task}.jsonl")
-    try:
-        import lm_eval  # noqa: F401
-    except ImportError as error:
-        raise RunError("benchmarks need a package: pip install 'position-interpolation[benchmarks]'") from error
-    if data_dir is None:
-        for task in tasks:
-            harness_task(task)
+    harness.require()
+    others = [task for task in tasks if task not in TASKS]
+    harness.refuse_unknown(others, TASKS)
+    made = [task for task in others if harness.is_synthetic(task)]
+    if made and not lengths:
+        raise UsageError(f"lengths: {made[0]} makes its items to a length in tokens; give one, such as --lengths 4096")
+    if lengths and not made:
+        raise UsageError(f"lengths: none of {', '.join(tasks)} makes its items to a length; leave --lengths out")
+    for task in made:
+        if min(lengths) < (least := _LEAST_LENGTHS.get(task, 1)):
+            raise UsageError(f"lengths: {task} needs at least {least} tokens, got {min(lengths)}")
+    for task in tasks:
+        if task in TASKS and data_dir is None:
+            _own(task, None)
+        elif task not in TASKS and task not in made:
+            harness.load(task)
 
 
 def _check_file(task: str, path: Path) -> None:
@@ -167,6 +181,8 @@ def benchmark(
     data_dir: str | Path | None = None,
     limit: int | None = None,
     batch_size: int = 8,
+    lengths: Sequence[int] = (),
+    counted_by: str | Path | None = None,
     progress_folder: str | Path | None = None,
     progress: bool = False,
 ) -> dict[str, Scores]:
@@ -175,12 +191,14 @@ def benchmark(
     Args:
         model: in evaluation mode.
         tokenizer: the model's own.
-        tasks: keys of `TASKS`.
+        tasks: keys of `TASKS`, or names of tasks that the harness has.
         context_tokens: the model's window; prompts that are longer lose their beginning.
         bos: whether prompts begin with the tokenizer's BOS.
-        data_dir: a folder with a file ``TASK.jsonl`` for each task; None takes the data from the hub.
-        limit: use only the first so many items of each task; None uses all.
+        data_dir: a folder with a file ``TASK.jsonl`` for each key of `TASKS`; None takes the data from the hub.
+        limit: use only the first so many items of each task and length; None uses all.
         batch_size: number of items in a forward pass.
+        lengths: how many tokens an item of a task that makes its items has, which RULER's do; each is measured.
+        counted_by: the folder of the tokenizer that counts these tokens. Models that are compared need the same.
         progress_folder: where the results of finished tasks are kept, so that an interrupted run goes on with the next.
             It must belong to this model alone, and the caller removes it when all is done.
         progress: show the harness's progress bars.
@@ -189,39 +207,37 @@ def benchmark(
         The scores of each task.
 
     Raises:
-        RunError: a dataset cannot be fetched. Call `check` first: it finds all other faults of the arguments and files.
+        RunError: a dataset cannot be fetched, or a task cannot be run. Call `check` first: it finds all other faults of
+            the arguments and files.
     """
     out = {}
     for task in dict.fromkeys(tasks):
-        file = Path(data_dir) / f"{task}.jsonl" if data_dir else None
-        data = sha256_file(file) if file else "hub"
-        journal = LineJournal(progress_folder, f"benchmark {task} {data} {limit} {context_tokens} {bos}")
-        if "items" not in journal.done:
-            # The harness draws its bars on standard error even where that is a file.
-            hidden = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
-            with hidden:
-                lm = _harness_model(model, tokenizer, context_tokens, bos, batch_size)
-                journal.write("items", _evaluate(lm, harness_task(task, file), limit))
-        out[task] = Scores(journal.done["items"])
+        file = Path(data_dir) / f"{task}.jsonl" if data_dir and task in TASKS else None
+        made = task not in TASKS and harness.is_synthetic(task)
+        items: dict[str, list[float]] = {}
+        for length in lengths if made else [None]:
+            data = f"{length} tokens" if made else sha256_file(file) if file else "hub"
+            journal = LineJournal(progress_folder, f"benchmark {task} {data} {limit} {context_tokens} {bos}")
+            if "items" not in journal.done:
+                # The harness draws its bars on standard error even where that is a file.
+                hidden = contextlib.nullcontext() if progress else contextlib.redirect_stderr(io.StringIO())
+                with hidden:
+                    if task in TASKS:
+                        loaded, metrics = _own(task, file), ("acc", "acc_norm")
+                    else:
+                        loaded, metrics = harness.load(task, length=length, counted_by=counted_by), None
+                    lm = harness.language_model(model, tokenizer, context_tokens, bos, batch_size)
+                    journal.write("items", harness.scores(lm, loaded, limit, zero_shot=task in TASKS, metrics=metrics))
+            items |= journal.done["items"]
+        out[task] = Scores(items)
     return out
 
 
-def _harness_model(
-    model: CausalLM, tokenizer: PreTrainedTokenizerBase, context_tokens: int, bos: bool, batch_size: int
-) -> Any:
-    from lm_eval.models.huggingface import HFLM
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    tokenizer = copy.copy(tokenizer)
-    tokenizer.split_special_tokens = True  # those that an item spells are text, as everywhere
-    return HFLM(
-        pretrained=model,
-        tokenizer=tokenizer,
-        backend="causal",
-        max_length=context_tokens,
-        add_bos_token=bos,
-        batch_size=batch_size,
-    )
+def _own(task: str, file: Path | None) -> Any:
+    """The harness's object for a key of `TASKS`, with its data; a file with the items, or None for those on the hub."""
+    own = TASKS[task]
+    folder = harness.task_files() if own.harness else TASK_FILES
+    return harness.load_file(folder / (own.harness or f"{task}.yaml"), task, own.split, file)
 
 
 def compare(scores: dict[str, dict[str, Scores]]) -> list[dict[str, Any]]:
@@ -250,54 +266,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     def per_cent(share: float, error: float | None, sign: str = "") -> str:
         return f"{100 * share:{sign}.1f}" + ("" if error is None else f" +- {100 * error:.1f}")
 
-    lines = [f"{'task':11} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
+    wide = max([11, *(len(row["task"]) for row in rows)])
+    lines = [f"{'task':{wide}} {'metric':9} {'items':>6} {'accuracy':>17} {'against the first':>18}  model"]
     for row in rows:
         gain = per_cent(row["gain"], row["gain_stderr"], "+") if "gain" in row else ""
         accuracy = per_cent(row["accuracy"], row["stderr"])
-        lines.append(f"{row['task']:11} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}")
+        lines.append(
+            f"{row['task']:{wide}} {row['metric']:9} {row['items']:6} {accuracy:>17} {gain:>18}  {row['model']}"
+        )
     return "\n".join(lines)
-
-
-def harness_task(name: str, file: Path | None = None) -> Any:
-    """The harness's own object for a task, with its data loaded.
-
-    Args:
-        name: a key of `TASKS`.
-        file: a file with the items; None takes those on the hub.
-
-    Raises:
-        RunError: the data cannot be loaded.
-    """
-    import lm_eval
-    from lm_eval.tasks import TaskManager
-
-    task = TASKS[name]
-    folder = Path(lm_eval.__file__).parent / "tasks" if task.harness else TASK_FILES
-    content: dict[str, Any] = {"include": str(folder / (task.harness or f"{name}.yaml"))}
-    if file:
-        content |= {
-            "dataset_path": "json",
-            "dataset_name": None,
-            "dataset_kwargs": {"data_files": {task.split: str(file)}, "cache_dir": str(cache_dir() / "datasets")},
-            "training_split": None,
-        }
-    try:
-        with TemporaryDirectory() as temporary:
-            path = Path(temporary) / "task.yaml"
-            path.write_text(json.dumps(content))  # JSON is YAML, too
-            return TaskManager(include_defaults=False).load([str(path)])["tasks"][name]
-    except (OSError, ValueError, RuntimeError, LookupError) as error:
-        raise RunError(
-            f"{name}: its data cannot be loaded: {str(error).splitlines()[0]}; --data-dir takes it from local files"
-        ) from error
-
-
-def _evaluate(lm: Any, task: Any, limit: int | None) -> dict[str, list[float]]:
-    from lm_eval.evaluator import evaluate
-
-    # The harness's simple_evaluate does the same, but also seeds all generators and lists the machine's packages.
-    task.set_config("num_fewshot", 0)
-    found = evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0)
-    (samples,) = found["samples"].values()
-    samples = sorted(samples, key=lambda sample: sample["doc_id"])
-    return {name: [float(one[name]) for one in samples] for name in ("acc", "acc_norm") if name in samples[0]}

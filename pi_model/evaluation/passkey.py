@@ -33,8 +33,11 @@ from pi_model.models.rope_parameters import depends_on_context, read_extension, 
 
 SUCCESS = 0.2  # share of successful trials from which on a distance counts as reached, Section 3.3
 
-# Number of query tokens in a pass: few enough to keep the mask (queries x keys) small, enough to keep the cores busy.
+# Number of query tokens in a pass after kept keys, which needs a mask and computes all of queries x keys: few enough to
+# waste little, enough to keep the cores busy.
 CHUNK_TOKENS = 512
+# Number of tokens in a pass that needs no mask.
+WHOLE_TOKENS = 2048
 # Tokens in a pass of whole prompts.
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 
@@ -227,10 +230,10 @@ def passkey(
     journal = Journal(positions * trials, progress_folder, described)
     entries = np.arange(positions * trials).reshape(positions, trials)
     judge = Judge(model, maker.prefix, maker.goes_on)
-    # Go from the shortest shared beginning to the longest, so that the cache only ever grows.
+    # The longest shared beginning comes first, so that it is read in one go and only cut afterwards.
     todo = [
         (row, group)
-        for row in reversed(range(positions))
+        for row in range(positions)
         for group in _like_shaped(prompts[row], range(trials), BATCH_TOKENS[model.device.type])
     ]
     own = todo[ranks.rank() :: ranks.world_size()]
@@ -293,7 +296,8 @@ class Judge:
         read = answer - (self.goes_on is None)
         own_BT = torch.tensor([prompt.own + prompt.answer[:read] for prompt in prompts], device=self.model.device)
         answer_BA = torch.tensor([prompt.answer for prompt in prompts], device=self.model.device)
-        if self.reuse:
+        # Of a short beginning less would be saved than the mask costs.
+        if self.reuse and (8 * shared >= own_BT.shape[1] or shared + own_BT.shape[1] > WHOLE_TOKENS):
             hidden_BTD = self._after_shared(shared, own_BT)
         else:
             whole_BT = torch.cat([self.prefix_T[:shared].expand(len(prompts), -1), own_BT], dim=1)
@@ -309,7 +313,7 @@ class Judge:
         """Hidden states of the prompts' own tokens after the shared beginning; the last ones are enough."""
         kept = self.cache.get_seq_length()
         if kept < shared:
-            for chunk_T in self.prefix_T[kept:shared].split(CHUNK_TOKENS):
+            for chunk_T in self.prefix_T[kept:shared].split(CHUNK_TOKENS if kept else WHOLE_TOKENS):
                 self.model.model(input_ids=chunk_T[None], past_key_values=self.cache, use_cache=True)
         rows = len(own_BT)
         cache = DynamicCache(config=self.model.config)
