@@ -10,7 +10,9 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from pi_model.errors import UsageError
@@ -412,6 +414,12 @@ _LEAST = {
 _MOST = 2**53
 
 
+@cache  # a plan makes hundreds of configs, and reading the types is most of what checking one takes
+def _types(group: type) -> Mapping[str, Any]:
+    """The type of each field of a dataclass."""
+    return get_type_hints(group)
+
+
 def _check_fields(group: Any, prefix: str = "") -> None:
     """Check each whole number and each word of a dataclass by itself, so that no field can be forgotten.
 
@@ -422,7 +430,7 @@ def _check_fields(group: Any, prefix: str = "") -> None:
     Raises:
         UsageError: a whole number below its least value or too large, or an empty word.
     """
-    kinds = get_type_hints(type(group))
+    kinds = _types(group.__class__)
     for item in fields(group):
         name, value = prefix + item.name, getattr(group, item.name)
         counts = int in (kinds[item.name], *get_args(kinds[item.name]))
@@ -463,7 +471,7 @@ def _check_extension(config: Config) -> None:
 
 
 def _check_choices(config: Config) -> None:
-    for name, kind in get_type_hints(Config).items():
+    for name, kind in _types(Config).items():
         if get_origin(kind) is Literal:
             check_choice(name, getattr(config, name), get_args(kind))
 
