@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import random
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from pi_model.models.rope_parameters import depends_on_context, read_extension
 
 # The harness's seeds, which its own command sets before tasks make their items.
 _SEED, _NUMPY_SEED = 0, 1234
+_NAME = re.compile(rb"""^[ -]*["']?(?:task|group|tag)["']?: *["']?([^\s"']+)""", re.MULTILINE)
 
 
 def require() -> None:
@@ -51,13 +53,26 @@ def _index() -> dict[str, Any]:
     return dict(TaskManager().task_index)
 
 
+def _names() -> set[str]:
+    """The names that stand in the harness's task files, found without importing it, which takes seconds."""
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        return set()
+    files = Path(spec.origin).parent.joinpath("tasks").rglob("*.yaml")
+    return {found.decode() for path in files for found in _NAME.findall(path.read_bytes())}
+
+
 def refuse_unknown(tasks: Sequence[str], own: Collection[str]) -> None:
     """Raise UsageError unless each is a task of the harness; ``own`` are other names that could have been given."""
+    known = _names() if tasks else set()
+    for task in tasks:
+        if task not in known:
+            near = difflib.get_close_matches(task, [*own, *known], n=3) or list(own)
+            raise UsageError(f"tasks: unknown {task}; did you mean {', '.join(near)}? `lm-eval ls tasks` lists all")
     for task in tasks:
         entry = _index().get(task)
         if entry is None:
-            near = difflib.get_close_matches(task, [*own, *_index()], n=3) or list(own)
-            raise UsageError(f"tasks: unknown {task}; did you mean {', '.join(near)}? `lm-eval ls tasks` lists all")
+            raise UsageError(f"tasks: {task} stands in the harness's files, but it cannot read that task")
         if entry.kind.name not in ("TASK", "PY_TASK"):
             raise UsageError(f"tasks: {task} is a {entry.kind.name.lower()} of several tasks; name those that you want")
 

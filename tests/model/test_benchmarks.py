@@ -17,6 +17,7 @@ from tests.model.conftest import byte_tokenizer
 from tests.model.test_commands import ends
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
+pytest.importorskip("nltk")  # for good writes to what standard error is now, and a test's own is closed after it
 
 RACE = [
     {"article": article, "question": question, "options": options, "answer": answer}
@@ -224,6 +225,12 @@ def test_text_that_would_be_generated_wrongly_is_not(method, said, tiny_folder, 
     code, _, errors = ends(capsys, "benchmark", "--model", extended, *words, "--quiet")
     assert (code, len(errors.splitlines())) == (1, 1)
     assert said in errors
+
+
+@pytest.mark.slow
+def test_no_task_that_the_harness_has_is_refused_by_name():
+    tasks = {name for name, entry in harness_tasks._index().items() if entry.kind.name in ("TASK", "PY_TASK")}
+    assert not tasks - harness_tasks._names()
 
 
 def test_a_task_that_fails_is_named_in_one_line(monkeypatch, capsys):
