@@ -132,7 +132,9 @@ def rows() -> Iterator[Row]:
         if row.value < FASTER_AIMS[name]:
             found = race({"needed": partial(needed, *case)}, repeats=1, warm=warm, clock=time.process_time)
             limit = row.detail["theirs_seconds"] / found["needed"][0]
-            row = replace(row, aim=max(1.0, min(FASTER_AIMS[name], limit / OVER_LIMIT)), detail=row.detail | {"limit": limit})
+            row = replace(
+                row, aim=max(1.0, min(FASTER_AIMS[name], limit / OVER_LIMIT)), detail=row.detail | {"limit": limit}
+            )
         yield row
         # Two windows are enough, because more have the same peak.
         short = (name, window + stride, window, stride)
