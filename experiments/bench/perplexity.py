@@ -33,7 +33,8 @@ TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (
 # By processor time, because what is saved is arithmetic; in a tiny model overheads weigh more, which are saved as well.
 FASTER_AIMS = {"tiny-llama": 1.3, "smollm2-135m": 1.1}
 LEANER_AIM = 0.5  # of the memory that is added to the loaded model
-OVER_LIMIT = 1.1  # What ours may take of what is needed, where that leaves less to save than the aim.
+# What ours may take of what is needed, where that leaves less to save than the aim; never more than theirs.
+OVER_LIMIT = 1.1
 
 
 def model_and_document(name: str, tokens: int) -> tuple[CausalLM, np.ndarray]:
@@ -131,7 +132,9 @@ def rows() -> Iterator[Row]:
         if row.value < FASTER_AIMS[name]:
             found = race({"needed": partial(needed, *case)}, repeats=1, warm=warm, clock=time.process_time)
             limit = row.detail["theirs_seconds"] / found["needed"][0]
-            row = replace(row, aim=min(FASTER_AIMS[name], limit / OVER_LIMIT), detail=row.detail | {"limit": limit})
+            row = replace(
+                row, aim=max(1.0, min(FASTER_AIMS[name], limit / OVER_LIMIT)), detail=row.detail | {"limit": limit}
+            )
         yield row
         # Two windows are enough, because more have the same peak.
         short = (name, window + stride, window, stride)
@@ -139,7 +142,7 @@ def rows() -> Iterator[Row]:
         row = leaner(what, LOOP, [_added("ours", short)], [_added("theirs", short)], aim=LEANER_AIM)
         if row.value > LEANER_AIM:
             limit = _added("needed", short) / row.detail["theirs_peak_gib"]
-            row = replace(row, aim=max(LEANER_AIM, limit * OVER_LIMIT), detail=row.detail | {"limit": limit})
+            row = replace(row, aim=min(1.0, max(LEANER_AIM, limit * OVER_LIMIT)), detail=row.detail | {"limit": limit})
         yield row
     for name, windows, turns in TRUNCATED:
         model, ids = model_and_document(name, max(windows))
