@@ -24,6 +24,7 @@ from experiments.bench.perplexity import model_and_document, ours
 from experiments.bench.timing import Row, alone, faster, leaner, race, same
 from experiments.bench.training import Clock, Steps, Task, filled, task_of, trainer_arguments
 from pi_model.errors import UsageError
+from pi_model.evaluation.harness import language_model
 from pi_model.evaluation.perplexity import BATCH_TOKENS_CPU
 from pi_model.models.families import CausalLM
 from pi_model.models.loading import load_checkpoint
@@ -145,15 +146,10 @@ def by_harness(model: CausalLM, ids: np.ndarray, window: int, stride: int) -> li
     Its windows hold the tokens that are read, of which the last one predicts a token after them, and stand behind a
     prefix token. So they are one shorter than ours, and the document's first token is that prefix.
     """
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-    harness = HFLM(
-        model,
-        tokenizer=load_checkpoint(MODEL).tokenizer,
-        max_length=window - 1,
-        batch_size=max(1, BATCH_TOKENS_CPU // window),
-    )
+    tokenizer, batch = load_checkpoint(MODEL).tokenizer, max(1, BATCH_TOKENS_CPU // window)
+    harness = language_model(model, tokenizer, window - 1, bos=False, batch_size=batch)
     first, *rest = (int(one) for one in ids)
     pieces = get_rolling_token_windows(rest, first, window - 1, window - stride)
     requests = [(("", ""), *make_disjoint_window(piece)) for piece in pieces]

@@ -39,10 +39,11 @@ def require() -> None:
 
 
 def task_files() -> Path:
-    """The folder of the harness's own task files."""
-    import lm_eval
-
-    return Path(lm_eval.__file__).parent / "tasks"
+    """The folder of the harness's own task files, found without importing it, which takes seconds."""
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None  # `require` has been called
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "tasks"
 
 
 @functools.cache
@@ -54,11 +55,8 @@ def _index() -> dict[str, Any]:
 
 
 def _names() -> set[str]:
-    """The names that stand in the harness's task files, found without importing it, which takes seconds."""
-    spec = importlib.util.find_spec("lm_eval")
-    if spec is None or spec.origin is None:
-        return set()
-    files = Path(spec.origin).parent.joinpath("tasks").rglob("*.yaml")
+    """The names that stand in the harness's task files."""
+    files = task_files().rglob("*.yaml")
     return {found.decode() for path in files for found in _NAME.findall(path.read_bytes())}
 
 
