@@ -25,8 +25,8 @@ SLIDING = [
     ("tiny-llama", 8192, 512, 256, 5, False),
     ("tiny-llama", 8192, 2048, 512, 5, False),
     ("smollm2-135m", 4096, 2048, 512, 3, False),
-    ("smollm2-135m", 6144, 4096, 1024, 2, True),
-    ("smollm2-135m", 9216, 8192, 1024, 2, True),  # of a single window everything is scored, and nothing can be saved
+    ("smollm2-135m", 6144, 4096, 1024, 3, True),
+    ("smollm2-135m", 9216, 8192, 1024, 3, True),  # of a single window everything is scored, and nothing can be saved
 ]
 # Model, lengths that the document is cut to, turns.
 TRUNCATED = [("tiny-llama", (256, 512, 1024, 2048, 4096), 5), ("smollm2-135m", (512, 1024, 2048), 2)]

@@ -240,7 +240,7 @@ def _score(
     bos = bos_id is not None
     journal = Journal(len(pieces), progress_folder, f"sliding {bos_id} {batch_tokens} {pieces}")
     same_length = depends_on_context(read_extension(model.config))
-    batches = list(_batches(pieces, batch_tokens, same_length))[ranks.rank() :: ranks.world_size()]
+    batches = list(_batches(pieces, bos, batch_tokens, same_length))[ranks.rank() :: ranks.world_size()]
     done = journal.done
     todo = [batch for batch in batches if not done[batch.entries].all()]
 
@@ -279,12 +279,14 @@ def _joined(journal: Journal) -> np.ndarray:
     return losses
 
 
-def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iterator[_Batch]:
+def _batches(pieces: list[Window], bos: bool, batch_tokens: int, same_length: bool) -> Iterator[_Batch]:
     """Group windows of similar length. A batch is padded on the right, which a causal model cannot see.
 
     The grouping depends on the windows alone, so that results are the same for any number of ranks.
 
     Args:
+        bos: whether each window is read with one token more.
+        batch_tokens: how many tokens a batch has at most, padding included; a longer window is a batch by itself.
         same_length: put only windows of the very same length into a batch.
     """
     order = sorted(range(len(pieces)), key=lambda n: pieces[n].start - pieces[n].end)
@@ -293,7 +295,7 @@ def _batches(pieces: list[Window], batch_tokens: int, same_length: bool) -> Iter
         piece = pieces[number]
         if batch.windows:
             longest = batch.windows[0].end - batch.windows[0].start
-            full = (len(batch.windows) + 1) * (longest + 1) > batch_tokens
+            full = (len(batch.windows) + 1) * (longest + bos) > batch_tokens
             if full or (same_length and piece.end - piece.start != longest):
                 yield batch
                 batch = _Batch([], [])

@@ -95,6 +95,26 @@ def test_perplexity_does_not_depend_on_the_batch_size(lengths, window, batch_tok
     assert together.loss_nats == pytest.approx(alone.loss_nats, rel=1e-6)
 
 
+@given(window=st.integers(5, 70), together=st.integers(1, 5), spare=st.integers(0, 4), bos_id=bos_ids)
+def test_a_pass_reads_as_many_windows_as_its_budget_of_tokens_has_room_for(window, together, spare, bos_id):
+    passes = []
+    hook = MODEL.model.register_forward_pre_hook(
+        lambda _, __, given: passes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    documents = documents_of([11 * window])
+    with hook:
+        sliding_perplexity(
+            MODEL,
+            documents,
+            windows=[window],
+            stride=window - 1,
+            bos_id=bos_id,
+            batch_tokens=together * window + spare,
+        )
+    whole = [rows for rows, tokens in passes[:-1] if tokens == window]
+    assert set(whole) == {together}
+
+
 @given(tokens=st.integers(0, 500), window=st.integers(2, 64), data=st.data(), bos=st.booleans())
 def test_windows_score_every_token_once_and_start_at_multiples_of_the_stride(tokens, window, data, bos):
     stride = data.draw(st.integers(1, window - 1))
