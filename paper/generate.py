@@ -268,11 +268,14 @@ def stale(folder: Path = FOLDER) -> list[str]:
     found = []
     for name, text in generate().items():
         path = folder / name
-        there = path.read_text().splitlines() if path.exists() else []
-        expected = text.splitlines()
-        found += [f"{name}: {line}" for line in expected if line not in there]
-        found += [f"{name}: {line}" for line in there if line not in expected]
+        found += [f"{name}: {line}" for line in differing(path.read_text() if path.exists() else "", text)]
     return found
+
+
+def differing(there: str, expected: str) -> list[str]:
+    """The lines that one of two texts has and the other has not."""
+    ours, theirs = expected.splitlines(), there.splitlines()
+    return [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours]
 
 
 def main() -> int:
