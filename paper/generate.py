@@ -274,8 +274,8 @@ def stale(folder: Path = FOLDER) -> list[str]:
 
 def differing(there: str, expected: str) -> list[str]:
     """The lines that one of two texts has and the other has not."""
-    ours, theirs = expected.splitlines(), there.splitlines()
-    return [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours]
+    wanted, found = expected.splitlines(), there.splitlines()
+    return [line for line in wanted if line not in found] + [line for line in found if line not in wanted]
 
 
 def main() -> int:
