@@ -20,6 +20,7 @@ STUDIES = (
     "tiny_heads_tuned",
     "tiny_recovery",
     "tiny_sweep",
+    "tiny_thousand",
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",

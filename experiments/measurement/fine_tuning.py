@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from experiments.measurement.excerpts import excerpts
 from experiments.measurement.extended_model import extended_model
-from experiments.measurement.kept import Measured, kept, study_folder
+from experiments.measurement.kept import Measured, brought, kept, study_folder
 from experiments.measurement.processes import in_processes
-from pi_model.data.documents import Selection, Source, load_documents
+from pi_model.data.documents import Source
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
 from pi_model.models.loading import load_checkpoint
@@ -25,6 +26,7 @@ from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny
 
 CHECKPOINT_STEPS = 25
+_DECIMALS = 6  # of a document's loss: a hundredth of the smallest difference that an interval tells from zero
 
 # How every study of training measures; its own config adds what it varies.
 MEASURED: dict[str, Any] = {
@@ -151,6 +153,9 @@ def perplexities(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Sliding perplexity of a checkpoint's folder: by corpus and window (as a string, in tokens), a `row` each.
 
+    A row also has ``document_loss_nats``, the mean loss of each document in the order of `excerpts`, so that two models
+    can be compared on the same text.
+
     Args:
         model: the folder.
         config: document_tokens, strides_a_window, split and documents_seed are read.
@@ -161,8 +166,8 @@ def perplexities(
     tokens, strides = config["document_tokens"], config["strides_a_window"]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for corpus, samples in corpora.items():
-        selection = Selection(tokens, tokens, samples, config["documents_seed"])
-        documents = load_documents(Source(corpus, split=config["split"]), checkpoint.tokenizer, selection)
+        source = Source(corpus, split=config["split"])
+        documents = excerpts(source, checkpoint.tokenizer, tokens, samples, config["documents_seed"])
         found[corpus] = {}
         for window in windows:
             (result,) = sliding_perplexity(
@@ -173,7 +178,8 @@ def perplexities(
                 bos_id=checkpoint.bos_id,
                 names=documents.names,
             )
-            found[corpus][str(window)] = row(result)
+            losses = [round(loss, _DECIMALS) for loss in result.document_loss_nats]
+            found[corpus][str(window)] = row(result) | {"document_loss_nats": losses}
     return found
 
 
@@ -208,6 +214,16 @@ def about(config: dict[str, Any]) -> dict[str, Any]:
     return {"name": Path(config["model"]).name, "parameters": parameters, "window_tokens": config["window_tokens"]}
 
 
+def texts(config: dict[str, Any]) -> dict[str, list[str]]:
+    """By corpus, the name of the text that each document which is scored was cut from."""
+    tokenizer = load_checkpoint(config["model"]).tokenizer
+    tokens, seed, split = config["document_tokens"], config["documents_seed"], config["split"]
+    return {
+        corpus: excerpts(Source(corpus, split=split), tokenizer, tokens, samples, seed).names
+        for corpus, samples in config["corpora"].items()
+    }
+
+
 def measured_runs(
     config: dict[str, Any], runs: Sequence[Run], name: str, *, processes: int, progress: bool
 ) -> Measured:
@@ -221,11 +237,12 @@ def measured_runs(
         progress: whether to show a bar.
 
     Returns:
-        ``model``, see `about`; ``steps_tokens``; ``base``, the unextended model; ``runs``, each with its ``curve``,
-        whose entries are {step, perplexity[corpus][window], k_max, accuracy[k]}; and ``resumed``, whether part of it
-        was kept from an earlier start, which the wall time then leaves out.
+        ``model``, see `about`; ``steps_tokens``; ``texts``, by corpus the name of the text that each document is an
+        excerpt of; ``base``, the unextended model; ``runs``, each with its ``curve``, whose entries are {step,
+        perplexity[corpus][window], k_max, accuracy[k]}; and ``resumed``, whether part of it was kept from an earlier
+        start, which the wall time then leaves out.
     """
-    folder = study_folder(name, config)
+    folder = brought(study_folder(name, config))
     resumed = folder.exists()
     zero_shots = sorted({(run.method, run.factor) for run in runs})
     base = base_measured(config, folder)
@@ -235,6 +252,7 @@ def measured_runs(
     made = {
         "model": about(config),
         "steps_tokens": config["steps_tokens"],
+        "texts": texts(config),
         "base": base,
         "runs": [asdict(run) | {"curve": entries} for run, entries in zip(runs, curves, strict=True)],
         "resumed": resumed,
