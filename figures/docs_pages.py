@@ -69,12 +69,14 @@ def experiments_page() -> str:
     parts = [
         _WRITTEN.format("make figures"),
         "# The paper's experiments",
-        "Each experiment is broken into statements that a record decides, by the rules in "
-        "[figures/verdicts](../figures/verdicts). It is *reproduced* when all of them are true, *refuted* when none "
-        "is, *partly* reproduced otherwise, and *not tested* where no record can decide. In brackets stand the numbers "
-        "of the first case that fails, or of the first case where none does; `make figures` writes figures/index.html, "
-        "which has all of them. PI ×2 is a model whose window PI doubles. What is found on a tiny model is known at "
-        "that size only.",
+        "Each experiment is broken into statements, and a record decides each by its 95% interval, by the rules in "
+        "[figures/verdicts](../figures/verdicts): a statement *holds*, *fails*, or is *open* where the interval "
+        "contains the limit. An experiment is *reproduced* when all of its statements hold, *refuted* when all fail, "
+        "*split* when some hold and some fail, *open* otherwise, and *not tested* where no record can decide. Where a "
+        "record has the loss of each text, two models are compared text by text; where it has not, intervals are wide. "
+        "In brackets stand the numbers of the first case that fails, or else is open, or else holds; `make figures` "
+        "writes figures/index.html, which has all of them. PI ×2 is a model whose window PI doubles. What is found on "
+        "a tiny model is known at that size only.",
         counted([one.verdict for one in found], "experiment"),
     ]
     for group, title in GROUPS.items():

@@ -29,7 +29,7 @@ _SECTIONS = {
 }
 _KIND = {
     "holds": "good", "reproduced": "good", "refuted": "bad",
-    "partly": "mixed", "undecided": "mixed", "not tested": "none",
+    "fails": "bad", "split": "mixed", "partly": "mixed", "undecided": "mixed", "open": "mixed", "not tested": "none",
 }  # fmt: skip
 
 
@@ -133,8 +133,9 @@ def _claim(claim: dict[str, Any]) -> str:
 def _experiments(outcomes: Sequence[Outcome], records: dict[str, Record], drawn: set[str]) -> str:
     verdicts = counted([one.verdict for one in outcomes], "experiment")
     parts = [
-        "<p>Each experiment is broken into statements that a record decides. It is reproduced when all hold, refuted "
-        f"when none does, and partly otherwise. {verdicts}</p>",
+        "<p>Each experiment is broken into statements, and a record decides each by its 95% interval: it holds, fails, "
+        "or is open where the interval contains the limit. An experiment is reproduced when all hold, refuted when all "
+        f"fail, split when some hold and some fail, and otherwise open. {verdicts}</p>",
         _filter("experiments", [one.verdict for one in outcomes]),
     ]
     for group, title in GROUPS.items():
@@ -160,21 +161,17 @@ def _outcome(outcome: Outcome, records: dict[str, Record], drawn: set[str]) -> s
 def _findings(outcome: Outcome) -> str:
     """A line for each statement, and all numbers folded under their count."""
     found = "".join(
-        f'<li><span class="{_held(one.held, len(one.checks))}">{one.count}</span>: {_text(one.states)} '
+        f'<li><span class="{_KIND[one.outcome]}">{one.count}</span>: {_text(one.states)} '
         f"<small>({_text(str(one.example))})</small></li>"
         for one in outcome.findings
     )
     checks = "".join(
-        f'<li><span class="{_held(check.holds, 1)}">{"true" if check.holds else "not true"}</span>: '
+        f'<li><span class="{_KIND[check.outcome]}">{check.outcome}</span>: '
         f"{_text(check.states)} "
         f"<small>({_text(str(check))})</small></li>"
         for check in outcome.checks
     )
     return f"<ul>{found}</ul><details><summary>{outcome.count}: all of them</summary><ul>{checks}</ul></details>"
-
-
-def _held(held: int, of: int) -> str:
-    return "good" if held == of else "mixed" if held else "bad"
 
 
 def _row(id: str, verdict: str, content: str) -> str:

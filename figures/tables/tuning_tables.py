@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from experiments.records.record import read
 from figures.tables.paper_cells import METHODS, k_max, shown
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.adaptation import WITHIN, reached
 from figures.verdicts.fine_tuning_runs import Group, Runs, Value, read_runs
+from figures.verdicts.tiny_rules import LONGER
 
 
 def longer_steps() -> Table:
     """Perplexity at the extended window by step, at every factor and rate."""
-    tuned = read_runs("tiny_sweep")
+    tuned = read_runs(LONGER)
     blocks = []
     for corpus in tuned.corpora:
         own = runs.value([tuned.base], corpus, tuned.window)
@@ -25,40 +26,27 @@ def longer_steps() -> Table:
 
 def longer_kmax() -> Table:
     """k_max by step, at every factor and rate."""
-    tuned = read_runs("tiny_sweep")
+    tuned = read_runs(LONGER)
     block = _by_step(tuned, f"k_max in tokens by steps (untouched: {tuned.base.k_max})", k_max)
     return Table("k_max by fine-tuning steps, factor and rate", _caption("longer_kmax", tuned), (block,))
 
 
 def adaptation() -> Table:
-    """Where PI adapts at once and direct fine-tuning lags."""
-    tuned = read_runs("tiny_sweep")
-    rows = tuned.record["metrics"]["adaptation"]
-    columns = ("", "PI", "direct", "verdict")
-    methods = ("linear", "none")
-    perplexity = tuple(
-        (_where(row), *(", ".join(map(runs.step, row[way]["steps"])) for way in methods), row["perplexity"]["verdict"])
-        for row in rows
-    )
-    retrieval = tuple(
-        (
-            _where(row),
-            *(", ".join(str(reach[-1]) for reach in row[way]["k_max"]) for way in methods),
-            row["retrieval"]["verdict"],
-        )
-        for row in rows
-    )
-    blocks = (
-        Block("First step measured within 5% of the lowest perplexity at L'", columns, perplexity),
-        Block("k_max (tokens) at the end", columns, retrieval),
+    """When each way has adapted, and how far it then retrieves."""
+    tuned = read_runs(LONGER)
+    ways = ("linear", "none")
+    steps = tuple((case, *(str(found[way]) for way in ways)) for case, found in reached(tuned).items())
+    block = Block(
+        f"Within {WITHIN - 1:.0%} of the lowest final perplexity at L' on {tuned.corpora[0]}",
+        ("", "PI", "direct"),
+        steps,
     )
     rule = (
-        "A cell has a value for each seed. Perplexity is reproduced where PI is there in the first fifth of the steps "
-        "and direct fine-tuning later or never; retrieval where PI's k_max is L' from the first fifth on and direct "
-        "fine-tuning's is shorter at the end; partly where a half of that holds, or some seeds show it; else refuted. "
+        "A cell has the first measured step at which the interval allows it, and the first at which all of the "
+        "interval does. "
     )
     caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Tested here on {tuned.scale}."
-    return Table("Where PI adapts at once and direct fine-tuning lags", caption, blocks)
+    return Table("When PI and direct fine-tuning have adapted", caption, (block,))
 
 
 def methods() -> Table:
@@ -104,7 +92,3 @@ def _at_extended(corpus: str, group: Group, step: int) -> Value | None:
 
 def _caption(name: str, tuned: Runs) -> str:
     return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how()}Tested here on {tuned.scale}."
-
-
-def _where(row: dict[str, Any]) -> str:
-    return f"×{row['factor']}, rate {row['peak_lr']:g}"

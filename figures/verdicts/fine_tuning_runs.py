@@ -5,11 +5,12 @@ Windows and contexts are in tokens, losses in nats; a perplexity over several se
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments.records.record import Record, read
+from figures.verdicts.intervals import Interval, Loss, difference, share
 
 Best = Literal["perplexity", "k_max"]
 Part = Literal["whole", "last"]
@@ -26,16 +27,24 @@ class Evaluation:
         whole: loss over all tokens of the windows, by corpus and window.
         last: loss over the last tokens of each window alone, by corpus and window; empty where it was not measured.
         k_max: the farthest distance from which a passkey is found; None where it was not measured.
+        accuracy: the share of trials in which a passkey is found, by distance.
     """
 
     step: int
-    whole: dict[str, dict[int, float]]
-    last: dict[str, dict[int, float]]
+    whole: dict[str, dict[int, Loss]]
+    last: dict[str, dict[int, Loss]]
     k_max: int | None
+    accuracy: dict[int, float] = field(default_factory=dict)
+
+    def measured(self, corpus: str, window: int, part: Part = "whole") -> Loss | None:
+        """The loss with what is known of its error, or None where it was not measured."""
+        found: dict[str, dict[int, Loss]] = getattr(self, part)
+        return found.get(corpus, {}).get(window)
 
     def loss(self, corpus: str, window: int, part: Part = "whole") -> float | None:
         """The loss in nats, or None where it was not measured."""
-        return getattr(self, part).get(corpus, {}).get(window)
+        found = self.measured(corpus, window, part)
+        return None if found is None else found.nats
 
     def perplexity(self, corpus: str, window: int) -> float:
         """Over all tokens; NaN where it was not measured."""
@@ -43,16 +52,31 @@ class Evaluation:
         return math.nan if loss is None else math.exp(loss)
 
 
-def evaluation(entry: dict[str, Any]) -> Evaluation:
-    """A measurement as records write it."""
+def evaluation(entry: dict[str, Any], texts: Mapping[str, Sequence[str]] | None = None) -> Evaluation:
+    """A measurement as records write it.
+
+    Args:
+        entry: the measurement.
+        texts: by corpus, the name of the text that each scored document is from.
+    """
     whole, last = (
         {
-            corpus: {int(window): row["loss_nats"] for window, row in rows.items()}
+            corpus: {int(window): _loss(row, (texts or {}).get(corpus, ())) for window, row in rows.items()}
             for corpus, rows in entry.get(part, {}).items()
         }
         for part in ("perplexity", "last")
     )
-    return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"))
+    accuracy = {int(k): share for k, share in entry.get("accuracy", {}).items()}
+    return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"), accuracy)
+
+
+def _loss(row: dict[str, Any], texts: Sequence[str]) -> Loss:
+    """A loss as records write it; several documents of one text count as one."""
+    by_text: dict[str, list[float]] = {}
+    for name, nats in zip(texts, row.get("document_loss_nats", ()), strict=False):
+        by_text.setdefault(name, []).append(nats)
+    means = tuple(map(statistics.fmean, by_text.values()))
+    return Loss(row["loss_nats"], row.get("loss_nats_stderr"), row.get("documents", 1), means)
 
 
 @dataclass(frozen=True)
@@ -219,10 +243,10 @@ def read_runs(study: str) -> Runs:
 def runs_in(record: Record) -> Runs:
     """The runs in a record."""
     metrics = record["metrics"]
-    window = metrics["model"]["window_tokens"]
+    window, texts = metrics["model"]["window_tokens"], metrics.get("texts")
     curves: dict[tuple[float, float, bool, str], list[tuple[Evaluation, ...]]] = {}
     for run in metrics.get("runs", ()):
-        curve = tuple(sorted(map(evaluation, run["curve"]), key=lambda one: one.step))
+        curve = tuple(sorted((evaluation(entry, texts) for entry in run["curve"]), key=lambda one: one.step))
         key = (run["factor"], run["peak_lr"], run["method"] == "linear", run["method"])
         curves.setdefault(key, []).append(curve)
     groups = tuple(
@@ -234,7 +258,7 @@ def runs_in(record: Record) -> Runs:
         for entry in metrics.get("zero_shot", ())
     )
     gaps = {(gap["method"], gap["factor"]): tuple(gap["steps"]) for gap in metrics.get("not_measured", ())}
-    return Runs(record, window, evaluation(metrics["base"]), groups, untuned, gaps)
+    return Runs(record, window, evaluation(metrics["base"], texts), groups, untuned, gaps)
 
 
 def value(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "whole") -> Value | None:
@@ -243,6 +267,35 @@ def value(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "w
     if not measured:
         return None
     return Value(math.exp(statistics.fmean(measured)), deviation([math.exp(loss) for loss in measured]))
+
+
+def change(
+    found: Sequence[Evaluation],
+    to: int,
+    other: Sequence[Evaluation],
+    of: int,
+    corpus: str,
+    part: Part = "whole",
+) -> Interval | None:
+    """By how many nats the first loss is above the other, or None where either was not measured.
+
+    Args:
+        found: one evaluation a seed.
+        to: its window.
+        other: the same seeds, or a single model that all are compared with.
+        of: the window of that.
+        corpus: what was scored.
+        part: over which tokens.
+    """
+    ours = [loss for one in found if (loss := one.measured(corpus, to, part)) is not None]
+    theirs = [loss for one in other if (loss := one.measured(corpus, of, part)) is not None]
+    return difference(ours, theirs) if ours and theirs else None
+
+
+def found_at(found: Sequence[Evaluation], distances: Sequence[int], trials: int) -> Interval:
+    """The share of passkeys found at these distances, all seeds together."""
+    hits = [round(one.accuracy[k] * trials) for one in found for k in distances]
+    return share(sum(hits), trials * len(hits))
 
 
 def losses(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "whole") -> list[float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.records.record import read
 from figures.verdicts.fine_tuning_runs import documents, measured_on
+from figures.verdicts.intervals import Decision
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # what the records measure, as phrases
@@ -47,8 +48,13 @@ def settled_by_the_study(study: str) -> Decided:
     config = record["config"]
     scored = f"{config['tokens']} tokens of each of {documents(config['corpora'])}"
     scale = f"{config['model']}, every head; {scored}; {measured_on(record)}"
-    checks = [Check(one["claim"], one["verdict"] == "reproduced", _measured(one["measured"])) for one in settled]
+    checks = [Check(one["claim"], _decision(one["verdict"]), _measured(one["measured"])) for one in settled]
     return Decided(scale, tuple(checks))
+
+
+def _decision(verdict: str) -> Decision:
+    """What the study's own verdict says of the claim as it stands; a claim that is partly true fails as it stands."""
+    return "holds" if verdict == "reproduced" else "fails"
 
 
 def _why_not(record: dict[str, Any]) -> str:

@@ -1,9 +1,13 @@
 """Rules for the paper's tables on a released model, SmolLM2-135M: without fine-tuning, and after it."""
 
+import math
+from typing import Any
+
 from experiments.records.record import NoRecord, read
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs, read_runs
-from figures.verdicts.tiny_rules import at, by_method, falls, kept, less, passkey_everywhere
+from figures.verdicts.intervals import Loss, difference
+from figures.verdicts.tiny_rules import at, by_method, changed, falls, kept, less, passkey_everywhere
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # how far above the untouched model's PI starts in the paper's Table 3, extended by 4: 16.10 against 7.20
@@ -25,25 +29,29 @@ def prevents_the_explosion(study: str) -> Decided:
         raise NotTested(f"The record has no windows of {window} and {longest} tokens.")
     for corpus in config["corpora"]:
         found = {
-            (method, case["window"]): case["perplexity"]
+            (method, case["window"]): case
             for method, parts in record["metrics"]["perplexity"].items()
             for case in parts[corpus]["last"]
         }
-        alone, own, interpolated = found["none", longest], found["none", window], found["linear", longest]
+        cases = [found["none", longest], found["none", window], found["linear", longest]]
+        alone, own, interpolated = (_loss(case, config["corpora"][corpus]) for case in cases)
+        rises, starts, costs = (
+            difference([one], [other]) for one, other in ((alone, own), (interpolated, alone), (interpolated, own))
+        )
         checks += [
             Check(
                 f"Extrapolated to {longest} tokens, perplexity of the last {last} tokens more than doubles",
-                alone > 2 * own, f"from {own:.3g} at {window} tokens to {alone:.3g}", corpus,
+                rises.above(math.log(2)), str(rises), corpus,
             ),
             Check(
                 f"In the last {last} of {longest} tokens, PI without fine-tuning has a lower perplexity than "
                 "extrapolation",
-                interpolated < alone, f"{interpolated:.3g} by PI, {alone:.3g} by extrapolation", corpus,
+                starts.below(), str(starts), corpus,
             ),
             Check(
                 f"In the last {last} of {longest} tokens, PI without fine-tuning has at most {AT_ONCE:.1f} times the "
                 f"untouched model's perplexity in the last of {window}, as in the paper",
-                interpolated <= AT_ONCE * own, f"{interpolated / own:.1f} times", corpus,
+                costs.below(math.log(AT_ONCE)), str(costs), corpus,
             ),
         ]  # fmt: skip
     documents = runs.documents(config["corpora"])
@@ -68,30 +76,29 @@ def uses_its_window_and_keeps_quality(study: str) -> Decided:
     for corpus in tuned.corpora:
         for group in by_method(best, "linear"):
             context, case = group.context_tokens, f"{group.name}, {corpus}"
+            jump = changed((base, context), (base, window), corpus, "last")
             alone, own = (at(base, corpus, n, "last") for n in (context, window))
             states = "The untouched model has more than twice the perplexity at the end of the new window as of its own"
-            measured = f"{own} at the end of {window} tokens, {alone} at the end of {context}"
-            checks.append(Check(states, alone.perplexity > 2 * own.perplexity, measured, corpus))
-            start = at(group.at(0), corpus, context, "last")
+            measured = f"{own} at the end of {window} tokens, {alone} at the end of {context}: {jump}"
+            checks.append(Check(states, jump.above(math.log(2)), measured, corpus))
+            start = changed((group.at(0), context), (base, context), corpus, "last")
             states = "Before fine-tuning, PI has at most half extrapolation's perplexity at the end of the new window"
-            holds = start.perplexity <= alone.perplexity / 2
-            checks.append(Check(states, holds, f"{start} by PI, {alone} by extrapolation", case))
-            values = [at(group.at(step), corpus, context) for step in group.steps]
-            checks.append(falls(group, values, "in the new window", corpus))
-            short = at(base, corpus, window)
+            measured = f"{at(group.at(0), corpus, context, 'last')} by PI, {alone} by extrapolation: {start}"
+            checks.append(Check(states, start.below(-math.log(2)), measured, case))
+            checks.append(falls(group, corpus, "in the new window", case))
             states = (
                 "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one, "
                 "whose text is shorter and so not the same"
             )
-            checks.append(less(states, case, values[-1], short, f"at {context} tokens", f"untouched at {window}"))
-            checks.append(kept(case, at(group.last(), corpus, window).perplexity / short.perplexity))
+            sides = (group.last(), context, f"at {context} tokens"), (base, window, f"untouched at {window}")
+            checks += [less(states, case, corpus, *sides), kept(case, tuned, group, corpus)]
             for direct in by_method(best, "none"):
                 # A study that was stopped may have one of them further than the other.
                 step = max({*group.steps} & {*direct.steps})
                 if direct.factor == group.factor and step:
-                    ours, theirs = (at(one.at(step), corpus, context) for one in (group, direct))
                     states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
-                    checks.append(less(states, f"{case}, step {step}", ours, theirs, "by PI", "directly"))
+                    sides = (group.at(step), context, "by PI"), (direct.at(step), context, "directly")
+                    checks.append(less(states, f"{case}, step {step}", corpus, *sides))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -116,6 +123,11 @@ def passkey_after_fine_tuning(study: str) -> Decided:
             f"length, {asked}."
         )
     return passkey_everywhere(study)
+
+
+def _loss(row: dict[str, Any], documents: int) -> Loss:
+    """A loss as the record of untrained methods writes it."""
+    return Loss(math.log(row["perplexity"]), row.get("loss_nats_stderr"), documents)
 
 
 def _fine_tuned(study: str) -> tuple[Runs, list[Group]]:

@@ -1,8 +1,9 @@
 """What became of an experiment of the paper: the checks it was broken into, and the verdict that follows from them.
 
 A rule is a function that reads a record and returns a `Decided`; `experiment` registers it, once for each record that
-it decides. The verdict is *reproduced* when every check holds, *refuted* when none does and *partly* otherwise; it is
-*not tested* when there is no record, or nothing in the record that could decide.
+it decides. A check holds or fails where its interval says so, and is open where the interval contains the limit. The
+verdict is *reproduced* when every check holds, *refuted* when every one fails, *split* when some hold and some fail,
+and *open* otherwise; it is *not tested* when there is no record, or nothing in the record that could decide.
 """
 
 from collections import Counter
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from experiments.records.record import RecordError
+from figures.verdicts.intervals import Decision
 
-Verdict = Literal["reproduced", "partly", "refuted", "not tested"]
+Verdict = Literal["reproduced", "split", "refuted", "open", "not tested"]
 Group = Literal["tiny", "tiny, longer", "SmolLM2", "heads", "other data"]
+
+_WORDS: tuple[Decision, ...] = ("holds", "fails", "open")
 
 # what a page calls each group of experiments, in its order
 GROUPS: dict[Group, str] = {
@@ -31,13 +35,13 @@ class Check:
 
     Attributes:
         states: what has to be true if the paper is right: a whole sentence, the same for every case of it.
-        holds: whether it is true in this case.
+        outcome: whether it holds or fails in this case, or is open.
         measured: the numbers that decided it, each with what it is a number of.
         case: which case it is, as in "PI ×2"; empty where there is only one.
     """
 
     states: str
-    holds: bool
+    outcome: Decision
     measured: str
     case: str = ""
 
@@ -53,24 +57,30 @@ class Finding:
     checks: tuple[Check, ...]
 
     @property
-    def held(self) -> int:
-        """In how many cases it holds."""
-        return sum(check.holds for check in self.checks)
+    def outcome(self) -> Decision | Literal["split"]:
+        """What it comes to over all cases; "split" where it holds in some and fails in others."""
+        found = {check.outcome for check in self.checks}
+        if len(found) == 1:
+            return self.checks[0].outcome
+        return "split" if {"holds", "fails"} <= found else "open"
 
     @property
     def count(self) -> str:
-        """As in "True", "Not true", "True in 2 of 3 cases", "True in all 3 cases" or "Not true in any of 3 cases"."""
+        """As in "Holds", "Fails in both cases" or "Holds in 2 of 6 cases, fails in 3, open in 1"."""
         number = len(self.checks)
-        if 0 < self.held < number:
-            return f"True in {self.held} of {number} cases"
-        if self.held:
-            return {1: "True", 2: "True in both cases"}.get(number, f"True in all {number} cases")
-        return {1: "Not true", 2: "Not true in either case"}.get(number, f"Not true in any of {number} cases")
+        counts = {word: sum(check.outcome == word for check in self.checks) for word in _WORDS}
+        said = [(word, count) for word, count in counts.items() if count]
+        if len(said) == 1:
+            cases = {1: "", 2: " in both cases"}.get(number, f" in all {number} cases")
+            return f"{said[0][0].capitalize()}{cases}"
+        (word, count), *others = said
+        more = "".join(f", {word} in {count}" for word, count in others)
+        return f"{word.capitalize()} in {count} of {number} cases{more}"
 
     @property
     def example(self) -> Check:
-        """The first case that fails, or else the first."""
-        return next((check for check in self.checks if not check.holds), self.checks[0])
+        """The first case that fails, or else the first that is open, or else the first."""
+        return min(self.checks, key=lambda check: ("fails", "open", "holds").index(check.outcome))
 
     def __str__(self) -> str:
         """One sentence, with the numbers of the example."""
@@ -106,11 +116,13 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """ "reproduced" when every check holds, "partly" when some do, else "refuted"; or "not tested"."""
-        if not self.checks:
+        """What the checks come to, as the module says; "not tested" where there is none."""
+        found = {check.outcome for check in self.checks}
+        if not found:
             return "not tested"
-        held = sum(check.holds for check in self.checks)
-        return "reproduced" if held == len(self.checks) else "partly" if held else "refuted"
+        if {"holds", "fails"} <= found:
+            return "split"
+        return "open" if "open" in found else "reproduced" if "holds" in found else "refuted"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -122,8 +134,11 @@ class Outcome:
 
     @property
     def count(self) -> str:
-        """As in "7 of 10 checks hold"."""
-        return f"{sum(check.holds for check in self.checks)} of {len(self.checks)} checks hold"
+        """As in "7 of 10 checks hold, 2 fail, 1 is open"."""
+        holds, fails, left = (sum(check.outcome == word for check in self.checks) for word in _WORDS)
+        failing = [f"{fails} fail{'s' * (fails == 1)}"] * bool(fails)
+        undecided = [f"{left} {'is' if left == 1 else 'are'} open"] * bool(left)
+        return ", ".join([f"{holds} of {len(self.checks)} checks hold", *failing, *undecided])
 
     @property
     def found(self) -> str:
@@ -204,7 +219,7 @@ def counted(verdicts: Sequence[str], noun: str) -> str:
     parts = []
     for verdict, number in Counter(verdicts).most_common():
         are = "is" if number == 1 else "are"
-        more = {"holds": "holds" if number == 1 else "hold", "partly": f"{are} partly reproduced"}
+        more = {"holds": "holds" if number == 1 else "hold"}
         parts.append(f"{number} {more.get(verdict, f'{are} {verdict}')}")
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"Of these {len(verdicts)} {noun}s, {listed}."

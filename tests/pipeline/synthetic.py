@@ -2,11 +2,13 @@
 
 import math
 
-from experiments.measurement.adaptation import adaptation
 from experiments.records import record
 
 WINDOW = 256
 WINDOWS = (64, 128, 256, 512, 1024, 2048)
+# by how many nats each document is harder than their mean; the last two are from one text
+ABOVE = (-0.3, -0.1, 0.0, 0.15, 0.25)
+TEXTS = {corpus: [f"{corpus} {name}" for name in "abcdd"] for corpus in ("books", "code")}
 
 
 def entry(step, perplexity, k_max):
@@ -17,11 +19,14 @@ def entry(step, perplexity, k_max):
             "perplexity": math.exp(loss),
             "tokens": 100,
             "documents": 5,
-            "loss_nats_stderr": 0.1,
+            "loss_nats_stderr": 0.002,
+            "document_loss_nats": [loss + above for above in ABOVE],
         }
         for window, loss in perplexity.items()
     }
-    return {"step": step, "perplexity": {"books": measured, "code": measured}, "k_max": k_max, "accuracy": {}}
+    context = max(perplexity)
+    accuracy = {str(k): float(k <= k_max) for k in range(context // 8, context + 1, context // 8)}
+    return {"step": step, "perplexity": {"books": measured, "code": measured}, "k_max": k_max, "accuracy": accuracy}
 
 
 def losses(*, up_to, own=3.0, slope=0.0):
@@ -58,6 +63,7 @@ def tables(*, seeds=2, base_k_max=256, pi_end=(2.99, -0.1), direct_end=(3.1, 0.3
     return {
         "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
         "steps_tokens": 4096,
+        "texts": TEXTS,
         "runs": runs,
         "base": entry(0, losses(up_to=2048, own=3.0, slope=2.0), base_k_max),
     }
@@ -81,7 +87,7 @@ def sweep():
             for low, high in zip(one["curve"], far["curve"], strict=True):
                 low["k_max"] = high["k_max"] // 2
             runs += [one, far]
-    return made | {"runs": runs, "adaptation": adaptation(runs, made["base"], WINDOW, corpus="books")}
+    return made | {"runs": runs}
 
 
 def methods():
@@ -93,7 +99,7 @@ def methods():
 
 
 # config of a fine-tuning study like that of SmolLM2: what its figure and table read
-FINETUNED = {"seed": 0, "factors": [2, 4], "steps": [10, 50], "last_tokens": 32, "positions": 4, "trials": 2}
+FINETUNED = {"seed": 0, "factors": [2, 4], "steps": [10, 50], "last_tokens": 32, "positions": 4, "trials": 10}
 
 
 def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_end=4.0, seconds=1.0):
@@ -107,9 +113,9 @@ def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_e
         for rows in one["perplexity"].values():
             for row in rows.values():
                 row["perplexity"] = math.exp(row["loss_nats"])
+                row.pop("document_loss_nats", None)
         return one | {
             "last": one["perplexity"],
-            "accuracy": {str(k_max): 1.0},
             "seconds": dict.fromkeys(("training", "perplexity", "passkey"), seconds),
         }
 
@@ -180,7 +186,7 @@ def pretrained(*, candidate=2.9, not_measured=()):
 def write(study, metrics, *, label="", live=True, **more):
     """A whole record around such metrics, where `record.RESULTS` is; its path."""
     name = f"{study}@{label}" if label else study
-    config = {"seed": 0}
+    config = {"seed": 0, "trials": 10}
     made = {
         "schema": record.SCHEMA,
         "study": study,

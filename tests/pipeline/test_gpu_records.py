@@ -81,9 +81,9 @@ def test_where_the_papers_picture_holds_it_is_reproduced(folder, name):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"pi_end": 3.4}, "partly"),  # ends above the untouched model
-        ({"pi_end": 4.1}, "partly"),  # rises
-        ({"direct_end": 2.5}, "partly"),  # direct fine-tuning is better
+        ({"pi_end": 3.4}, "split"),  # ends above the untouched model
+        ({"pi_end": 4.1}, "split"),  # rises
+        ({"direct_end": 2.5}, "split"),  # direct fine-tuning is better
         ({"stop_after": 0}, "not tested"),
         ({"methods": ["none"]}, "not tested"),
     ],

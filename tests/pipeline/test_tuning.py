@@ -4,12 +4,9 @@ import json
 import signal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from experiments.measurement import extended_model, kept
 from experiments.measurement import fine_tuning as tuning
-from experiments.measurement.adaptation import adaptation
 from experiments.measurement.budget import Budget
 from experiments.studies import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables
 from pi_model.errors import RunError
@@ -187,69 +184,6 @@ def test_the_smollm2_study_stops_when_its_time_is_over_and_goes_on_from_there(
 
 def without_seconds(runs):
     return [run | {"curve": [{**entry, "seconds": 0} for entry in run["curve"]]} for run in runs]
-
-
-def made_run(method, perplexities, k_max, *, factor=4, peak_lr=1e-4, seed=0):
-    steps = [0, 10, 50, 100]
-    curve = [
-        {"step": step, "k_max": k, "perplexity": {"books": {str(256 * factor): {"perplexity": value}}}}
-        for step, value, k in zip(steps, perplexities, k_max, strict=True)
-    ]
-    return {"method": method, "factor": factor, "peak_lr": peak_lr, "seed": seed, "curve": curve}
-
-
-ADAPTS = made_run("linear", [60, 31, 30, 30], [0, 1024, 1024, 1024])
-LAGS = made_run("none", [200, 90, 60, 40], [256, 256, 256, 512])
-RETRIEVES = {"k_max": 256}
-
-
-def found(*runs, base=RETRIEVES):
-    (row,) = adaptation(runs, base, 256, corpus="books")
-    return row
-
-
-def test_the_papers_picture_is_recognised():
-    row = found(ADAPTS, LAGS)
-    assert (row["perplexity"]["verdict"], row["retrieval"]["verdict"]) == ("reproduced", "reproduced")
-    assert (row["linear"]["steps"], row["none"]["steps"]) == ([10], [None])
-
-
-def test_direct_fine_tuning_that_keeps_pace_does_not_lag():
-    keeps_pace = made_run("none", [200, 30, 29, 29], [0, 1024, 1024, 1024])
-    row = found(ADAPTS, keeps_pace)
-    assert row["perplexity"] == {"at_once": [False], "lags": [False], "verdict": "refuted"}
-    assert row["retrieval"] == {"at_once": [True], "lags": [False], "verdict": "partly"}
-
-
-def test_pi_that_is_slow_but_first_is_partly():
-    slow = made_run("linear", [90, 80, 50, 30], [0, 0, 0, 512])
-    row = found(slow, LAGS)
-    assert row["perplexity"] == {"at_once": [False], "lags": [True], "verdict": "partly"}
-    assert row["retrieval"] == {"at_once": [False], "lags": [False], "verdict": "refuted"}
-
-
-def test_seeds_that_disagree_are_partly_and_a_model_that_never_retrieves_tests_nothing():
-    even = [made_run(method, [50, 30, 30, 30], [0] * 4, seed=1) for method in ("linear", "none")]
-    assert found(ADAPTS, LAGS, *even)["perplexity"] == {
-        "at_once": [True, True],
-        "lags": [True, False],
-        "verdict": "partly",
-    }
-    assert found(ADAPTS, LAGS, base={"k_max": 0})["retrieval"]["verdict"] == "not tested"
-
-
-perplexity = st.floats(2, 1e4)
-
-
-@given(st.lists(perplexity, min_size=4, max_size=4), st.lists(perplexity, min_size=4, max_size=4))
-def test_whoever_has_the_lowest_perplexity_gets_there_and_swapping_the_methods_swaps_the_steps(ours, theirs):
-    def steps(first, second):
-        row = found(made_run("linear", first, [0] * 4), made_run("none", second, [0] * 4))
-        return row["linear"]["steps"][0], row["none"]["steps"][0]
-
-    one, other = steps(ours, theirs)
-    assert (one if min(ours) <= min(theirs) else other) is not None
-    assert steps(theirs, ours) == (other, one)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,76 @@
+"""After how many steps fine-tuning has adapted: Section 3 of the paper says at once by PI, and late directly.
+
+The paper's Table 3 has PI within 5% of its final perplexity at the first fifth of its steps. Here a method has adapted
+at the first measured step at which its perplexity in the new window is within 5% of the lower end of both methods.
+"""
+
+import math
+from dataclasses import dataclass
+
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import Group, Runs
+from figures.verdicts.intervals import Decision
+
+WITHIN = 1.05
+SOON = 0.2  # the share of the steps that counts as at once
+
+
+@dataclass(frozen=True)
+class Reached:
+    """When a method has adapted.
+
+    Attributes:
+        possibly: the first measured step at which the interval allows it; None if there is none.
+        surely: the first measured step at which the whole interval does; None if there is none.
+        last: the last step.
+    """
+
+    possibly: int | None
+    surely: int | None
+    last: int
+
+    def by(self, step: int) -> Decision:
+        """Whether it was not later than at a step."""
+        if self.surely is not None and self.surely <= step:
+            return "holds"
+        return "fails" if self.possibly is None or self.possibly > step else "open"
+
+    def __str__(self) -> str:
+        """As in "at step 50 to 100", the first step that is possible and the first that is sure, or "never"."""
+        if self.possibly is None:
+            return f"never in {self.last} steps"
+        if self.possibly == self.surely:
+            return f"at step {self.surely}"
+        return f"at step {self.possibly} to {'never' if self.surely is None else self.surely}"
+
+
+def reached(tuned: Runs) -> dict[str, dict[str, Reached]]:
+    """By case (factor, and rate where there are several) and method, when it has adapted on the first corpus."""
+    found: dict[str, dict[str, Reached]] = {}
+    for factor in tuned.factors:
+        for rate in tuned.rates:
+            pair = {g.method: g for g in tuned.groups if (g.factor, g.peak_lr) == (factor, rate)}
+            if {"linear", "none"} <= pair.keys():
+                case = f"×{factor:g}" + (f", rate {rate:g}" if len(tuned.rates) > 1 else "")
+                found[case] = _reached(pair["linear"], pair["none"], tuned.corpora[0])
+    return found
+
+
+def _reached(pi: Group, direct: Group, corpus: str) -> dict[str, Reached]:
+    window = pi.context_tokens
+    ends = {group.method: runs.value(group.last(), corpus, window) for group in (pi, direct)}
+    best = min((pi, direct), key=lambda group: value.perplexity if (value := ends[group.method]) else math.inf)
+    limit = math.log(WITHIN)
+    found = {}
+    for group in (pi, direct):
+        above = [
+            (step, change)
+            for step in group.steps
+            if (change := runs.change(group.at(step), window, best.last(), window, corpus)) is not None
+        ]
+        found[group.method] = Reached(
+            possibly=next((step for step, change in above if change.low < limit), None),
+            surely=next((step for step, change in above if change.high < limit), None),
+            last=group.steps[-1],
+        )
+    return found

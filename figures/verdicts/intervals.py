@@ -1,0 +1,123 @@
+"""What measurements decide: 95% intervals, and whether a statement holds, fails or stays open.
+
+Two models are compared on the same texts and with the same seeds. What varies is which texts were read and which seed
+ordered the training data, so the standard error of a mean difference has a part from each: that of the texts' means
+over seeds, and that of the seeds' means over texts. With one seed the interval speaks of that run alone.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+Decision = Literal["holds", "fails", "open"]
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A measured loss.
+
+    Attributes:
+        nats: mean over all tokens that were scored.
+        stderr: its standard error over documents; None where there was one document.
+        documents: how many were scored.
+        by_text: the mean loss of each text in nats, in the record's order; empty where the record does not hold it.
+    """
+
+    nats: float
+    stderr: float | None = None
+    documents: int = 1
+    by_text: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def below(self, limit: float = 0.0) -> Decision:
+        """Whether the mean is below a limit: open where the interval contains it."""
+        return "holds" if self.high < limit else "fails" if self.low > limit else "open"
+
+    def above(self, limit: float = 0.0) -> Decision:
+        """Whether the mean is above a limit: open where the interval contains it."""
+        return "holds" if self.low > limit else "fails" if self.high < limit else "open"
+
+    def __str__(self) -> str:
+        """Of a difference of losses in nats: the change of perplexity, as in "-1.2% (-2.0% to -0.4%)"."""
+        if not math.isfinite(self.high - self.low):
+            return f"{_change(self.mean, self.mean)}, one document, so no interval"
+        return f"{_change(self.mean, self.mean)} ({_change(self.low, self.mean)} to {_change(self.high, self.mean)})"
+
+
+def _change(nats: float, of: float) -> str:
+    """In per cent, or as a multiple where the change ``of`` is more than a factor of two."""
+    if abs(of) <= math.log(2):
+        return f"{math.expm1(nats):+.1%}"
+    return f"×{math.exp(nats):.3g}"
+
+
+def difference(ours: Sequence[Loss], theirs: Sequence[Loss]) -> Interval:
+    """By how many nats our mean loss is above theirs.
+
+    Args:
+        ours: one loss a seed.
+        theirs: with the same seeds, or a single one that all of ours are compared with.
+
+    Paired by text where all have losses by text. Otherwise the two are taken as independent samples, which makes the
+    interval wider than it has to be; a single document gives no interval, and nothing is decided.
+    """
+    other = [*theirs] * len(ours) if len(theirs) == 1 else [*theirs]
+    pairs = list(zip(ours, other, strict=False))
+    if all(len(one.by_text) == len(two.by_text) > 1 for one, two in pairs):
+        return mean_over_both(np.array([np.subtract(one.by_text, two.by_text) for one, two in pairs]))
+    seeds = np.array([one.nats - two.nats for one, two in pairs])
+    errors = [(one.stderr, two.stderr) for one, two in pairs]
+    documents = min(min(one.documents, two.documents) for one, two in pairs)
+    if documents < 2 or any(error is None for pair in errors for error in pair):
+        return Interval(float(seeds.mean()), -math.inf, math.inf)
+    of_texts = float(np.mean([math.hypot(*pair) for pair in errors])) ** 2  # type: ignore[arg-type]
+    return _interval(float(seeds.mean()), [(of_texts, documents - 1), _of_seeds(seeds)])
+
+
+def mean_over_both(values_ST: np.ndarray) -> Interval:
+    """The mean of values by seed and text, with the interval over both."""
+    texts = values_ST.shape[1]
+    by_text = values_ST.mean(0)
+    return _interval(
+        float(values_ST.mean()), [(float(by_text.var(ddof=1)) / texts, texts - 1), _of_seeds(values_ST.mean(1))]
+    )
+
+
+def _of_seeds(means_S: np.ndarray) -> tuple[float, int]:
+    """The squared standard error over seeds and its degrees of freedom; nothing is known of it from one seed."""
+    return (float(means_S.var(ddof=1)) / len(means_S), len(means_S) - 1) if len(means_S) > 1 else (0.0, 1)
+
+
+def _interval(mean: float, parts: Sequence[tuple[float, int]]) -> Interval:
+    """From squared standard errors that add up, by Student's t with Welch and Satterthwaite's degrees of freedom."""
+    total = sum(part for part, _ in parts)
+    if total <= 0:
+        return Interval(mean, mean, mean)
+    freedom = 1 / sum((part / total) ** 2 / degrees for part, degrees in parts)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)
+    return Interval(mean, mean - half, mean + half)
+
+
+def share(hits: int, trials: int) -> Interval:
+    """A share of trials with its exact interval (Clopper and Pearson)."""
+    found = stats.binomtest(hits, trials).proportion_ci(CONFIDENCE)
+    return Interval(hits / trials, float(found.low), float(found.high))
+
+
+def every(decisions: Iterable[Decision]) -> Decision:
+    """Whether something holds in every case: it fails where one case fails, and is open where one is."""
+    found = {*decisions}
+    return "fails" if "fails" in found else "open" if "open" in found else "holds"
