@@ -5,6 +5,7 @@ from statistics import fmean
 
 from experiments.records.record import read
 from figures.tables import head_tables, tuning_tables
+from figures.tables.decisions import decisions
 from figures.tables.paper_cells import k_max, multiple, named, paper_numbers, shown
 from figures.tables.pretrain_table import tiny_pretrain
 from figures.tables.smollm2_tables import finetune_smollm2, smollm2_windows
@@ -131,6 +132,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "table4_kmax": table4_kmax,
     "table5_original_window": table5_original_window,
     "table6_summaries": table6_summaries,
+    "decisions": decisions,
     "longer_books": longer_books,
     "longer_code": longer_code,
     "longer_steps": tuning_tables.longer_steps,

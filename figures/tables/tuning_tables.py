@@ -35,7 +35,10 @@ def adaptation() -> Table:
     """When each way has adapted, and how far it then retrieves."""
     tuned = read_runs(LONGER)
     ways = ("linear", "none")
-    steps = tuple((case, *(str(found[way]) for way in ways)) for case, found in reached(tuned).items())
+    steps = tuple(
+        (f"×{factor:g}, rate {rate:g}", *(str(found[way]) for way in ways))
+        for (factor, rate), found in reached(tuned).items()
+    )
     block = Block(
         f"Within {WITHIN - 1:.0%} of the lowest final perplexity at L' on {tuned.corpora[0]}",
         ("", "PI", "direct"),

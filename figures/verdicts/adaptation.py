@@ -36,23 +36,24 @@ class Reached:
         return "fails" if self.possibly is None or self.possibly > step else "open"
 
     def __str__(self) -> str:
-        """As in "at step 50 to 100", the first step that is possible and the first that is sure, or "never"."""
+        """As in "at step 50 to 100": the first step that is possible and the first that is sure."""
         if self.possibly is None:
             return f"never in {self.last} steps"
         if self.possibly == self.surely:
             return f"at step {self.surely}"
-        return f"at step {self.possibly} to {'never' if self.surely is None else self.surely}"
+        if self.surely is None:
+            return f"at step {self.possibly} or later"
+        return f"at step {self.possibly} to {self.surely}"
 
 
-def reached(tuned: Runs) -> dict[str, dict[str, Reached]]:
-    """By case (factor, and rate where there are several) and method, when it has adapted on the first corpus."""
-    found: dict[str, dict[str, Reached]] = {}
+def reached(tuned: Runs) -> dict[tuple[float, float], dict[str, Reached]]:
+    """By factor and rate, and then by method, when it has adapted on the first corpus."""
+    found: dict[tuple[float, float], dict[str, Reached]] = {}
     for factor in tuned.factors:
         for rate in tuned.rates:
             pair = {g.method: g for g in tuned.groups if (g.factor, g.peak_lr) == (factor, rate)}
             if {"linear", "none"} <= pair.keys():
-                case = f"×{factor:g}" + (f", rate {rate:g}" if len(tuned.rates) > 1 else "")
-                found[case] = _reached(pair["linear"], pair["none"], tuned.corpora[0])
+                found[factor, rate] = _reached(pair["linear"], pair["none"], tuned.corpora[0])
     return found
 
 

@@ -75,30 +75,30 @@ def uses_its_window_and_keeps_quality(study: str) -> Decided:
     base, window, checks = [tuned.base], tuned.window, []
     for corpus in tuned.corpora:
         for group in by_method(best, "linear"):
-            context, case = group.context_tokens, f"{group.name}, {corpus}"
+            context, factor = group.context_tokens, group.factor
             jump = changed((base, context), (base, window), corpus, "last")
             alone, own = (at(base, corpus, n, "last") for n in (context, window))
             states = "The untouched model has more than twice the perplexity at the end of the new window as of its own"
             measured = f"{own} at the end of {window} tokens, {alone} at the end of {context}: {jump}"
-            checks.append(Check(states, jump.above(math.log(2)), measured, corpus))
+            checks.append(Check(states, jump.above(math.log(2)), measured, corpus, factor, str(jump)))
             start = changed((group.at(0), context), (base, context), corpus, "last")
             states = "Before fine-tuning, PI has at most half extrapolation's perplexity at the end of the new window"
             measured = f"{at(group.at(0), corpus, context, 'last')} by PI, {alone} by extrapolation: {start}"
-            checks.append(Check(states, start.below(-math.log(2)), measured, case))
-            checks.append(falls(group, corpus, "in the new window", case))
+            checks.append(Check(states, start.below(-math.log(2)), measured, corpus, factor, str(start)))
+            checks.append(falls(group, corpus, "in the new window"))
             states = (
                 "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one, "
                 "whose text is shorter and so not the same"
             )
             sides = (group.last(), context, f"at {context} tokens"), (base, window, f"untouched at {window}")
-            checks += [less(states, case, corpus, *sides), kept(case, tuned, group, corpus)]
+            checks += [less(states, group, corpus, *sides), kept(tuned, group, corpus)]
             for direct in by_method(best, "none"):
                 # A study that was stopped may have one of them further than the other.
                 step = max({*group.steps} & {*direct.steps})
                 if direct.factor == group.factor and step:
                     states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
                     sides = (group.at(step), context, "by PI"), (direct.at(step), context, "directly")
-                    checks.append(less(states, f"{case}, step {step}", corpus, *sides))
+                    checks.append(less(states, group, corpus, *sides, f"{corpus}, step {step}"))
     return Decided(tuned.scale, tuple(checks))
 
 

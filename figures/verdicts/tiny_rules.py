@@ -53,21 +53,21 @@ def longer_windows_help(study: str, corpus: str) -> Decided:
         states = "Untouched, the model has more than twice the perplexity in windows twice as long as its own"
         measured = f"{at(base, corpus, 2 * window)} in windows of {2 * window} tokens, {at(base, corpus, window)} in "
         measured += f"windows of {window}: {jump}"
-        checks.append(Check(states, jump.above(math.log(2)), measured))
+        checks.append(Check(states, jump.above(math.log(2)), measured, brief=str(jump)))
     for group in by_method(best, "linear"):
         context = group.context_tokens
         states = "Fine-tuned by PI, the model has a lower perplexity in its new window than in one of the old length"
         sides = (group.last(), context, f"at {context} tokens"), (group.last(), window, f"at {window}")
-        checks.append(less(states, group.name, corpus, *sides))
+        checks.append(less(states, group, corpus, *sides))
         states = "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one"
-        checks.append(less(states, group.name, corpus, sides[0], (base, window, f"untouched at {window}")))
+        checks.append(less(states, group, corpus, sides[0], (base, window, f"untouched at {window}")))
     for direct in by_method(best, "none"):
         for group in by_method(best, "linear"):
             if group.factor == direct.factor:
                 context = group.context_tokens
                 states = "In the new window PI ends with a lower perplexity than direct fine-tuning"
                 sides = (group.last(), context, "by PI"), (direct.last(), context, "directly")
-                checks.append(less(states, f"×{group.factor:g}, {context} tokens", corpus, *sides))
+                checks.append(less(states, group, corpus, *sides))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -92,11 +92,12 @@ def improves_with_every_step(study: str) -> Decided:
             states = "Before any fine-tuning, PI has at most half the perplexity of extrapolation in the new window"
             values = [at(found, "books", context) for found in (group.at(0), base)]
             measured = f"{values[0]} by PI, {values[1]} by extrapolation at {context} tokens: {start}"
-            checks.append(Check(states, start.below(-math.log(2)), measured, group.name))
+            decided = start.below(-math.log(2))
+            checks.append(Check(states, decided, measured, "books", group.factor, str(start)))
         checks.append(falls(group, "books", "in the new window"))
         states = "PI ends with a lower perplexity in its new window than the untouched model has in its own"
         sides = (group.last(), context, f"at {context} tokens"), (base, window, f"untouched at {window}")
-        checks.append(less(states, group.name, "books", *sides))
+        checks.append(less(states, group, "books", *sides))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -129,14 +130,15 @@ def passkey_everywhere(study: str) -> Decided:
             worst = min(distances, key=lambda k: shares[k].mean)
             states = f"Fine-tuned by PI, the model finds more than {FOUND:.0%} of passkeys at every distance"
             measured = f"{reach}; fewest at {worst} tokens, {percent(shares[worst])}"
-            checks.append(Check(states, every(one.above(FOUND) for one in shares.values()), measured, group.name))
+            decided, brief = every(one.above(FOUND) for one in shares.values()), percent(shares[worst])
         else:
             beyond = [k for k in distances if k > HARDLY_MORE * window]
             seen = runs.found_at(found, beyond, trials)
             states = f"Fine-tuned directly, the model finds fewer than {FOUND:.0%} of passkeys that stand clearly "
             states += f"beyond its old window of {window} tokens"
             measured = f"{reach}; from {beyond[0]} tokens on, {percent(seen)}"
-            checks.append(Check(states, seen.below(FOUND), measured, group.name))
+            decided, brief = seen.below(FOUND), percent(seen)
+        checks.append(Check(states, decided, measured, "passkeys", group.factor, brief))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -150,10 +152,10 @@ def quality_is_kept(study: str) -> Decided:
     base, window = [tuned.base], tuned.window
     extended, checks = by_method(tuned.best(), "linear"), []
     for corpus in tuned.corpora:
-        checks += [kept(f"{group.name}, {corpus}", tuned, group, corpus) for group in extended]
+        checks += [kept(tuned, group, corpus) for group in extended]
         states = "The larger the factor, the more perplexity is lost in the original window"
         steps = [runs.change(b.last(), window, a.last(), window, corpus) for a, b in pairwise(extended)]
-        changes = [f"{runs.change(g.last(), window, base, window, corpus)} at {g.name}" for g in extended]
+        changes = [f"{changed((g.last(), window), (base, window), corpus)} at ×{g.factor:g}" for g in extended]
         decided = every(step.above() for step in steps if step is not None)
         checks.append(Check(states, decided, ", ".join(changes), corpus))
     return Decided(tuned.scale, tuple(checks))
@@ -167,15 +169,16 @@ def adapts_at_once(study: str) -> Decided:
     """When each method is near the best loss in the new window, at every factor and learning rate."""
     checks = []
     tuned = read_runs(study)
-    for case, found in reached(tuned).items():
+    for (factor, rate), found in reached(tuned).items():
         pi, direct = found["linear"], found["none"]
         seen = f"PI {pi}; direct fine-tuning {direct}"
+        of = tuned.corpora[0] + (f", rate {rate:g}" if len(tuned.rates) > 1 else "")
         soon = math.floor(SOON * pi.last)
         near = f"within {WITHIN - 1:.0%} of the best perplexity"
         states = f"PI gets {near} in the first fifth of the steps"
-        checks.append(Check(states, pi.by(soon), seen, case))
+        checks.append(Check(states, pi.by(soon), seen, of, factor, str(pi)))
         states = f"Direct fine-tuning gets {near} later than PI or never"
-        checks.append(Check(states, _later(direct, pi), seen, case))
+        checks.append(Check(states, _later(direct, pi), seen, of, factor, str(direct)))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -230,30 +233,31 @@ def changed(
 Side = tuple[list[Evaluation], int, str]
 
 
-def less(states: str, case: str, corpus: str, one: Side, other: Side, part: Part = "whole") -> Check:
-    """Whether one perplexity is below another."""
-    found = changed(one[:2], other[:2], corpus, part)
-    values = [f"{at(*side[:1], corpus, side[1], part)} {side[2]}" for side in (one, other)]
-    return Check(states, found.below(), f"perplexity {', '.join(values)}: {found}", case)
+def less(states: str, group: Group, corpus: str, one: Side, other: Side, of: str = "") -> Check:
+    """Whether one perplexity is below another: a case of the group's factor, called after the corpus or ``of``."""
+    found = changed(one[:2], other[:2], corpus)
+    values = [f"{at(evaluations, corpus, window)} {called}" for evaluations, window, called in (one, other)]
+    measured = f"perplexity {', '.join(values)}: {found}"
+    return Check(states, found.below(), measured, of or corpus, group.factor, str(found))
 
 
-def falls(group: Group, corpus: str, where: str, case: str = "") -> Check:
+def falls(group: Group, corpus: str, where: str) -> Check:
     """Whether a perplexity is lower at every evaluation than at the one before."""
-    context = group.context_tokens
+    context, steps = group.context_tokens, group.steps
     states = f"With PI the perplexity {where} falls from each evaluation to the next"
-    decided = every(
-        changed((group.at(after), context), (group.at(before), context), corpus).below()
-        for before, after in pairwise(group.steps)
-    )
-    measured = ", ".join(f"{at(group.at(step), corpus, context)} at step {step}" for step in group.steps)
-    return Check(states, decided, measured, case or group.name)
+    changes = [
+        changed((group.at(after), context), (group.at(before), context), corpus) for before, after in pairwise(steps)
+    ]
+    measured = ", ".join(f"{at(group.at(step), corpus, context)} at step {step}" for step in steps)
+    smallest = max(changes, key=lambda change: change.mean)
+    return Check(states, every(one.below() for one in changes), measured, corpus, group.factor, str(smallest))
 
 
-def kept(case: str, tuned: Runs, group: Group, corpus: str) -> Check:
+def kept(tuned: Runs, group: Group, corpus: str) -> Check:
     """Whether a perplexity in the original window, over the untouched model's, counts as kept."""
     states = f"In the original window the perplexity is at most {KEPT - 1:.0%} above the untouched model's"
     found = changed((group.last(), tuned.window), ([tuned.base], tuned.window), corpus)
-    return Check(states, found.below(math.log(KEPT)), str(found), case)
+    return Check(states, found.below(math.log(KEPT)), str(found), corpus, group.factor, str(found))
 
 
 def percent(share: Interval) -> str:

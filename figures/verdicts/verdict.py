@@ -37,13 +37,22 @@ class Check:
         states: what has to be true if the paper is right: a whole sentence, the same for every case of it.
         outcome: whether it holds or fails in this case, or is open.
         measured: the numbers that decided it, each with what it is a number of.
-        case: which case it is, as in "PI ×2"; empty where there is only one.
+        of: which case it is, apart from the factor, as in "books"; empty where there is only one.
+        factor: by how much the window was extended; None where the statement is not about an extension.
+        brief: the deciding number with its interval, for a cell of a table.
     """
 
     states: str
     outcome: Decision
     measured: str
-    case: str = ""
+    of: str = ""
+    factor: float | None = None
+    brief: str = ""
+
+    @property
+    def case(self) -> str:
+        """As in "×2, books"; empty where there is only one case."""
+        return ", ".join(filter(None, ["" if self.factor is None else f"×{self.factor:g}", self.of]))
 
     def __str__(self) -> str:
         return f"{self.case}: {self.measured}" if self.case else self.measured

@@ -108,7 +108,7 @@ def test_runs_that_got_unequally_far_are_compared_at_equal_steps(folder):
     synthetic.write("smollm2_finetune", made, config=synthetic.FINETUNED)
     cases = {(check.states, check.case) for check in EXPERIMENTS["finetune_smollm2"].outcome().checks}
     states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
-    assert (states, "PI ×2, books, step 10") in cases
+    assert (states, "×2, books, step 10") in cases
 
 
 def test_the_gpus_rows_stand_as_not_measured_until_its_record_is_there(folder):

@@ -13,6 +13,7 @@ from figures.tables.paper_tables import TABLES
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS, Check, Decided, Experiment
 from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.tiny_rules import LONGER
 from tests.pipeline import synthetic
 
 TABLE = Table("a & b", "100 % of a_b, x > y | z.", (Block("ours", ("k", "1 L"), (("PI ×4", "7.1 ± 0.1"),)),))
@@ -128,6 +129,20 @@ def test_where_pi_adapts_at_once_and_direct_tuning_lags_is_said_by_factor_and_ra
     assert EXPERIMENTS["adaptation"].outcome().verdict == "split"
 
 
+def test_every_decision_stands_under_its_statement_with_a_cell_for_each_factor(results):
+    synthetic.write(LONGER, synthetic.tables())
+    table = TABLES["decisions"]()
+    checks = [c for one in EXPERIMENTS.values() if one.study == LONGER for c in one.outcome().checks if c.factor]
+    cells = {
+        (block.title, row[0], float(column.removeprefix("×"))): cell
+        for block in table.blocks
+        for row in block.rows
+        for column, cell in zip(block.columns[1:], row[1:], strict=True)
+    }
+    assert cells == {(c.states, c.of, c.factor): f"{c.outcome}: {c.brief}" for c in checks}
+    assert all(re.search(r"\d", cell) or "never" in cell for cell in cells.values())
+
+
 def test_the_papers_numbers_stand_in_the_tables_as_it_prints_them(results):
     synthetic.write("tiny_tables", synthetic.tables())
     assert "| 7B, PI to 32768 | 7.23 | 7.04 | 6.91 | 6.80 | 6.77 |" in paper_tables.table1_books().markdown()
@@ -226,7 +241,7 @@ def test_findings_hold_every_check_once_and_the_verdict_follows_from_all_of_them
 
 def test_a_statement_is_said_once_with_its_count_and_the_first_case_that_fails():
     decided = (("a", "holds"), ("b", "open"), ("c", "fails"))
-    checks = [Check("It grows", outcome, f"{number} of 3", case) for number, (case, outcome) in enumerate(decided)]
+    checks = [Check("It grows", outcome, f"{number} of 3", of=case) for number, (case, outcome) in enumerate(decided)]
     outcome = Experiment("", "", "", "", "tiny", lambda: Decided("", tuple(checks))).outcome()
     assert outcome.found == "Holds in 1 of 3 cases, fails in 1, open in 1: It grows (c: 2 of 3)."
     count, cases = "1 of 3 checks hold, 1 fails, 1 is open", "Holds in 1 of 3 cases, fails in 1, open in 1"
