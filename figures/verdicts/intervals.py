@@ -51,17 +51,16 @@ class Interval:
         return "holds" if self.low > limit else "fails" if self.high < limit else "open"
 
     def __str__(self) -> str:
-        """Of a difference of losses in nats: the change of perplexity, as in "-1.2% (-2.0% to -0.4%)"."""
+        """Of a difference of losses in nats: the change of perplexity, as in "-1.2% (-2.0 to -0.4)" or "×3 (1.5 to 6)"."""
+        multiple = abs(self.mean) > math.log(2)
         if not math.isfinite(self.high - self.low):
-            return f"{_change(self.mean, self.mean)}, one document, so no interval"
-        return f"{_change(self.mean, self.mean)} ({_change(self.low, self.mean)} to {_change(self.high, self.mean)})"
-
-
-def _change(nats: float, of: float) -> str:
-    """In per cent, or as a multiple where the change ``of`` is more than a factor of two."""
-    if abs(of) <= math.log(2):
-        return f"{math.expm1(nats):+.1%}"
-    return f"×{math.exp(nats):.3g}"
+            said = f"×{math.exp(self.mean):.3g}" if multiple else f"{math.expm1(self.mean):+.1%}"
+            return f"{said}, one document, so no interval"
+        if multiple:
+            mean, low, high = map(math.exp, (self.mean, self.low, self.high))
+            return f"×{mean:.3g} ({low:.3g} to {high:.3g})"
+        mean, low, high = (100 * math.expm1(nats) for nats in (self.mean, self.low, self.high))
+        return f"{mean:+.1f}% ({low:+.1f} to {high:+.1f})"
 
 
 def difference(ours: Sequence[Loss], theirs: Sequence[Loss]) -> Interval:
