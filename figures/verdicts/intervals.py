@@ -51,7 +51,7 @@ class Interval:
         return "holds" if self.low > limit else "fails" if self.high < limit else "open"
 
     def __str__(self) -> str:
-        """Of a difference of losses in nats: the change of perplexity, as in "-1.2% (-2.0 to -0.4)" or "×3 (1.5 to 6)"."""
+        """Of a difference of losses in nats: the change of perplexity, "-1.2% (-2.0 to -0.4)" or "×3 (1.5 to 6)"."""
         multiple = abs(self.mean) > math.log(2)
         if not math.isfinite(self.high - self.low):
             said = f"×{math.exp(self.mean):.3g}" if multiple else f"{math.expm1(self.mean):+.1%}"
