@@ -20,7 +20,6 @@ STUDIES = (
     "tiny_heads_tuned",
     "tiny_recovery",
     "tiny_sweep",
-    "tiny_thousand",
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",

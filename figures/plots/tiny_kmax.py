@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from figures.plots.run_grid import grid_of_runs
 from figures.verdicts.fine_tuning_runs import read_runs
 
-EXPERIMENTS = ("longer_kmax", "adaptation")
+EXPERIMENTS = ("table4_kmax", "adaptation")
 
 
 def draw() -> Figure:

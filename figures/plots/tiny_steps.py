@@ -14,7 +14,7 @@ from figures.tables.paper_cells import paper_numbers
 from figures.verdicts.fine_tuning_runs import read_runs
 
 WINDOW_7B = 2048
-EXPERIMENTS = ("longer_steps", "adaptation")
+EXPERIMENTS = ("table3_steps", "adaptation")
 
 
 def draw() -> Figure:

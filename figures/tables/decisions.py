@@ -3,13 +3,14 @@
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS, Check, Outcome
 from figures.verdicts.fine_tuning_runs import read_runs
-from figures.verdicts.tiny_rules import LONGER
+
+STUDY = "tiny_tables"
 
 
 def decisions() -> Table:
-    """Every statement on the longest fine-tuning of the tiny LLaMA that has a case for each factor."""
-    tuned = read_runs(LONGER)
-    outcomes = [one.outcome() for one in EXPERIMENTS.values() if one.study == LONGER]
+    """Every statement on the tiny LLaMA's fine-tuning that has a case for each factor."""
+    tuned = read_runs(STUDY)
+    outcomes = [one.outcome() for one in EXPERIMENTS.values() if one.study == STUDY]
     blocks: dict[str, list[tuple[str, ...]]] = {}
     for outcome in outcomes:
         for states, rows in _rows(outcome, tuned.factors).items():

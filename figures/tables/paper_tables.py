@@ -18,23 +18,13 @@ SUMMARIES = "smollm2_summaries"  # the study of Table 6
 
 
 def table1_books() -> Table:
-    """Perplexity on books by window, after brief fine-tuning."""
+    """Perplexity on books by window, after fine-tuning."""
     return _by_window("table1_books", "Perplexity by evaluation window, books", "books")
 
 
 def table2_code() -> Table:
-    """Perplexity on code by window, after brief fine-tuning."""
+    """Perplexity on code by window, after fine-tuning."""
     return _by_window("table2_code", "Perplexity by evaluation window, code", "code")
-
-
-def longer_books() -> Table:
-    """Perplexity on books by window, after longer fine-tuning."""
-    return _by_window("longer_books", "Perplexity by evaluation window after longer tuning, books", "books")
-
-
-def longer_code() -> Table:
-    """Perplexity on code by window, after longer fine-tuning."""
-    return _by_window("longer_code", "Perplexity by evaluation window after longer tuning, code", "code")
 
 
 def table3_steps() -> Table:
@@ -133,10 +123,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "table5_original_window": table5_original_window,
     "table6_summaries": table6_summaries,
     "decisions": decisions,
-    "longer_books": longer_books,
-    "longer_code": longer_code,
-    "longer_steps": tuning_tables.longer_steps,
-    "longer_kmax": tuning_tables.longer_kmax,
+    "rates_steps": tuning_tables.rates_steps,
+    "rates_kmax": tuning_tables.rates_kmax,
     "adaptation": tuning_tables.adaptation,
     "methods": tuning_tables.methods,
     "smollm2_windows": smollm2_windows,

@@ -13,8 +13,6 @@ from figures.verdicts.fine_tuning_runs import Evaluation, Group, Part, Runs, rea
 from figures.verdicts.intervals import Decision, Interval, every
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
-# the runs with the most steps
-LONGER = "tiny_sweep"
 # how far above the untouched model's a perplexity may be to count as kept; the paper's Tables 1 and 2 show up to 2%
 KEPT = 1.02
 # direct fine-tuning ends at 2560 of 2048 in the paper's Table 4
@@ -23,16 +21,6 @@ HARDLY_MORE = 1.25
 FOUND = 0.2
 
 
-@experiment(
-    id="longer_code", study=LONGER, source="Table 2, more steps and rates", group="tiny, longer", corpus="code",
-    says="On program code, after longer fine-tuning and each at its best learning rate, a model extended by PI gains "
-    "from windows longer than its old one, and more than a model fine-tuned directly.",
-)  # fmt: skip
-@experiment(
-    id="longer_books", study=LONGER, source="Table 1, more steps and rates", group="tiny, longer", corpus="books",
-    says="On books, after longer fine-tuning and each at its best learning rate, a model extended by PI gains from "
-    "windows longer than its old one, and more than a model fine-tuned directly.",
-)  # fmt: skip
 @experiment(
     id="table2_code", study="tiny_tables", source="Table 2", group="tiny", corpus="code",
     says="On technical text (here: program code), a model extended by PI and fine-tuned gains from windows longer than "
@@ -72,11 +60,6 @@ def longer_windows_help(study: str, corpus: str) -> Decided:
 
 
 @experiment(
-    id="longer_steps", study=LONGER, source="Table 3, more steps and rates", group="tiny, longer",
-    says="At its best learning rate, PI starts far below extrapolation, improves with every evaluation, and after "
-    "longer fine-tuning surpasses what the untouched model reaches in its own window.",
-)  # fmt: skip
-@experiment(
     id="table3_steps", study="tiny_tables", source="Table 3", group="tiny",
     says="PI starts far below extrapolation, improves with every evaluation, and soon surpasses what the untouched "
     "model reaches in its own window.",
@@ -101,11 +84,6 @@ def improves_with_every_step(study: str) -> Decided:
     return Decided(tuned.scale, tuple(checks))
 
 
-@experiment(
-    id="longer_kmax", study=LONGER, source="Table 4, more steps and rates", group="tiny, longer",
-    says="After longer fine-tuning and each at its best learning rate, PI lets a model find a passkey anywhere in its "
-    "new window; direct fine-tuning hardly reaches beyond the old one.",
-)  # fmt: skip
 @experiment(
     id="table4_kmax", study="tiny_tables", source="Table 4", group="tiny",
     says="PI lets a model find a passkey anywhere in its new window; direct fine-tuning hardly reaches beyond the old "
@@ -162,7 +140,7 @@ def quality_is_kept(study: str) -> Decided:
 
 
 @experiment(
-    id="adaptation", study=LONGER, source="Section 3", group="tiny, longer",
+    id="adaptation", study="tiny_tables", source="Section 3", group="tiny",
     says="A model adapts to PI within few fine-tuning steps; direct fine-tuning needs far more.",
 )  # fmt: skip
 def adapts_at_once(study: str) -> Decided:

@@ -15,7 +15,7 @@ from experiments.records.record import RecordError
 from figures.verdicts.intervals import Decision
 
 Verdict = Literal["reproduced", "split", "refuted", "open", "not tested"]
-Group = Literal["tiny", "tiny, longer", "SmolLM2", "heads", "other data"]
+Group = Literal["tiny", "SmolLM2", "heads", "other data"]
 
 _WORDS: tuple[Decision, ...] = ("holds", "fails", "open")
 
@@ -23,8 +23,7 @@ _WORDS: tuple[Decision, ...] = ("holds", "fails", "open")
 GROUPS: dict[Group, str] = {
     "SmolLM2": "The paper's tables on a released model, SmolLM2-135M",
     "heads": "What trained attention heads do",
-    "tiny, longer": "The paper's tables on a tiny LLaMA, fine-tuned longer and at several learning rates",
-    "tiny": "The paper's tables on a tiny LLaMA, fine-tuned briefly",
+    "tiny": "The paper's tables on a tiny LLaMA, fine-tuned for a thousand steps as in the paper",
     "other data": "Benchmarks and summaries",
 }
 

@@ -8,7 +8,6 @@ from experiments.records import record
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts.adaptation import Reached, reached
 from figures.verdicts.fine_tuning_runs import runs_in
-from figures.verdicts.tiny_rules import LONGER
 from tests.pipeline import synthetic
 
 STEPS = (0, 10, 50, 100)
@@ -40,9 +39,9 @@ def test_the_papers_picture_is_recognised(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     pi, direct = adapted([4.1, 3.44, 3.41, 3.4], [5.3, 4.5, 4.1, 3.7])
     assert (str(pi), str(direct)) == ("at step 10", "never in 100 steps")
-    synthetic.write(LONGER, made([4.1, 3.44, 3.41, 3.4], [5.3, 4.5, 4.1, 3.7]))
+    synthetic.write("tiny_tables", made([4.1, 3.44, 3.41, 3.4], [5.3, 4.5, 4.1, 3.7]))
     assert EXPERIMENTS["adaptation"].outcome().verdict == "reproduced"
-    synthetic.write(LONGER, made([4.5, 4.4, 3.9, 3.4], [5.3, 3.4, 3.4, 3.4]))
+    synthetic.write("tiny_tables", made([4.5, 4.4, 3.9, 3.4], [5.3, 3.4, 3.4, 3.4]))
     assert EXPERIMENTS["adaptation"].outcome().verdict == "refuted"
 
 

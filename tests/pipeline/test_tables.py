@@ -13,7 +13,6 @@ from figures.tables.paper_tables import TABLES
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS, Check, Decided, Experiment
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.tiny_rules import LONGER
 from tests.pipeline import synthetic
 
 TABLE = Table("a & b", "100 % of a_b, x > y | z.", (Block("ours", ("k", "1 L"), (("PI ×4", "7.1 ± 0.1"),)),))
@@ -62,21 +61,18 @@ def whole(text):
     return text.count("{") == text.count("}") and re.search(r"\b(nan|inf|None)\b", text) is None
 
 
-MADE_UP = {"tiny_tables": synthetic.tables, "tiny_sweep": synthetic.sweep}
+OF_RUNS = [name for name in TABLES if name in EXPERIMENTS and EXPERIMENTS[name].study == "tiny_tables"]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in TABLES if name in EXPERIMENTS and EXPERIMENTS[name].study in MADE_UP]
-)
+@pytest.mark.parametrize("name", OF_RUNS)
 def test_a_table_of_runs_is_written_as_markdown_and_latex_with_its_verdict(results, name):
-    study = EXPERIMENTS[name].study
-    synthetic.write(study, MADE_UP[study]())
+    synthetic.write("tiny_tables", synthetic.tables())
     shown = tabulate(name, results)
     markdown, latex = ((results / f"{name}.{kind}").read_text() for kind in ("md", "tex"))
     assert whole(markdown)
     assert whole(latex)
     assert shown.outcome.verdict in markdown
-    assert list(shown.records) == [study]
+    assert list(shown.records) == ["tiny_tables"]
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -100,7 +96,7 @@ def test_every_table_says_model_tokens_seeds_or_documents_and_hardware(name):
 
 def test_several_seeds_show_their_mean_and_spread_and_one_seed_shows_none(results):
     synthetic.write("tiny_sweep", synthetic.sweep())
-    table = TABLES["longer_steps"]()
+    table = TABLES["rates_steps"]()
     (four,) = [row for row in table.blocks[0].rows if row[0] == "PI ×4 to 1024, rate 0.0001"]
     (two,) = [row for row in table.blocks[0].rows if row[0] == "PI ×2 to 512, rate 0.0001"]
     mean, spread = four[-1].split(" ± ")
@@ -122,7 +118,7 @@ def test_perplexity_takes_the_rate_that_predicts_best_and_k_max_the_one_that_rea
 
 
 def test_where_pi_adapts_at_once_and_direct_tuning_lags_is_said_by_factor_and_rate(results):
-    synthetic.write("tiny_sweep", synthetic.sweep())
+    synthetic.write("tiny_tables", synthetic.sweep())
     (adapted,) = TABLES["adaptation"]().blocks
     assert len(adapted.rows) == 6
     assert adapted.rows[2] == ("×4, rate 0.0001", "at step 50", "never in 50 steps")
@@ -130,9 +126,9 @@ def test_where_pi_adapts_at_once_and_direct_tuning_lags_is_said_by_factor_and_ra
 
 
 def test_every_decision_stands_under_its_statement_with_a_cell_for_each_factor(results):
-    synthetic.write(LONGER, synthetic.tables())
+    synthetic.write("tiny_tables", synthetic.tables())
     table = TABLES["decisions"]()
-    checks = [c for one in EXPERIMENTS.values() if one.study == LONGER for c in one.outcome().checks if c.factor]
+    checks = [c for one in EXPERIMENTS.values() if one.study == "tiny_tables" for c in one.outcome().checks if c.factor]
     cells = {
         (block.title, row[0], float(column.removeprefix("×"))): cell
         for block in table.blocks
@@ -149,7 +145,8 @@ def test_the_papers_numbers_stand_in_the_tables_as_it_prints_them(results):
     assert "| 33B, direct to 8192 | 1792 | 2048 | 1792 | 2048 | 2304 | – |" in paper_tables.table4_kmax().markdown()
 
 
-@pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if one.study == "tiny_tables"])
+# adaptation has tests of its own
+@pytest.mark.parametrize("name", [name for name in OF_RUNS if name != "adaptation"])
 def test_where_the_papers_picture_holds_it_is_reproduced(results, name):
     found = verdict(name)
     assert found.verdict == "reproduced", found.found
@@ -189,14 +186,14 @@ def test_of_several_learning_rates_the_best_is_shown(results):
     good, bad = synthetic.tables(), synthetic.tables(pi_end=(4.0, 0.5))
     for run in bad["runs"]:
         run["peak_lr"] = 2e-5
-    synthetic.write("tiny_sweep", {**good, "runs": [*bad["runs"], *good["runs"]]})
-    found = runs.read_runs("tiny_sweep").best()
+    synthetic.write("tiny_tables", {**good, "runs": [*bad["runs"], *good["runs"]]})
+    found = runs.read_runs("tiny_tables").best()
     assert [(group.name, group.peak_lr) for group in found if group.method == "linear"] == [
         ("PI ×2", 1e-4),
         ("PI ×4", 1e-4),
         ("PI ×8", 1e-4),
     ]
-    assert EXPERIMENTS["longer_books"].outcome().verdict == "reproduced"
+    assert EXPERIMENTS["table1_books"].outcome().verdict == "reproduced"
 
 
 def test_without_a_record_an_experiment_is_not_tested_and_says_how(results):
