@@ -1,7 +1,8 @@
 """Writes the parts of the report that come from records to paper/generated.
 
-These are the macros of `paper.numbers` and the tables whose cells are values of a record. With ``--check`` nothing is
-written, and the command fails if a file there differs from what the records say.
+These are the macros of `paper.numbers`, of which those of decisions come from verdicts, and the tables whose cells are
+values of a record. With ``--check`` nothing is written, and the command fails if a file there differs from what the
+records say.
 """
 
 import argparse
@@ -17,7 +18,8 @@ from typing import Any
 from experiments import STUDIES
 from experiments.records import record
 from experiments.records.record import RecordError, write_atomically
-from paper.numbers import NUMBERS, QUOTED, Number
+from figures.verdicts import EXPERIMENTS, Outcome
+from paper.numbers import DECISIONS, NUMBERS, QUOTED, Decision, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"
 _REDUCTIONS: dict[str, Callable[[list], Any]] = {"min()": min, "max()": max, "count()": len}
@@ -124,9 +126,26 @@ def value_of(number: Number, read: Callable[[str], record.Record]) -> str:
         ) from None
 
 
+def decided(decision: Decision, outcome: Outcome) -> str:
+    """What decided a statement, as its macro shows it.
+
+    Raises:
+        RecordError: the experiment has no such case; the message names its record.
+    """
+    for check in outcome.checks:
+        if check.states.startswith(decision.states) and (check.of, check.factor) == (decision.of, decision.factor):
+            return escaped(check.brief).replace("×", r"$\times$")
+    raise RecordError(
+        f"\\{decision.macro}: the experiment {decision.experiment!r} has no case of it; make its record with: "
+        f"python -m experiments --force {outcome.experiment.study}"
+    )
+
+
 def numbers_tex(read: Callable[[str], record.Record]) -> str:
     """One macro for each number of `paper.numbers`."""
     lines = [f"\\newcommand{{\\{number.macro}}}{{{value_of(number, read)}}}" for number in NUMBERS]
+    outcomes = {name: EXPERIMENTS[name].outcome() for name in {one.experiment for one in DECISIONS}}
+    lines += [f"\\newcommand{{\\{one.macro}}}{{{decided(one, outcomes[one.experiment])}}}" for one in DECISIONS]
     lines += [f"\\newcommand{{\\{macro}}}{{{value}}} % {place}" for macro, (value, place) in QUOTED.items()]
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,17 @@ class Number:
     find: str = ""  # where the path leads to a sentence: a regular expression whose group is the number
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What decided a case of a statement, a number with its interval, and which statement that is."""
+
+    macro: str
+    experiment: str
+    states: str  # how the statement begins
+    of: str  # which case, as in "books"
+    factor: int
+
+
 LLAMA = "metrics/models/name=LLaMA 1 and 2"
 SHORT, LONG = "metrics/ranges/0", "metrics/ranges/1"
 WORST = "metrics/worst_first/treatment=clamp&order=excess"
@@ -40,9 +51,9 @@ def _end(method: str) -> str:
     return f"metrics/runs/method={method}/curve/-1"
 
 
-def _run(method: str, factor: int, peak_lr: float) -> str:
+def _run(method: str, factor: int) -> str:
     """The evaluations of a run by rising step, of the first seed."""
-    return f"metrics/runs/method={method}&factor={factor}&peak_lr={peak_lr:g}&seed=0/curve"
+    return f"metrics/runs/method={method}&factor={factor}&seed=0/curve"
 
 
 def _method(method: str, when: str) -> str:
@@ -194,36 +205,31 @@ NUMBERS = (
     Number("SmolPasskeyTrained", "smollm2_passkey", "metrics/cases/method=none/k_max/max()", "integer"),
     Number("SmolPasskeyLinear", "smollm2_passkey", "metrics/cases/method=linear/k_max/max()", "integer"),
     # the small model fine-tuned, at the peak learning rate that ends best
-    Number("SweepWindow", "tiny_sweep", "config/window_tokens", "integer"),
-    Number("SweepContextLeast", "tiny_sweep", "config/windows/3", "integer"),
-    Number("SweepStepTokens", "tiny_sweep", "config/steps_tokens", "integer"),
-    Number("SweepSteps", "tiny_sweep", "config/steps/max()", "integer"),
-    Number("SweepDocuments", "tiny_sweep", "config/corpora/books", "integer"),
-    Number("SweepDocumentTokens", "tiny_sweep", "config/document_tokens", "integer"),
-    Number("SweepStrides", "tiny_sweep", "config/strides_a_window", "integer"),
-    Number("SweepFactorLeast", "tiny_sweep", "metrics/adaptation/factor/min()", "integer"),
-    Number("SweepFactorMost", "tiny_sweep", "metrics/adaptation/factor/max()", "integer"),
-    Number("SweepTrained", "tiny_sweep", "metrics/base/perplexity/books/256/perplexity", "2 near"),
-    Number("SweepExtrapolated", "tiny_sweep", "metrics/base/perplexity/books/512/perplexity", "2 near"),
-    Number("SweepUntuned", "tiny_sweep", f"{_run('linear', 2, 0.0003)}/0/perplexity/books/512/perplexity", "2 near"),
-    Number("SweepTuned", "tiny_sweep", f"{_run('linear', 2, 0.0003)}/-1/perplexity/books/512/perplexity", "2 near"),
-    Number("SweepDirect", "tiny_sweep", f"{_run('none', 2, 0.0003)}/-1/perplexity/books/512/perplexity", "2 near"),
-    Number("SweepTunedMost", "tiny_sweep", f"{_run('linear', 8, 0.001)}/-1/perplexity/books/2048/perplexity", "2 near"),
-    Number("SweepDirectMost", "tiny_sweep", f"{_run('none', 8, 0.001)}/-1/perplexity/books/2048/perplexity", "2 near"),
-    Number("SweepKey", "tiny_sweep", f"{_run('linear', 2, 0.001)}/-1/k_max", "integer"),
-    Number("SweepKeyDirect", "tiny_sweep", f"{_run('none', 2, 0.0003)}/-1/k_max", "integer"),
-    Number("SweepKeyMore", "tiny_sweep", f"{_run('linear', 4, 0.001)}/-1/k_max", "integer"),
-    Number("SweepKeyMoreDirect", "tiny_sweep", f"{_run('none', 4, 0.001)}/-1/k_max", "integer"),
+    Number("TablesWindow", "tiny_tables", "config/window_tokens", "integer"),
+    Number("TablesContextLeast", "tiny_tables", "config/windows/1", "integer"),
+    Number("TablesStepTokens", "tiny_tables", "config/steps_tokens", "integer"),
     Number("TablesSteps", "tiny_tables", "config/steps/max()", "integer"),
     Number("TablesDocuments", "tiny_tables", "config/corpora/books", "integer"),
+    Number("TablesDocumentTokens", "tiny_tables", "config/document_tokens", "integer"),
+    Number("TablesStrides", "tiny_tables", "config/strides_a_window", "integer"),
+    Number("TablesFactorLeast", "tiny_tables", "config/factors/min()", "integer"),
+    Number("TablesFactorMost", "tiny_tables", "config/factors/max()", "integer"),
     Number("TablesTrained", "tiny_tables", "metrics/base/perplexity/books/256/perplexity", "2 near"),
-    Number("TablesInside", "tiny_tables", f"{_run('linear', 2, 0.001)}/-1/perplexity/books/256/perplexity", "2 near"),
-    Number(
-        "TablesInsideMost", "tiny_tables", f"{_run('linear', 8, 0.001)}/-1/perplexity/books/256/perplexity", "2 near"
-    ),
+    Number("TablesExtrapolated", "tiny_tables", "metrics/base/perplexity/books/512/perplexity", "2 near"),
+    Number("TablesUntuned", "tiny_tables", f"{_run('linear', 2)}/0/perplexity/books/512/perplexity", "2 near"),
+    Number("TablesTuned", "tiny_tables", f"{_run('linear', 2)}/-1/perplexity/books/512/perplexity", "2 near"),
+    Number("TablesDirect", "tiny_tables", f"{_run('none', 2)}/-1/perplexity/books/512/perplexity", "2 near"),
+    Number("TablesKey", "tiny_tables", f"{_run('linear', 2)}/-1/k_max", "integer"),
+    Number("TablesKeyDirect", "tiny_tables", f"{_run('none', 2)}/-1/k_max", "integer"),
+    Number("TablesKeyMore", "tiny_tables", f"{_run('linear', 4)}/-1/k_max", "integer"),
+    Number("TablesKeyMoreDirect", "tiny_tables", f"{_run('none', 4)}/-1/k_max", "integer"),
+    # the same for fewer steps at several rates
+    Number("RatesSteps", "tiny_sweep", "config/steps/max()", "integer"),
+    Number("RatesDocuments", "tiny_sweep", "config/corpora/books", "integer"),
     # scaling methods at equal steps
     Number("MethodsFactor", "tiny_methods", "config/factor", "integer"),
     Number("MethodsContext", "tiny_methods", "config/windows/4", "integer"),
+    Number("MethodsStepTokens", "tiny_methods", "config/steps_tokens", "integer"),
     Number("MethodsSteps", "tiny_methods", "config/steps/max()", "integer"),
     Number("MethodsLinear", "tiny_methods", _method("linear", "zero_shot"), "2 near"),
     Number("MethodsLinearTuned", "tiny_methods", _method("linear", "fine_tuned"), "2 near"),
@@ -365,6 +371,33 @@ NUMBERS = (
     Number("RecoveryRankAfter", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/value", "2 near"),
     Number("RecoveryRankLow", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/interval/0", "2 near"),
     Number("RecoveryRankHigh", "tiny_recovery", "metrics/rank_correlation/step 100/all/kl/interval/1", "2 near"),
+)
+
+_BEFORE = "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one"
+_AHEAD = "In the new window PI ends with a lower perplexity than direct fine-tuning"
+_KEPT = "In the original window the perplexity is at most"
+_EVERYWHERE = "Fine-tuned by PI, the model finds more than"
+_BEYOND = "Fine-tuned directly, the model finds fewer than"
+_SOON = "PI gets within"
+_LATER = "Direct fine-tuning gets within"
+
+# What decided the statements about fine-tuning on the tiny LLaMA, at the smaller and the larger factor.
+DECISIONS = tuple(
+    Decision(f"{macro}{more}", experiment, states, of, factor)
+    for more, factor in (("", 2), ("More", 4))
+    for macro, experiment, states, of in (
+        ("DecidedBooks", "table1_books", _BEFORE, "books"),
+        ("DecidedCode", "table2_code", _BEFORE, "code"),
+        ("DecidedBooksDirect", "table1_books", _AHEAD, "books"),
+        ("DecidedCodeDirect", "table2_code", _AHEAD, "code"),
+        ("DecidedUntuned", "table3_steps", "Before any fine-tuning, PI has at most half", "books"),
+        ("DecidedKept", "table5_original_window", _KEPT, "books"),
+        ("DecidedKeptCode", "table5_original_window", _KEPT, "code"),
+        ("DecidedEverywhere", "table4_kmax", _EVERYWHERE, "passkeys"),
+        ("DecidedBeyond", "table4_kmax", _BEYOND, "passkeys"),
+        ("DecidedSoon", "adaptation", _SOON, "books"),
+        ("DecidedLater", "adaptation", _LATER, "books"),
+    )
 )
 
 # What the published paper itself says: for each macro the value, and where the paper has it.

@@ -10,7 +10,7 @@ from experiments.records.record import ROOT
 # The modules that say something of a checkpoint, for `pi_model.examine`.
 PREDICTIVE = ("scaling", "rope", "interpolation", "amplification", "reach", "resolution", "displacement")
 ALLOWED = {
-    "paper": {"paper", "experiments.records.record", "pi_theory.console"},
+    "paper": {"paper", "experiments.records.record", "figures.verdicts", "pi_theory.console"},
     "pi_theory": {"pi_theory"},
     "pi_model": {"pi_model", *(f"pi_theory.{name}" for name in PREDICTIVE), "pi_theory.arguments", "pi_theory.console"},
     "experiments": {"experiments", "pi_theory", "pi_model"},

@@ -15,7 +15,7 @@ from experiments.records.record import RecordError
 from figures.tables.paper_tables import TABLES
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
-from paper.numbers import NUMBERS, QUOTED, Number
+from paper.numbers import DECISIONS, NUMBERS, QUOTED, Number
 
 TEXT = (FOLDER / "main.tex").read_text()
 
@@ -165,7 +165,7 @@ def test_an_undefined_macro_an_unused_one_and_a_figure_without_its_script_are_fo
 
 
 def test_macro_names_are_letters_and_unique():
-    names = [number.macro for number in NUMBERS] + list(QUOTED)
+    names = [one.macro for one in (*NUMBERS, *DECISIONS)] + list(QUOTED)
     assert len(set(names)) == len(names)
     assert all(re.fullmatch("[A-Z][A-Za-z]+", name) for name in names)
 
