@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from experiments.records.record import ROOT
-from paper.numbers import NUMBERS, QUOTED
+from paper.numbers import DECISIONS, NUMBERS, QUOTED
 
 _NAMES = re.compile(
     r"(?:Theorem|Section|Figs?\.|Table|Eq\.)~\(?[\d.]*\d|Theorem 2\.1|SmolLM2|Llama~3|float(?:32|64)|SHA-256"
@@ -68,7 +68,7 @@ def pictures(text: str) -> list[str]:
 def _faults(text: str) -> Iterator[tuple[int, str]]:
     text = _blank(re.compile(r"(?<!\\)%.*"), text)
 
-    defined = {number.macro for number in NUMBERS} | set(QUOTED)
+    defined = {number.macro for number in (*NUMBERS, *DECISIONS)} | set(QUOTED)
     known = defined | _OF_TEX | set(re.findall(r"\\(?:newcommand|DeclareMathOperator)\{\\([A-Z]\w*)\}", text))
     used = {found[1]: _line(text, found) for found in _MACRO.finditer(text)}
     for macro in sorted(set(used) - known):

@@ -404,5 +404,6 @@ DECISIONS = tuple(
 QUOTED = {
     "PaperRatio": ("600", "Section 2.3"),
     "PaperConstant": ("294.73", "Section 2.3"),
+    "PaperWithin": ("5", "Table 3, by a fifth of its steps"),
     "PaperBlowUp": ("8000", "Fig. 2"),
 }
