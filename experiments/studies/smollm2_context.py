@@ -82,7 +82,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
 
 def last_loss(checkpoint: Checkpoint, ids: np.ndarray, *, context: int, last_tokens: int) -> Measured:
-    """The mean loss in nats of a text's last tokens, when so many tokens in all are read up to its end, BOS included."""
+    """The mean loss in nats of a text's last tokens, where all that is read are so many tokens, BOS included."""
     seen = ids[len(ids) - context + (checkpoint.bos_id is not None) :]
     losses = losses_by_token(checkpoint.model, seen, checkpoint.bos_id)[-last_tokens:]
     return {"loss_nats": round(float(losses.mean()), _DECIMALS)}
