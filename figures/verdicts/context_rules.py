@@ -50,8 +50,8 @@ class Reader:
 @experiment(
     id="context_gains", study="smollm2_context", group="SmolLM2",
     source="Section 3.2, on the same tokens, without fine-tuning",
-    says="The more of a long text a model sees, the better it predicts; a model extended by PI gains from tokens beyond "
-    "its old window, too.",
+    says="The more of a long text a model sees, the better it predicts, and a model extended by PI gains from tokens "
+    "beyond its old window.",
 )  # fmt: skip
 def context_lowers_the_loss(study: str) -> Decided:
     """Inside the old window for the untouched model, beyond it for the extended ones."""
