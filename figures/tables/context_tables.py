@@ -44,7 +44,7 @@ def _gains(reader: Reader, corpus: str, contexts: list[int]) -> tuple[str, ...]:
             continue
         change = reader.change(corpus, context, shortest)
         spread = "" if len(losses[context].by_text) < 2 else f" ± {change.high - change.mean:.3f}"
-        cells.append(f"{-change.mean:+.3f}{spread}")
+        cells.append(f"{0.0 + round(-change.mean, 3):+.3f}{spread}")  # no gain is +0.000, not -0.000
     return (reader.name, f"{losses[shortest].nats:.3f}", *cells)
 
 

@@ -196,7 +196,7 @@ CONTEXT = {
 }
 
 
-def context(*, inside=-0.1, beyond={"PI ×2": 0.2, "YaRN ×2": -0.05}, noise=0.01):
+def context(*, inside=-0.1, beyond=(("PI ×2", 0.2), ("YaRN ×2", -0.05)), noise=0.01):
     """Metrics of ``smollm2_context``: the loss changes by so much with each doubling, beyond the window by model.
 
     Texts differ from each other far more than contexts do, and each change by at most ``noise`` from text to text.
@@ -215,11 +215,11 @@ def context(*, inside=-0.1, beyond={"PI ×2": 0.2, "YaRN ×2": -0.05}, noise=0.0
         return one | {"context_tokens": served, "document_loss_nats": losses}
 
     ways = {"PI ×2": "linear", "YaRN ×2": "yarn"}
-    extended = [measured(name, ways[name], 2 * WINDOW, change) for name, change in beyond.items()]
+    extended = [measured(name, ways[name], 2 * WINDOW, change) for name, change in beyond]
     return {
         "window_tokens": WINDOW,
         "models": [measured("untouched", "none", WINDOW, 0.0), *extended],
-        "texts": dict.fromkeys(CONTEXT["corpora"], list("abcde")),
+        "texts": {corpus: list("abcde") for corpus in CONTEXT["corpora"]},
     }
 
 

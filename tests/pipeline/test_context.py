@@ -159,12 +159,12 @@ def test_near_repeats_are_asked_of_the_untouched_model_alone_and_far_ones_of_ext
 
 
 def test_a_gain_that_differs_more_between_texts_than_it_is_large_stays_open(results):
-    found = outcomes(beyond={"PI ×2": -0.01}, noise=0.2)
+    found = outcomes(beyond=[("PI ×2", -0.01)], noise=0.2)
     assert set(found[BEYOND.format("PI")].values()) == {"open"}
 
 
 def test_a_record_without_an_extended_model_decides_nothing(results):
-    synthetic.write("smollm2_context", synthetic.context(beyond={}), config=synthetic.CONTEXT)
+    synthetic.write("smollm2_context", synthetic.context(beyond=[]), config=synthetic.CONTEXT)
     outcome = EXPERIMENTS["context_gains"].outcome()
     assert outcome.verdict == "not tested"
     assert "an extended one" in outcome.reason
