@@ -1,4 +1,4 @@
-"""What context is worth to SmolLM2-135M, and what an extension costs it inside the old window."""
+"""What context is worth to a model, and what an extension costs it inside the old window."""
 
 from statistics import fmean
 
@@ -30,7 +30,7 @@ def context_gains() -> Table:
         f"{outcome.sentence} Every column scores the same tokens. {repeated}± is half of the 95% interval over texts. "
         f"Tested here on {context_rules.scale(record)}; {runs.measured_on(record)}."
     )
-    return Table("What tokens farther back are worth to SmolLM2-135M", caption, blocks)
+    return Table("What tokens farther back are worth", caption, blocks)
 
 
 def _gains(reader: Reader, corpus: str, contexts: list[int]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def ruler_smollm2() -> Table:
         f"{outcome.sentence} All models get the same items, cut to the old window where they are longer. "
         f"Tested here on {ruler_rules.scale(record)}; {runs.measured_on(record)}."
     )
-    return Table("Tasks of RULER inside the old window of SmolLM2-135M", caption, blocks)
+    return Table("Tasks of RULER inside the old window", caption, blocks)
 
 
 def _cost(cost: ruler_rules.Cost) -> str:

@@ -134,13 +134,18 @@ def nats(change: Interval) -> str:
     return f"{change.mean:+.3f} nats ({change.low:+.3f} to {change.high:+.3f})"
 
 
+def training(record: Record) -> str:
+    """Whether a model of a comparison was fine-tuned: one whose weights are not those of the untouched model."""
+    trained = record["config"]["model"]
+    own = any(one.get("model", trained) != trained for one in record["metrics"]["models"])
+    return "fine-tuned models beside untrained ones" if own else "no fine-tuning"
+
+
 def scale(record: Record) -> str:
     """At what scale it was measured: model, window, training and texts."""
     config, metrics = record["config"], record["metrics"]
-    own = {str(one.get("model", config["model"])) for one in metrics["models"]} - {str(config["model"])}
-    tuned = "fine-tuned models beside untrained ones" if own else "no fine-tuning"
     documents = runs.documents({corpus: len(names) for corpus, names in metrics["texts"].items()})
     return (
-        f"{config['model']}, trained window {metrics['window_tokens']} tokens, {tuned}; the last "
+        f"{config['model']}, trained window {metrics['window_tokens']} tokens, {training(record)}; the last "
         f"{config['last_tokens']} tokens of {documents}"
     )

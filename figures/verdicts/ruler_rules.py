@@ -5,6 +5,7 @@ from statistics import fmean
 
 from experiments.records.record import Record, read
 from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.context_rules import training
 from figures.verdicts.intervals import Interval, paired_scores
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
@@ -55,8 +56,7 @@ def little_is_lost(study: str) -> Decided:
         )
     checks = [
         Check(
-            f"Extended without training, the model loses at most {100 * LITTLE:g} points of accuracy on tasks inside "
-            "the old window",
+            f"Extended, the model loses at most {100 * LITTLE:g} points of accuracy on tasks inside the old window",
             cost.change.above(-LITTLE),
             f"{cost.before:.0%} untouched, {cost.after:.0%} extended: {points(cost.change)}",
             f"{cost.model}, {cost.task}, {cost.length} tokens",
@@ -95,6 +95,6 @@ def scale(record: Record) -> str:
     }
     lengths = " and ".join(map(str, config["item_tokens"]))
     return (
-        f"{config['model']}, trained window {metrics['window_tokens']} tokens, no fine-tuning; {items} items of "
+        f"{config['model']}, trained window {metrics['window_tokens']} tokens, {training(record)}; {items} items of "
         f"{len(config['tasks'])} tasks at {lengths} tokens each, {metrics['harness']}"
     )

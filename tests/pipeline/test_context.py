@@ -150,7 +150,7 @@ def test_gains_are_paired_by_text_and_decided_for_each_corpus_and_model(results)
     assert found[BEYOND.format("PI")] == {"PI ×2, books": "fails", "PI ×2, far repeats": "fails"}
 
 
-def test_near_repeats_are_asked_of_the_untouched_model_alone_and_far_ones_of_extended(results):
+def test_near_repeats_are_asked_of_the_untouched_model_and_far_ones_of_extended(results):
     cases = {(states.split(",")[0], case) for states, by_case in outcomes().items() for case in by_case}
     assert {how for how, case in cases if "near repeats" in case} == {"Untouched"}
     assert {how for how, case in cases if "far repeats" in case} == {
