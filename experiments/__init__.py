@@ -23,6 +23,8 @@ STUDIES = (
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",
+    "smollm2_context",
+    "smollm2_ruler",
     "smollm2_heads",
     "smollm2_jump",
     "smollm2_reach",

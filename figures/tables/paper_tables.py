@@ -5,6 +5,7 @@ from statistics import fmean
 
 from experiments.records.record import read
 from figures.tables import head_tables, tuning_tables
+from figures.tables.context_tables import context_gains, ruler_smollm2
 from figures.tables.decisions import decisions
 from figures.tables.paper_cells import k_max, multiple, named, paper_numbers, shown
 from figures.tables.pretrain_table import tiny_pretrain
@@ -134,6 +135,8 @@ TABLES: dict[str, Callable[[], Table]] = {
     "jump_tiny": head_tables.jump_tiny,
     "jump_smollm2": head_tables.jump_smollm2,
     "finetune_smollm2": finetune_smollm2,
+    "context_gains": context_gains,
+    "ruler_smollm2": ruler_smollm2,
     "tiny_pretrain": tiny_pretrain,
 }
 

@@ -1,6 +1,12 @@
 """Verdicts on the paper's experiments, from records. Importing this package registers every rule."""
 
-from figures.verdicts import head_rules, smollm2_rules, tiny_rules  # noqa: F401  they register themselves
+from figures.verdicts import (  # noqa: F401  they register themselves
+    context_rules,
+    head_rules,
+    ruler_rules,
+    smollm2_rules,
+    tiny_rules,
+)
 from figures.verdicts.verdict import (
     EXPERIMENTS,
     GROUPS,

@@ -120,3 +120,16 @@ def every(decisions: Iterable[Decision]) -> Decision:
     """Whether something holds in every case: it fails where one case fails, and is open where one is."""
     found = {*decisions}
     return "fails" if "fails" in found else "open" if "open" in found else "holds"
+
+
+def paired_scores(differences: Sequence[float]) -> Interval:
+    """The mean difference of two models' scores on the same items, each from 0 to 1, by Agresti and Min's method.
+
+    They add two items to the sample, on which one model is wholly right and the other wholly wrong, once each way. So a
+    few items on which both models score alike do not pass for a difference of exactly zero. The mean that is given is
+    the sample's own.
+    """
+    with_two = np.array([*differences, 1.0, -1.0])
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * float(with_two.std()) / math.sqrt(len(with_two))
+    middle = float(with_two.mean())
+    return Interval(float(np.mean(differences)), max(middle - half, -1.0), min(middle + half, 1.0))

@@ -183,6 +183,65 @@ def pretrained(*, candidate=2.9, not_measured=()):
     }
 
 
+# config of a study of context like that of SmolLM2
+CONTEXT = {
+    "model": "smollm2-135m",
+    "contexts": [64, 128, 256, 512],
+    "last_tokens": 32,
+    "corpora": {
+        "books": {"source": "books"},
+        "near repeats": {"source": "books", "repeats": "near"},
+        "far repeats": {"source": "books", "repeats": "far"},
+    },
+}
+
+
+def context(*, inside=-0.1, beyond=(("PI ×2", 0.2), ("YaRN ×2", -0.05)), noise=0.01):
+    """Metrics of ``smollm2_context``: the loss changes by so much with each doubling, beyond the window by model.
+
+    Texts differ from each other far more than contexts do, and each change by at most ``noise`` from text to text.
+    """
+
+    def measured(name, method, served, change):
+        levels = {64: 4.0, 128: 4.0 + inside, 256: 4.0 + 2 * inside, 512: 4.0 + 2 * inside + change}
+        own = 0.0 if method == "none" else 0.02
+        by_context = {
+            str(n): [level + own + above + noise * (number % 3 - 1) * n / 512 for number, above in enumerate(ABOVE)]
+            for n, level in levels.items()
+            if n <= served
+        }
+        losses = dict.fromkeys(CONTEXT["corpora"], by_context)
+        one = {"name": name, "method": method, "factor": served / WINDOW}
+        return one | {"context_tokens": served, "document_loss_nats": losses}
+
+    ways = {"PI ×2": "linear", "YaRN ×2": "yarn"}
+    extended = [measured(name, ways[name], 2 * WINDOW, change) for name, change in beyond]
+    return {
+        "window_tokens": WINDOW,
+        "models": [measured("untouched", "none", WINDOW, 0.0), *extended],
+        "texts": {corpus: list("abcde") for corpus in CONTEXT["corpora"]},
+    }
+
+
+# config of a study of RULER like that of SmolLM2
+RULER = {"model": "smollm2-135m", "tasks": ["easy", "hard"], "item_tokens": [128, 256], "limit": 200}
+
+
+def ruler(*, easy=(180, 178), hard=(0, 0), items=200):
+    """Metrics of ``smollm2_ruler``: how many items of each task are right, untouched and extended by PI."""
+
+    def measured(number, name, method):
+        right = {"easy": easy[number], "hard": hard[number]}
+        scores = {
+            task: {str(n): [1.0] * count + [0.0] * (items - count) for n in RULER["item_tokens"]}
+            for task, count in right.items()
+        }
+        return {"name": name, "method": method, "factor": 1.0 + number, "scores": scores}
+
+    models = [measured(0, "untouched", "none"), measured(1, "PI ×2", "linear")]
+    return {"window_tokens": WINDOW, "models": models, "harness": "lm_eval 0"}
+
+
 def write(study, metrics, *, label="", live=True, **more):
     """A whole record around such metrics, where `record.RESULTS` is; its path."""
     name = f"{study}@{label}" if label else study

@@ -89,7 +89,7 @@ def test_every_table_says_model_tokens_seeds_or_documents_and_hardware(name):
     if "steps" in str(found["config"]):  # it trains
         assert re.search(r"\d+ steps of .*\btokens", caption)
         assert re.search(r"\d seed", caption)
-    assert re.search(r"\d documents?\b", caption)
+    assert re.search(r"\d (documents?|items)\b", caption)
     assert whole(table.markdown())
     assert whole(table.latex())
 

@@ -1,0 +1,151 @@
+"""Rules on what context is worth: the loss of the same last tokens of each text, by how much was read before them.
+
+The paper's tables compare windows that score other tokens. Where the tokens are the same, a gain is a difference within
+each text, and its interval is that over texts.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from experiments.records.record import Record, read
+from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.intervals import Interval, Loss, difference, every
+from figures.verdicts.verdict import Check, Decided, NotTested, experiment
+
+_WAYS = {"linear": "PI", "ntk": "NTK-aware scaling", "dynamic": "dynamic NTK", "yarn": "YaRN"}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A model of the record.
+
+    Attributes:
+        name: what rows call it.
+        how: how a statement begins that is about it.
+        context_tokens: what it serves.
+        losses: by corpus and context.
+    """
+
+    name: str
+    how: str
+    context_tokens: int
+    losses: dict[str, dict[int, Loss]]
+
+    def change(self, corpus: str, to: int, of: int, other: "Reader | None" = None) -> Interval:
+        """By how many nats the loss from one context is above that from another, of this model or of another one.
+
+        Raises:
+            NotTested: one of the two was not measured.
+        """
+        ours, theirs = self.losses.get(corpus, {}).get(to), (other or self).losses.get(corpus, {}).get(of)
+        if ours is None or theirs is None:
+            raise NotTested(f"The record has no loss on {corpus} from contexts of {to} and of {of} tokens.")
+        return difference([ours], [theirs])
+
+
+@experiment(
+    id="context_gains", study="smollm2_context", group="SmolLM2",
+    source="Section 3.2, on the same tokens, without fine-tuning",
+    says="The more of a long text a model sees, the better it predicts, and a model extended by PI gains from tokens "
+    "beyond its old window.",
+)  # fmt: skip
+def context_lowers_the_loss(study: str) -> Decided:
+    """Inside the old window for the untouched model, beyond it for the extended ones."""
+    record = read(study)
+    window, (untouched, *extended) = record["metrics"]["window_tokens"], readers(record)
+    checks = []
+    for corpus, settings in record["config"]["corpora"].items():
+        repeats = settings.get("repeats")
+        if repeats != "far":  # of which the old window holds nothing
+            checks.append(_inside(untouched, corpus, window, near=repeats == "near"))
+        if repeats != "near":  # which the old window holds already
+            for reader in extended:
+                checks += _beyond(reader, untouched, corpus, window)
+    return Decided(f"{scale(record)}; {runs.measured_on(record)}", tuple(checks))
+
+
+def _inside(untouched: Reader, corpus: str, window: int, *, near: bool) -> Check:
+    """Whether the loss falls with every step of context up to the window; with the step to near passages alone."""
+    contexts = [context for context in sorted(untouched.losses[corpus]) if context <= window]
+    states = "Untouched, the model predicts better the more of its window it sees"
+    if near:
+        contexts = [window // 2, window]
+        states = "Untouched, the model predicts passages better where its window holds them once before"
+    falls = every(untouched.change(corpus, more, less).below() for less, more in pairwise(contexts))
+    total = untouched.change(corpus, contexts[-1], contexts[0])
+    measured = f"from {contexts[0]} to {contexts[-1]} tokens of context {nats(total)}"
+    return Check(states, falls, measured, corpus)
+
+
+def _beyond(reader: Reader, untouched: Reader, corpus: str, window: int) -> list[Check]:
+    """Whether tokens beyond the old window lower the loss, of the same model and below the untouched one's."""
+    longest, case = max(reader.losses[corpus]), f"{reader.name}, {corpus}"
+    gain, net = reader.change(corpus, longest, window), reader.change(corpus, longest, window, untouched)
+    return [
+        Check(
+            f"{reader.how}, tokens beyond the old window lower the loss",
+            gain.below(), f"from {window} to {longest} tokens of context {nats(gain)}", case,
+        ),
+        Check(
+            f"{reader.how}, the model predicts better from its new window than untouched from its old one",
+            net.below(), f"from {longest} tokens against {window} untouched {nats(net)}", case,
+        ),
+    ]  # fmt: skip
+
+
+def readers(record: Record) -> list[Reader]:
+    """The untouched model of a record first, then those that serve more than its window.
+
+    Raises:
+        NotTested: the record has no untouched model, or nothing that is extended.
+    """
+    window = record["metrics"]["window_tokens"]
+    found = [_reader(one, record["config"]["model"]) for one in record["metrics"]["models"]]
+    untouched = [one for one in found if one.context_tokens == window][:1]
+    extended = [one for one in found if one.context_tokens > window]
+    if not untouched or not extended:
+        raise NotTested(f"The record does not hold both a model with a window of {window} tokens and an extended one.")
+    return [*untouched, *extended]
+
+
+def _reader(one: dict[str, Any], trained: str) -> Reader:
+    losses = {
+        corpus: {int(context): _loss(by_text) for context, by_text in by_context.items()}
+        for corpus, by_context in one["document_loss_nats"].items()
+    }
+    way = _WAYS.get(one["method"], one["method"])
+    own = one.get("model", trained) != trained
+    how = "Extended and fine-tuned" if own else f"Extended by {way} without training"
+    return Reader(one["name"], how, one["context_tokens"], losses)
+
+
+def _loss(by_text: Sequence[float]) -> Loss:
+    return Loss(statistics.fmean(by_text), documents=len(by_text), by_text=tuple(by_text))
+
+
+def nats(change: Interval) -> str:
+    """As in "-0.120 nats (-0.180 to -0.060)"."""
+    if not math.isfinite(change.high - change.low):
+        return f"{change.mean:+.3f} nats, one text, so no interval"
+    return f"{change.mean:+.3f} nats ({change.low:+.3f} to {change.high:+.3f})"
+
+
+def training(record: Record) -> str:
+    """Whether a model of a comparison was fine-tuned: one whose weights are not those of the untouched model."""
+    trained = record["config"]["model"]
+    own = any(one.get("model", trained) != trained for one in record["metrics"]["models"])
+    return "fine-tuned models beside untrained ones" if own else "no fine-tuning"
+
+
+def scale(record: Record) -> str:
+    """At what scale it was measured: model, window, training and texts."""
+    config, metrics = record["config"], record["metrics"]
+    documents = runs.documents({corpus: len(names) for corpus, names in metrics["texts"].items()})
+    return (
+        f"{config['model']}, trained window {metrics['window_tokens']} tokens, {training(record)}; the last "
+        f"{config['last_tokens']} tokens of {documents}"
+    )
