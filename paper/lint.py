@@ -68,7 +68,7 @@ def pictures(text: str) -> list[str]:
 def _faults(text: str) -> Iterator[tuple[int, str]]:
     text = _blank(re.compile(r"(?<!\\)%.*"), text)
 
-    defined = {number.macro for number in (*NUMBERS, *DECISIONS)} | set(QUOTED)
+    defined = {one.macro for one in NUMBERS} | {one.macro for one in DECISIONS} | set(QUOTED)
     known = defined | _OF_TEX | set(re.findall(r"\\(?:newcommand|DeclareMathOperator)\{\\([A-Z]\w*)\}", text))
     used = {found[1]: _line(text, found) for found in _MACRO.finditer(text)}
     for macro in sorted(set(used) - known):
