@@ -21,6 +21,8 @@ STUDIES = (
     "tiny_recovery",
     "tiny_sweep",
     "tiny_thousand",
+    "tiny_short_windows",
+    "tiny_lag",
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",

@@ -1,6 +1,6 @@
 """Verdicts on the paper's experiments, from records. Importing this package registers every rule."""
 
-from figures.verdicts import head_rules, smollm2_rules, tiny_rules  # noqa: F401  they register themselves
+from figures.verdicts import head_rules, lag_rules, short_window_rules, smollm2_rules, tiny_rules  # noqa: F401  they register themselves
 from figures.verdicts.verdict import (
     EXPERIMENTS,
     GROUPS,
