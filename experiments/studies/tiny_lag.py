@@ -3,7 +3,8 @@
 The paper's direct fine-tuning adapts far later than PI, and its models were pretrained on a trillion tokens and more;
 the shipped tiny LLaMA was on 25 million. So one pretraining run is stopped at a fifth, half and all of its tokens, and
 each of the three models is extended by 4 both ways. The learning rate stays constant after its warm-up, so that a model
-on the way is what a run of that length would have given. Stopped at any time, the same command goes on.
+on the way is what a run of that length would have given. Stopped at any time, the same command goes on. On another
+machine it does so only with the folders of the models and of their pretraining beside what was measured.
 """
 
 import shutil
