@@ -20,6 +20,8 @@ STUDIES = (
     "tiny_heads_tuned",
     "tiny_recovery",
     "tiny_sweep",
+    "tiny_short_windows",
+    "tiny_lag",
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",

@@ -40,7 +40,7 @@ SLOW_MODULES = (
     *("test_claims", "test_docs", "test_heads", "test_proofs", "test_source_hashes", "test_graph", "test_paper"),
     *("test_lora", "test_perplexity", "test_gguf_import", "test_finetune_command", "test_passkey", "test_study"),
     *("test_summarization", "test_envelope", "test_gguf", "test_transformers", "test_transformers_4"),
-    *("test_written_folders", "test_plain_folder"),
+    *("test_written_folders", "test_plain_folder", "test_lag", "test_short_windows"),
 )
 
 

@@ -118,11 +118,13 @@ def curve(config: dict[str, Any], run: Run, folder: Path) -> list[Measured]:
 
 def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
     context = run.factor * config["window_tokens"]
-    batch = config["steps_tokens"] // context
+    shorter = config.get("sequence_tokens")  # where training windows are shorter than the new window
+    batch = config["steps_tokens"] // (shorter or context)
     recipe = replace(
         tiny(run.factor, direct=run.method == "none"),
         model=str(config["model"]),
         window_tokens=config["window_tokens"],
+        sequence_tokens=shorter,
         data=mixture(config),
         method=run.method,
         peak_lr=run.peak_lr,
@@ -230,32 +232,50 @@ def measured_runs(
     """The metrics of a study that consists of runs; what is finished is kept, so that a killed study goes on.
 
     Args:
-        config: the study's, with the keys of `MEASURED` and ``steps``.
+        config: as `runs_kept_in` takes it.
         runs: what is trained and measured.
         name: the study's, after which the folder of finished measurements is named.
         processes: how many runs at a time.
         progress: whether to show a bar.
 
     Returns:
-        ``model``, see `about`; ``steps_tokens``; ``texts``, by corpus the name of the text that each document is an
-        excerpt of; ``base``, the unextended model; ``runs``, each with its ``curve``, whose entries are {step,
-        perplexity[corpus][window], k_max, accuracy[k]}; and ``resumed``, whether part of it was kept from an earlier
-        start, which the wall time then leaves out.
+        What `runs_kept_in` gives, and ``resumed``, whether part of it was kept from an earlier start, which the wall
+        time then leaves out.
     """
     folder = brought(study_folder(name, config))
     resumed = folder.exists()
+    made = runs_kept_in(folder, config, runs, processes=processes, progress=progress)
+    shutil.rmtree(folder)
+    return made | {"resumed": resumed}
+
+
+def runs_kept_in(
+    folder: Path, config: dict[str, Any], runs: Sequence[Run], *, processes: int, progress: bool
+) -> Measured:
+    """Runs that start from one model, measured; what is finished is kept in a folder, which stays.
+
+    Args:
+        folder: of this model alone.
+        config: the study's, with the keys of `MEASURED` and ``steps``. With ``sequence_tokens`` training windows are
+            that long, and otherwise as long as the new window.
+        runs: what is trained and measured.
+        processes: how many runs at a time.
+        progress: whether to show a bar.
+
+    Returns:
+        ``model``, see `about`; ``steps_tokens``; ``texts``, by corpus the name of the text that each document is an
+        excerpt of; ``base``, the unextended model; and ``runs``, each with its ``curve``, whose entries are {step,
+        perplexity[corpus][window], k_max, accuracy[k]}.
+    """
     zero_shots = sorted({(run.method, run.factor) for run in runs})
     base = base_measured(config, folder)
     side_by_side = partial(in_processes, processes=processes, preload=__name__, progress=progress)
     side_by_side([(zero_shot, config, *pair, folder) for pair in zero_shots])
     curves = side_by_side([(curve, config, run, folder) for run in runs])
-    made = {
+    return {
         "model": about(config),
         "steps_tokens": config["steps_tokens"],
         "texts": texts(config),
         "base": base,
         "runs": [asdict(run) | {"curve": entries} for run, entries in zip(runs, curves, strict=True)],
-        "resumed": resumed,
     }
-    shutil.rmtree(folder)
-    return made

@@ -11,23 +11,20 @@ and what to do about it.
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments.measurement.budget import UNLIMITED, Budget
-from experiments.measurement.fine_tuning import MEASURED, about, mixture, perplexities, retrieval
+from experiments.measurement.fine_tuning import MEASURED, about, perplexities, retrieval
 from experiments.measurement.kept import Measured, kept, study_folder
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
+from experiments.measurement.pretraining import pretraining_recipe, take_tokenizer
 from experiments.records.record import ROOT
 from experiments.records.study import Study
-from pi_model.errors import RunError, UsageError
+from pi_model.errors import RunError
 from pi_model.files import new_folder, sha256_file
-from pi_model.models.companions import copy_companions
-from pi_model.models.config_file import read_config
 from pi_model.models.sources import local_folder
-from pi_model.training.config import Architecture, Config, Evaluation
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny
 
@@ -95,44 +92,12 @@ def better(candidate: Measured, shipped: Measured, window: int) -> bool:
 
 
 def _trained(config: dict[str, Any], tokens: int, out: Path) -> Measured:
-    recipe = _recipe(config, tokens)
-    if not (out / "origin").exists():
-        # The shipped one's shape and tokenizer, so that perplexities compare.
-        with new_folder(out / "origin") as origin:
-            copy_companions(local_folder(config["model"]), origin)
-            (origin / "config.json").write_text(json.dumps(read_config(local_folder(config["model"]))))
+    recipe = pretraining_recipe(config, tokens)
+    take_tokenizer(config["model"], out)
     model = train(recipe, out, progress=True).model
     trained = json.loads((model / "training.json").read_text())
     about_training = {"training_seconds": trained["training_seconds"], "device": trained["environment"]["device"]}
     return {"tokens": tokens, "steps": recipe.steps, **about_training, **_measured(config, model)}
-
-
-def _recipe(config: dict[str, Any], tokens: int) -> Config:
-    steps, left = divmod(tokens, config["global_batch"] * config["window_tokens"])
-    if left or not steps:
-        raise UsageError(f"tokens: {tokens} are no whole number of steps of {config['global_batch']} windows")
-    fields = ("window_tokens", "global_batch", "micro_batch", "peak_lr", "warmup_steps", "seed", "dtype", "device")
-    return replace(
-        pretrain_tiny(),
-        architecture=_architecture(read_config(local_folder(config["model"]))),
-        data=mixture(config),
-        steps=steps,
-        keep=1,
-        evaluation=Evaluation(),
-        **{name: config[name] for name in (*fields, "checkpoint_every")},
-    )
-
-
-def _architecture(content: dict[str, Any]) -> Architecture:
-    return Architecture(
-        vocabulary=content["vocab_size"],
-        hidden=content["hidden_size"],
-        intermediate=content["intermediate_size"],
-        layers=content["num_hidden_layers"],
-        heads=content["num_attention_heads"],
-        kv_heads=content["num_key_value_heads"],
-        base=content["rope_parameters"]["rope_theta"],
-    )
 
 
 def _measured(config: dict[str, Any], model: Path) -> Measured:

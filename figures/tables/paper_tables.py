@@ -128,6 +128,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rates_kmax": tuning_tables.rates_kmax,
     "adaptation": tuning_tables.adaptation,
     "methods": tuning_tables.methods,
+    "short_windows": tuning_tables.short_windows,
     "smollm2_windows": smollm2_windows,
     "heads_tiny": head_tables.heads_tiny,
     "heads_smollm2": head_tables.heads_smollm2,

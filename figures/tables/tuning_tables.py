@@ -10,6 +10,7 @@ from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.adaptation import WITHIN, reached
 from figures.verdicts.fine_tuning_runs import Group, Runs, Value, read_runs
+from figures.verdicts.short_window_rules import LONG, mean_accuracy, pairs
 
 
 def rates_steps() -> Table:
@@ -74,6 +75,30 @@ def methods() -> Table:
         f"The paper has no such table. Tested here on {tuned.scale}."
     )
     return Table("Scaling methods at equal steps", caption, tuple(blocks))
+
+
+def short_windows() -> Table:
+    """PI trained on windows of the old length, and on windows of the new one."""
+    short, long = read_runs(EXPERIMENTS["short_windows"].study), read_runs(LONG)
+    found = pairs(short, long)
+    rows = tuple(
+        (
+            f"×{group.factor:g} to {group.context_tokens}, trained on windows of {trained_on}",
+            k_max(group, pair.step),
+            f"{mean_accuracy(group.at(pair.step)):.0%}",
+            *(shown(_at_extended(corpus, group, pair.step)) for corpus in short.corpora),
+        )
+        for pair in found
+        for group, trained_on in ((pair.short, short.window), (pair.long, pair.long.context_tokens))
+    )
+    columns = ("PI", "k_max", "passkeys found", *(f"{corpus} at L'" for corpus in short.corpora))
+    block = Block(f"After {', '.join(map(str, sorted({pair.step for pair in found})))} steps", columns, rows)
+    caption = (
+        f"{EXPERIMENTS['short_windows'].outcome().sentence} Passkeys found are the share of trials at all distances "
+        f"up to L'. {short.how()}Short windows are tested here on {short.scale}; windows as long as L' were "
+        f"{runs.measured_on(long.record)}."
+    )
+    return Table("PI trained on short windows", caption, (block,))
 
 
 def _by_step(tuned: Runs, title: str, measured: Callable[[Group, int], object]) -> Block:

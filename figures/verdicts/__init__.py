@@ -3,7 +3,9 @@
 from figures.verdicts import (  # noqa: F401  they register themselves
     context_rules,
     head_rules,
+    lag_rules,
     ruler_rules,
+    short_window_rules,
     smollm2_rules,
     tiny_rules,
 )

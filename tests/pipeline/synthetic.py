@@ -90,6 +90,30 @@ def sweep():
     return made | {"runs": runs}
 
 
+def interpolated(*, loss=3.0, reach=1.0, steps=(0, 100, 1000)):
+    """Metrics of ``tiny_short_windows``: PI ends at a loss in every window, and finds passkeys in a share of L'."""
+    settings = {"start": (3.5, 0.1), "end": (loss, 0.0), "steps": steps, "peak_lr": 3e-4}
+    runs = [run("linear", n, seed, k_max=round(reach * n * WINDOW), **settings) for seed in range(2) for n in (2, 4, 8)]
+    return tables() | {"runs": runs, "resumed": False}
+
+
+def lag(adapts, steps=(0, 25, 50, 100, 200, 400)):
+    """Metrics of ``tiny_lag``, from the steps at which PI and direct fine-tuning adapt, by tokens of pretraining."""
+
+    def curve(adapted):
+        return [entry(step, {WINDOW: 3.0, 4 * WINDOW: 3.0 if step >= adapted else 4.0}, WINDOW) for step in steps]
+
+    models = []
+    for tokens, ways in adapts.items():
+        runs = [
+            {"method": method, "factor": 4, "peak_lr": 3e-4, "seed": seed, "curve": curve(adapted)}
+            for seed in range(2)
+            for method, adapted in zip(("linear", "none"), ways, strict=True)
+        ]
+        models.append({"tokens": tokens, "sha256": "0"} | tables() | {"runs": runs})
+    return {"models": models, "resumed": False}
+
+
 def methods():
     """Metrics of ``tiny_methods``."""
     made = tables()

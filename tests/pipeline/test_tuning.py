@@ -12,7 +12,7 @@ from experiments.studies import smollm2_finetune, tiny_methods, tiny_pretrain, t
 from pi_model.errors import RunError
 from pi_model.models.loading import load_checkpoint
 from tests.pipeline import synthetic
-from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
+from tests.pipeline.toy import WINDOW, shape, toy_config
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +23,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     """The config that makes a study of tiny models a toy."""
-    folder = tmp_path_factory.mktemp("toy")
-    text = str(runs_of_letters(folder / "text.jsonl"))
-    return {
-        "model": str(breaking_model(folder / "model")),
-        "mixture": {text: 1.0},
-        "corpora": {text: 6},
-        "document_tokens": 512,
-        "windows": [64, 256, 512],
-        "positions": 2,
-        "trials": 1,
-        "steps_tokens": 512,
-        "warmup_steps": 1,
-    }
+    return toy_config(tmp_path_factory.mktemp("toy"))
 
 
 def losses(entry, window, part="perplexity"):
@@ -133,16 +121,6 @@ def test_the_smollm2_study_runs_whole_at_toy_size(smollm2_toy):
     assert list(curves["linear"][-1]["accuracy"]) == ["128", "256", "384", "512"]
     json.dumps(made, allow_nan=False)
     assert shape(made) == shape(synthetic.finetuned())
-
-
-def shape(value):
-    """What is called how, whatever the numbers, names of documents and lengths of lists."""
-    if isinstance(value, dict):
-        named = {"by name" if any(c.isdigit() or c == "/" for c in key) else key: one for key, one in value.items()}
-        if "books" in named or "code" in named:
-            named = {"by name": named["books"]}
-        return {key: shape(one) for key, one in named.items()}
-    return [shape(value[0])] if value and isinstance(value, list) else type(value).__name__
 
 
 def test_what_the_smollm2_study_leaves_out_its_record_says(smollm2_toy):

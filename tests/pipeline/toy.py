@@ -7,6 +7,7 @@ back copies a letter that is past.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,3 +76,29 @@ def runs_of_letters(path: Path, documents: int = 6, characters: int = 1100) -> P
         texts.append(text)
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return path
+
+
+def toy_config(folder: Path) -> dict[str, Any]:
+    """The settings that make a study of tiny models a toy, with model and text in an existing folder."""
+    text = str(runs_of_letters(folder / "text.jsonl"))
+    return {
+        "model": str(breaking_model(folder / "model")),
+        "mixture": {text: 1.0},
+        "corpora": {text: 6},
+        "document_tokens": 512,
+        "windows": [64, 256, 512],
+        "positions": 2,
+        "trials": 1,
+        "steps_tokens": 512,
+        "warmup_steps": 1,
+    }
+
+
+def shape(value: Any) -> Any:
+    """What is called how, whatever the numbers, names of documents and lengths of lists."""
+    if isinstance(value, dict):
+        named = {"by name" if any(c.isdigit() or c == "/" for c in key) else key: one for key, one in value.items()}
+        if "books" in named or "code" in named:
+            named = {"by name": named["books"]}
+        return {key: shape(one) for key, one in named.items()}
+    return [shape(value[0])] if value and isinstance(value, list) else type(value).__name__
