@@ -392,6 +392,7 @@ DECISIONS = tuple(
         ("DecidedCodeDirect", "table2_code", _AHEAD, "code"),
         ("DecidedUntuned", "table3_steps", "Before any fine-tuning, PI has at most half", "books"),
         ("DecidedKept", "table5_original_window", _KEPT, "books"),
+        ("DecidedKeptBeside", "table5_original_window", "In the original window PI ends at most", "books"),
         ("DecidedKeptCode", "table5_original_window", _KEPT, "code"),
         ("DecidedEverywhere", "table4_kmax", _EVERYWHERE, "passkeys"),
         ("DecidedBeyond", "table4_kmax", _BEYOND, "passkeys"),

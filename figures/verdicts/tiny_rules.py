@@ -131,6 +131,13 @@ def quality_is_kept(study: str) -> Decided:
     extended, checks = by_method(tuned.best(), "linear"), []
     for corpus in tuned.corpora:
         checks += [kept(tuned, group, corpus) for group in extended]
+        for group in extended:
+            for direct in by_method(tuned.best(), "none"):
+                if direct.factor == group.factor:
+                    states = f"In the original window PI ends at most {KEPT - 1:.0%} above direct fine-tuning"
+                    apart = changed((group.last(), window), (direct.last(), window), corpus)
+                    decided = apart.below(math.log(KEPT))
+                    checks.append(Check(states, decided, str(apart), corpus, group.factor, str(apart)))
         states = "The larger the factor, the more perplexity is lost in the original window"
         steps = [runs.change(b.last(), window, a.last(), window, corpus) for a, b in pairwise(extended)]
         changes = [f"{changed((g.last(), window), (base, window), corpus)} at ×{g.factor:g}" for g in extended]
