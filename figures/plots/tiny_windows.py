@@ -1,4 +1,4 @@
-"""Past the trained window PI's perplexity stays level and direct fine-tuning's rises; inside it PI costs more.
+"""After a thousand steps both ways predict their whole new window, and both have lost a little in the old one.
 
 A tiny LLaMA as trained, and fine-tuned for each factor by PI and directly: perplexity by window, as means over seeds
 with their standard deviation as bars. The dashed line is the trained window.
