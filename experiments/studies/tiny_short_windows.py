@@ -33,6 +33,6 @@ STUDY = Study(
     window=TABLES.window,
     lengths=(*LENGTHS, "sequence_tokens"),
     live=False,
-    profiles={"toy": TOY | {"factors": [2], "seeds": [0]}},
+    profiles={"paper": TABLES.profiles["paper"], "toy": TOY | {"factors": [2], "seeds": [0]}},
     minutes=90,
 )
