@@ -17,6 +17,8 @@ from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 KEPT = 1.02
 # direct fine-tuning ends at 2560 of 2048 in the paper's Table 4
 HARDLY_MORE = 1.25
+# where the last quarter of a window begins: PI finds passkeys in all of it in the paper's Table 4
+FAR = 0.75
 # the share of trials from which on a distance counts as reached, the paper's Section 3.3
 FOUND = 0.2
 
@@ -104,19 +106,19 @@ def passkey_everywhere(study: str) -> Decided:
         reach = f"k_max {', '.join(str(one.k_max or 0) for one in found)} of {group.context_tokens}"
         distances = sorted(found[0].accuracy)
         if group.method == "linear":
-            shares = {k: runs.found_at(found, [k], trials) for k in distances}
-            worst = min(distances, key=lambda k: shares[k].mean)
-            states = f"Fine-tuned by PI, the model finds more than {FOUND:.0%} of passkeys at every distance"
-            measured = f"{reach}; fewest at {worst} tokens, {percent(shares[worst])}"
-            decided, brief = every(one.above(FOUND) for one in shares.values()), percent(shares[worst])
+            far = [k for k in distances if k > FAR * group.context_tokens]
+            seen = runs.found_at(found, far, trials)
+            states = f"Fine-tuned by PI, the model finds more than {FOUND:.0%} of passkeys in the last quarter of its "
+            states += "new window"
+            decided = seen.above(FOUND)
         else:
-            beyond = [k for k in distances if k > HARDLY_MORE * window]
-            seen = runs.found_at(found, beyond, trials)
+            far = [k for k in distances if k > HARDLY_MORE * window]
+            seen = runs.found_at(found, far, trials)
             states = f"Fine-tuned directly, the model finds fewer than {FOUND:.0%} of passkeys that stand clearly "
             states += f"beyond its old window of {window} tokens"
-            measured = f"{reach}; from {beyond[0]} tokens on, {percent(seen)}"
-            decided, brief = seen.below(FOUND), percent(seen)
-        checks.append(Check(states, decided, measured, "passkeys", group.factor, brief))
+            decided = seen.below(FOUND)
+        measured = f"{reach}; from {far[0]} tokens on, {percent(seen)}"
+        checks.append(Check(states, decided, measured, "passkeys", group.factor, percent(seen)))
     return Decided(tuned.scale, tuple(checks))
 
 
