@@ -56,7 +56,7 @@ def test_each_model_is_extended_both_ways_and_read_like_the_runs_of_any_study(to
     assert list(models) == TOKENS
     for tuned in models.values():
         assert [(group.method, group.steps) for group in tuned.groups] == [("none", [0, 1, 2]), ("linear", [0, 1, 2])]
-        assert list(reached(tuned)) == ["×2"]
+        assert list(reached(tuned)) == [(2, 3e-4)]
     less, more = (tuned.base.loss(tuned.corpora[0], WINDOW) for tuned in models.values())
     assert more < less
     json.dumps(whole, allow_nan=False)
