@@ -17,6 +17,8 @@ from pi_model.errors import UsageError
 from pi_model.evaluation.benchmarks import Scores
 from tests.pipeline import synthetic
 
+pytest.importorskip("nltk")  # for good writes to what standard error is now, and a test's own is closed after it
+
 CONFIG = smollm2_ruler.STUDY.config | {"model": "tiny-llama", "dtype": "float32", "limit": 2, "models": UNTRAINED[:2]}
 
 
