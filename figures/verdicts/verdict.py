@@ -17,6 +17,7 @@ from figures.verdicts.intervals import Decision
 Verdict = Literal["reproduced", "split", "refuted", "open", "not tested"]
 Group = Literal["tiny", "SmolLM2", "heads", "other data"]
 
+_VERDICTS: dict[str, Verdict] = {"holds": "reproduced", "fails": "refuted", "open": "open", "split": "split"}
 _WORDS: tuple[Decision, ...] = ("holds", "fails", "open")
 
 # what a page calls each group of experiments, in its order
@@ -57,6 +58,14 @@ class Check:
         return f"{self.case}: {self.measured}" if self.case else self.measured
 
 
+def agreed(checks: Sequence[Check]) -> Decision | Literal["split"]:
+    """What all checks agree on; "split" where some hold and some fail, and otherwise open."""
+    found = {check.outcome for check in checks}
+    if len(found) == 1:
+        return checks[0].outcome
+    return "split" if {"holds", "fails"} <= found else "open"
+
+
 @dataclass(frozen=True)
 class Finding:
     """A statement with all its cases."""
@@ -66,11 +75,8 @@ class Finding:
 
     @property
     def outcome(self) -> Decision | Literal["split"]:
-        """What it comes to over all cases; "split" where it holds in some and fails in others."""
-        found = {check.outcome for check in self.checks}
-        if len(found) == 1:
-            return self.checks[0].outcome
-        return "split" if {"holds", "fails"} <= found else "open"
+        """What it comes to over all cases."""
+        return agreed(self.checks)
 
     @property
     def count(self) -> str:
@@ -125,12 +131,7 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """What the checks come to, as the module says; "not tested" where there is none."""
-        found = {check.outcome for check in self.checks}
-        if not found:
-            return "not tested"
-        if {"holds", "fails"} <= found:
-            return "split"
-        return "open" if "open" in found else "reproduced" if "holds" in found else "refuted"
+        return _VERDICTS[agreed(self.checks)] if self.checks else "not tested"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
