@@ -162,7 +162,8 @@ def test_each_rank_reads_its_own_rows_and_no_others(three, tiny_folder):
 
 def test_logs_name_the_slowest_rank_and_have_every_peak(three):
     for line in read_log(three[0] / "three/steps.jsonl"):
-        assert line["slowest"].startswith(f"rank {int(np.argmax(line['own_seconds']))} on ")
+        rank = int(line["slowest"].split()[1])
+        assert line["own_seconds"][rank] == max(line["own_seconds"])  # two may be equal once rounded
         assert len(line["rank_peak_gib"]) == RANKS
         assert line["peak_gib"] == pytest.approx(max(line["rank_peak_gib"]), abs=1e-3)
     assert "slowest" not in read_log(three[0] / "one/steps.jsonl")[0]
