@@ -29,7 +29,7 @@ _SECTIONS = {
 }
 _KIND = {
     "holds": "good", "reproduced": "good", "refuted": "bad",
-    "fails": "bad", "split": "mixed", "partly": "mixed", "undecided": "mixed", "open": "mixed", "not tested": "none",
+    "fails": "bad", "split": "mixed", "undecided": "mixed", "open": "mixed", "not tested": "none",
 }  # fmt: skip
 
 

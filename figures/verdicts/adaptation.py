@@ -35,6 +35,14 @@ class Reached:
             return "holds"
         return "fails" if self.possibly is None or self.possibly > step else "open"
 
+    def later_than(self, other: "Reached") -> Decision:
+        """Whether this one gets there later; open where the steps that are possible overlap."""
+        if other.surely is not None and (self.possibly is None or self.possibly > other.surely):
+            return "holds"
+        if self.surely is not None and (other.possibly is None or self.surely <= other.possibly):
+            return "fails"
+        return "open"
+
     def __str__(self) -> str:
         """As in "at step 50 to 100": the first step that is possible and the first that is sure."""
         if self.possibly is None:

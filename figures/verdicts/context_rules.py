@@ -131,7 +131,7 @@ def nats(change: Interval) -> str:
     """As in "-0.120 nats (-0.180 to -0.060)"."""
     if not math.isfinite(change.high - change.low):
         return f"{change.mean:+.3f} nats, one text, so no interval"
-    return f"{change.mean:+.3f} nats ({change.low:+.3f} to {change.high:+.3f})"
+    return change.shown("+.3f", " nats")
 
 
 def training(record: Record) -> str:

@@ -318,11 +318,6 @@ def over_seeds(mean: float, spread: float | None, form: str) -> str:
     return f"{mean:{form}}" if spread is None else f"{mean:{form}} ± {spread:{form.lstrip('+')}}"
 
 
-def step(found: int | None) -> str:
-    """A step as a cell; None is one that never came."""
-    return "never" if found is None else str(found)
-
-
 def documents(counts: dict[str, int]) -> str:
     """By corpus, as in "3 documents of books and 1 of code"."""
     said = [f"{count} of {corpus}" for corpus, count in counts.items()]

@@ -6,7 +6,7 @@ over seeds, and that of the seeds' means over texts. With one seed the interval 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,10 +57,19 @@ class Interval:
             said = f"×{math.exp(self.mean):.3g}" if multiple else f"{math.expm1(self.mean):+.1%}"
             return f"{said}, one document, so no interval"
         if multiple:
-            mean, low, high = map(math.exp, (self.mean, self.low, self.high))
-            return f"×{mean:.3g} ({low:.3g} to {high:.3g})"
-        mean, low, high = (100 * math.expm1(nats) for nats in (self.mean, self.low, self.high))
-        return f"{mean:+.1f}% ({low:+.1f} to {high:+.1f})"
+            return f"×{self.shown('.3g', of=math.exp)}"
+        return self.shown("+.1f", "%", of=lambda nats: 100 * math.expm1(nats))
+
+    def shown(self, form: str, unit: str = "", *, of: Callable[[float], float] = float) -> str:
+        """As in "-0.120 nats (-0.180 to -0.060)".
+
+        Args:
+            form: the format of each number.
+            unit: what follows the mean.
+            of: what is shown of each number, a rising function.
+        """
+        mean, low, high = map(of, (self.mean, self.low, self.high))
+        return f"{mean:{form}}{unit} ({low:{form}} to {high:{form}})"
 
 
 def difference(ours: Sequence[Loss], theirs: Sequence[Loss]) -> Interval:
@@ -117,9 +126,9 @@ def share(hits: int, trials: int) -> Interval:
 
 
 def every(decisions: Iterable[Decision]) -> Decision:
-    """Whether something holds in every case: it fails where one case fails, and is open where one is."""
+    """Whether something holds in every case: it fails where one fails, and is open where one is or there is none."""
     found = {*decisions}
-    return "fails" if "fails" in found else "open" if "open" in found else "holds"
+    return "fails" if "fails" in found else "holds" if found == {"holds"} else "open"
 
 
 def paired_scores(differences: Sequence[float]) -> Interval:

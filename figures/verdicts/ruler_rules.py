@@ -84,7 +84,7 @@ def costs(record: Record) -> list[Cost]:
 
 def points(change: Interval) -> str:
     """As in "-5.0 points (-14.1 to +4.1)"."""
-    return f"{100 * change.mean:+.1f} points ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+    return change.shown("+.1f", " points", of=lambda score: 100 * score)
 
 
 def scale(record: Record) -> str:

@@ -61,7 +61,7 @@ def short_windows_do(study: str) -> Decided:
         more = found_more(ours, theirs)
         states = "Training PI on short windows finds more passkeys in the new window"
         measured = f"{mean_accuracy(ours):.0%} on short windows, {mean_accuracy(theirs):.0%} on long ones: "
-        brief = f"{more.mean:+.0%} ({more.low:+.0%} to {more.high:+.0%})"
+        brief = more.shown("+.0%")
         checks.append(Check(states, more.above(), measured + brief, "passkeys", factor, brief))
     return Decided(f"{short.scale}; beside windows as long as L', {runs.measured_on(long.record)}", tuple(checks))
 

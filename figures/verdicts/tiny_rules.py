@@ -8,9 +8,9 @@ import math
 from itertools import pairwise
 
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.adaptation import SOON, WITHIN, Reached, reached
+from figures.verdicts.adaptation import SOON, WITHIN, reached
 from figures.verdicts.fine_tuning_runs import Evaluation, Group, Part, Runs, read_runs
-from figures.verdicts.intervals import Decision, Interval, every
+from figures.verdicts.intervals import Interval, every
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 # how far above the untouched model's a perplexity may be to count as kept; the paper's Tables 1 and 2 show up to 2%
@@ -117,8 +117,9 @@ def passkey_everywhere(study: str) -> Decided:
             states = f"Fine-tuned directly, the model finds fewer than {FOUND:.0%} of passkeys that stand clearly "
             states += f"beyond its old window of {window} tokens"
             decided = seen.below(FOUND)
-        measured = f"{reach}; from {far[0]} tokens on, {percent(seen)}"
-        checks.append(Check(states, decided, measured, "passkeys", group.factor, percent(seen)))
+        brief = seen.shown(".0%")
+        measured = f"{reach}; from {far[0]} tokens on, {brief}"
+        checks.append(Check(states, decided, measured, "passkeys", group.factor, brief))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -165,17 +166,8 @@ def adapts_at_once(study: str) -> Decided:
         states = f"PI gets {near} in the first fifth of the steps"
         checks.append(Check(states, pi.by(soon), seen, of, factor, str(pi)))
         states = f"Direct fine-tuning gets {near} later than PI or never"
-        checks.append(Check(states, _later(direct, pi), seen, of, factor, str(direct)))
+        checks.append(Check(states, direct.later_than(pi), seen, of, factor, str(direct)))
     return Decided(tuned.scale, tuple(checks))
-
-
-def _later(one: Reached, other: Reached) -> Decision:
-    """Whether one gets there later than the other; open where the steps that are possible overlap."""
-    if other.surely is not None and (one.possibly is None or one.possibly > other.surely):
-        return "holds"
-    if one.surely is not None and (other.possibly is None or one.surely <= other.possibly):
-        return "fails"
-    return "open"
 
 
 @experiment(
@@ -245,8 +237,3 @@ def kept(tuned: Runs, group: Group, corpus: str) -> Check:
     states = f"In the original window the perplexity is at most {KEPT - 1:.0%} above the untouched model's"
     found = changed((group.last(), tuned.window), ([tuned.base], tuned.window), corpus)
     return Check(states, found.below(math.log(KEPT)), str(found), corpus, group.factor, str(found))
-
-
-def percent(share: Interval) -> str:
-    """As in "40% (20% to 63%)"."""
-    return f"{share.mean:.0%} ({share.low:.0%} to {share.high:.0%})"

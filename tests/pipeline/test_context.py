@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from experiments.measurement import long_texts
 from experiments.measurement.compared_models import UNTRAINED
-from experiments.records import record
 from experiments.studies import smollm2_context
 from figures.drawing import tabulate
 from figures.verdicts import EXPERIMENTS
@@ -123,12 +122,6 @@ def test_repeats_that_do_not_fit_are_refused(tokens, passage, said):
     part = long_texts.stretch("far", tokens=tokens, window=32, last_tokens=16)
     with pytest.raises(UsageError, match=said):
         long_texts.repeated(np.arange(tokens), part, last_tokens=16, passage_tokens=passage, seed=[0])
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    return tmp_path
 
 
 def outcomes(**changes):

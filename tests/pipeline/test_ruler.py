@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.measurement.compared_models import UNTRAINED
-from experiments.records import record
 from experiments.studies import smollm2_ruler
 from figures.drawing import tabulate
 from figures.verdicts import EXPERIMENTS
@@ -58,12 +57,6 @@ def test_items_longer_than_the_old_window_are_refused(cache, monkeypatch):
     monkeypatch.setattr(smollm2_ruler, "check", lambda *_, **__: None)
     with pytest.raises(UsageError, match="longer than the old window of 256"):
         smollm2_ruler.run(CONFIG | {"item_tokens": [512]})
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    return tmp_path
 
 
 def outcome(**changes):

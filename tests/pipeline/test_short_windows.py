@@ -5,7 +5,6 @@ import json
 import pytest
 
 from experiments.measurement import fine_tuning as tuning
-from experiments.records import record
 from experiments.studies import tiny_short_windows, tiny_tables
 from figures.drawing import tabulate
 from figures.verdicts import EXPERIMENTS
@@ -13,12 +12,6 @@ from figures.verdicts.fine_tuning_runs import runs_in
 from figures.verdicts.short_window_rules import pairs
 from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, shape, toy_config
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    return tmp_path
 
 
 def outcome(short, long):

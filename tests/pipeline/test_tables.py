@@ -21,12 +21,6 @@ TABLE = Table("a & b", "100 % of a_b, x > y | z.", (Block("ours", ("k", "1 L"), 
 OUTCOMES = st.sampled_from(["holds", "fails", "open"])
 
 
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
-    return tmp_path
-
-
 def verdict(name, **changes):
     synthetic.write("tiny_tables", synthetic.tables(**changes))
     return EXPERIMENTS[name].outcome()

@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from experiments.measurement.fine_tuning import TOY
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 
 WINDOW, VOCABULARY, HIDDEN, HEAD_DIM, PAIR = 256, 400, 64, 32, 7
@@ -81,17 +82,7 @@ def runs_of_letters(path: Path, documents: int = 6, characters: int = 1100) -> P
 def toy_config(folder: Path) -> dict[str, Any]:
     """The settings that make a study of tiny models a toy, with model and text in an existing folder."""
     text = str(runs_of_letters(folder / "text.jsonl"))
-    return {
-        "model": str(breaking_model(folder / "model")),
-        "mixture": {text: 1.0},
-        "corpora": {text: 6},
-        "document_tokens": 512,
-        "windows": [64, 256, 512],
-        "positions": 2,
-        "trials": 1,
-        "steps_tokens": 512,
-        "warmup_steps": 1,
-    }
+    return TOY | {"model": str(breaking_model(folder / "model")), "mixture": {text: 1.0}, "corpora": {text: 6}}
 
 
 def shape(value: Any) -> Any:
