@@ -272,6 +272,7 @@ def _about(record: Record, changed: Sequence[str]) -> dict[str, str]:
     """What a record says of itself, as terms and what they are."""
     versions = {"python": record["python"], **record["versions"]}
     by_commit = f"commit {record.get('commit') or 'unknown'}" + (" with changes" if record.get("dirty") else "")
+    since = " since it went on after an interruption" if record["metrics"].get("resumed") else ""
     carried = [f"from {one['from'][:10]} to {one['to'][:10]}: {one['how']}" for one in record.get("carried", [])]
     return {
         "what": record.get("says", ""),
@@ -279,7 +280,7 @@ def _about(record: Record, changed: Sequence[str]) -> dict[str, str]:
         "written": f"{record['written']}, {by_commit}",
         "device": record["device"],
         "versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
-        "time and memory": f"{record['wall_seconds']:.0f} s, {record['peak_memory_gib']:.1f} GiB",
+        "time and memory": f"{record['wall_seconds']:.0f} s{since}, {record['peak_memory_gib']:.1f} GiB",
         "config": ", ".join(f"{key} = {value}" for key, value in record["config"].items()) or "none",
         "inputs": ", ".join(f"{key} {value[:12]}" for key, value in record.get("inputs", {}).items()) or "none",
         **({"code changed since": ", ".join(changed)} if changed else {}),

@@ -241,9 +241,10 @@ def records_tex(read: Callable[[str], record.Record]) -> str:
     for study in sorted({number.study for number in NUMBERS} | set(filter(_exists, STUDIES))):
         made = read(study)
         commit = (made["commit"] or "unknown")[:7] + ("+" if made["dirty"] else "")
+        at_least = "$>$" if made["metrics"].get("resumed") else ""  # what came before an interruption is not in it
         rows.append(
             rf"\texttt{{{escaped(study)}}} & {made['written'][:10]} & \texttt{{{commit}}} & "
-            f"{shown(made['wall_seconds'], '1 near')} & {shown(made['peak_memory_gib'], '2 near')} & "
+            f"{at_least}{shown(made['wall_seconds'], '1 near')} & {shown(made['peak_memory_gib'], '2 near')} & "
             rf"{escaped(made['device'].split(', CPU, ')[0])} & \texttt{{{made['sha256'][:8]}}} \\"
         )
     return "\n".join(rows) + "\n"

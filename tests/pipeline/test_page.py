@@ -120,6 +120,12 @@ def test_that_code_changed_is_said_once_a_record(made):
     assert made.count("code changed since</span>") == len({"positions", "tiny_tables", "claims"})
 
 
+@pytest.mark.parametrize("resumed", [True, False])
+def test_the_page_says_that_the_seconds_of_an_interrupted_study_are_not_all(folder, resumed):
+    synthetic.write("tiny_tables", synthetic.tables() | {"resumed": resumed})
+    assert ("1 s since it went on after an interruption, 0.1 GiB" in make(folder)) == resumed
+
+
 def test_findings_come_first_and_records_last(made):
     sections = [e.get("id") for e in elements(made) if e.tag == "section"]
     assert sections == ["found", "claims", "experiments", "figures", "tables", "records"]

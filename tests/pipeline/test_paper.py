@@ -221,6 +221,17 @@ def test_every_record_that_a_figure_or_table_may_read_is_listed(generated, resul
             assert rf"\texttt{{{generate.escaped(study)}}} &" in rows
 
 
+def test_the_seconds_of_an_interrupted_study_are_marked_as_not_all(generated, results):
+    marked = {line.split(" &")[0] for line in (generated / "records.tex").read_text().splitlines() if "& $>$" in line}
+    interrupted = {name for name in experiments.STUDIES if generate._exists(name) and was_resumed(name)}
+    assert marked == {rf"\texttt{{{generate.escaped(name)}}}" for name in interrupted}
+    assert interrupted
+
+
+def was_resumed(study):
+    return record.read(study)["metrics"].get("resumed", False)
+
+
 def test_without_a_record_the_command_that_makes_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     with pytest.raises(RecordError, match="python -m experiments envelope"):
