@@ -23,9 +23,9 @@ from typing import Any
 
 from experiments.measurement.budget import UNLIMITED, Budget
 from experiments.measurement.extended_model import extended_model
-from experiments.measurement.fine_tuning import about, mixture, row
 from experiments.measurement.kept import Measured, kept, study_folder
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
+from experiments.measurement.training.fine_tuning import about, mixture, row
 from experiments.records.study import Study
 from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError

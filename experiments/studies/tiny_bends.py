@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measurement.head_bends import Inside, attended_bends, loss_by_sharpest, units_of
+from experiments.measurement.heads.bends import Inside, attended_bends, loss_by_sharpest, units_of
+from experiments.measurement.heads.unextended_model import described, held_out_documents
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.unextended_model import described, held_out_documents
-from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
+from experiments.measurement.predictions.unscaled_checkpoint import unscaled_checkpoint
 from experiments.records.study import Study
 from pi_theory.displacement import change
 from pi_theory.resolution import resolution

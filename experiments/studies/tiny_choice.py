@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.measurement.heads.unextended_model import described, held_out_documents
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.position_loss import recent_losses
-from experiments.measurement.scaling_settings import Setting, grid_settings
-from experiments.measurement.setting_choice import (
+from experiments.measurement.predictions.position_loss import recent_losses
+from experiments.measurement.predictions.scaling_settings import Setting, grid_settings
+from experiments.measurement.predictions.setting_choice import (
     correlations,
     held_against_the_best,
     measured,
@@ -22,9 +23,8 @@ from experiments.measurement.setting_choice import (
     predicted,
     summary,
 )
-from experiments.measurement.signal_displacement import MEASURES
-from experiments.measurement.unextended_model import described, held_out_documents
-from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
+from experiments.measurement.predictions.signal_displacement import MEASURES
+from experiments.measurement.predictions.unscaled_checkpoint import unscaled_checkpoint
 from experiments.records.study import Study
 
 

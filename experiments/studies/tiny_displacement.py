@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measurement.attention_displacement import displaced, from_parts, loss_above
 from experiments.measurement.extended_model import extended_model
+from experiments.measurement.heads.unextended_model import described, held_out_documents
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.position_loss import recent_losses
-from experiments.measurement.rank_correlation import over_documents, spearman
-from experiments.measurement.unextended_model import described, held_out_documents
-from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
+from experiments.measurement.predictions.attention_displacement import displaced, from_parts, loss_above
+from experiments.measurement.predictions.position_loss import recent_losses
+from experiments.measurement.predictions.rank_correlation import over_documents, spearman
+from experiments.measurement.predictions.unscaled_checkpoint import unscaled_checkpoint
 from experiments.records.study import Study
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.models.loading import load_checkpoint

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from experiments.measurement.extended_model import extended_model
+from experiments.measurement.heads.unextended_model import held_out_documents
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.unextended_model import held_out_documents
 from experiments.records.study import Study
 from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.examine.heads import queries_and_keys

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from experiments.measurement.head_ablation import Jump, loss_jump
-from experiments.measurement.head_scores import medians
+from experiments.measurement.heads.ablation import Jump, loss_jump
+from experiments.measurement.heads.scores import medians
+from experiments.measurement.heads.unextended_model import described, held_out_documents, unextended_model
 from experiments.measurement.pinned_inputs import tiny_llama_heads
-from experiments.measurement.unextended_model import described, held_out_documents, unextended_model
 from experiments.records.study import Study
 
 

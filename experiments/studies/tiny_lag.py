@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.measurement.fine_tuning import LENGTHS, MEASURED, TOY, Run, runs_kept_in
 from experiments.measurement.kept import brought, study_folder
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
-from experiments.measurement.pretraining import pretraining_recipe, take_tokenizer
 from experiments.measurement.processes import processes_here
+from experiments.measurement.training.fine_tuning import LENGTHS, MEASURED, TOY, Run, runs_kept_in
+from experiments.measurement.training.pretraining import pretraining_recipe, take_tokenizer
 from experiments.records.study import Study
 from pi_model.files import new_folder, sha256_file
 from pi_model.training.loop import train

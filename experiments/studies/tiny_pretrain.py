@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.measurement.budget import UNLIMITED, Budget
-from experiments.measurement.fine_tuning import MEASURED, about, perplexities, retrieval
 from experiments.measurement.kept import Measured, kept, study_folder
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
-from experiments.measurement.pretraining import pretraining_recipe, take_tokenizer
+from experiments.measurement.training.fine_tuning import MEASURED, about, perplexities, retrieval
+from experiments.measurement.training.pretraining import pretraining_recipe, take_tokenizer
 from experiments.records.record import ROOT
 from experiments.records.study import Study
 from pi_model.errors import RunError

@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measurement.attention_displacement import displaced, from_parts, loss_above
-from experiments.measurement.fine_tuning import CHECKPOINT_STEPS, MEASURED, Run, mixture
-from experiments.measurement.head_bends import attended_bends
+from experiments.measurement.heads.bends import attended_bends
+from experiments.measurement.heads.own_attention import attended_slopes, attention_shares, own_logits
+from experiments.measurement.heads.unextended_model import described, held_out_documents
 from experiments.measurement.kept import Measured, kept, study_folder
-from experiments.measurement.own_attention import attended_slopes, attention_shares, own_logits
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
-from experiments.measurement.position_loss import by_bucket, onset, recent_losses
-from experiments.measurement.rank_correlation import over_documents, spearman
-from experiments.measurement.unextended_model import described, held_out_documents
-from experiments.measurement.unscaled_checkpoint import unscaled_checkpoint
+from experiments.measurement.predictions.attention_displacement import displaced, from_parts, loss_above
+from experiments.measurement.predictions.position_loss import by_bucket, onset, recent_losses
+from experiments.measurement.predictions.rank_correlation import over_documents, spearman
+from experiments.measurement.predictions.unscaled_checkpoint import unscaled_checkpoint
+from experiments.measurement.training.fine_tuning import CHECKPOINT_STEPS, MEASURED, Run, mixture
 from experiments.records.study import Study
 from pi_model.errors import UsageError
 from pi_model.evaluation.perplexity import losses_by_token

@@ -7,10 +7,10 @@ command goes on.
 
 from typing import Any
 
-from experiments.measurement.adaptation import adaptation
-from experiments.measurement.fine_tuning import LENGTHS, MEASURED, TOY, Run, measured_runs
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import processes_here
+from experiments.measurement.training.adaptation import adaptation
+from experiments.measurement.training.fine_tuning import LENGTHS, MEASURED, TOY, Run, measured_runs
 from experiments.records.study import Study
 
 

@@ -1,4 +1,4 @@
-"""Draws one head's scores beside every bound, from the curves of `experiments.measurement.head_curves`."""
+"""Draws one head's scores beside every bound, from the curves of `experiments.measurement.heads.curves`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def draw(curves: dict[str, Any], title: str) -> Figure:
     """Draws (a) the score by distance, (b) its size beside its bounds, and (c) how far it is from the line.
 
     Args:
-        curves: what `experiments.measurement.head_curves.head_curves` returns.
+        curves: what `experiments.measurement.heads.curves.head_curves` returns.
         title: which head and which tokens these are.
     """
     figure, grid = plt.subplot_mosaic([["a", "a"], ["b", "c"]], figsize=(PAGE, 5.0), height_ratios=[1, 1.1])

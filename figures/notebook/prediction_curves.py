@@ -1,4 +1,4 @@
-"""Draws what the theory predicts of scaling methods, from `experiments.measurement.prediction_curves`."""
+"""Draws what the theory predicts of scaling methods, from `experiments.measurement.predictions.prediction_curves`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def draw_predictions(curves: dict[str, Any]) -> Figure:
     """Draws (a) the reach of every method by its factor, and (b) what it leaves of the sharpest bends.
 
     Args:
-        curves: what `experiments.measurement.prediction_curves.predictions` returns.
+        curves: what `experiments.measurement.predictions.prediction_curves.predictions` returns.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.9))
     factors, window = curves["factors"], curves["window"]

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import hadamard
 
-from experiments.measurement.attention_displacement import displaced, from_parts
 from experiments.measurement.extended_model import extended_model
-from experiments.measurement.scaling_settings import grid_settings, rotated
-from experiments.measurement.setting_choice import TIE_NATS, held_against_the_best, summary
-from experiments.measurement.signal_displacement import MEASURES, signal_displaced
+from experiments.measurement.predictions.attention_displacement import displaced, from_parts
+from experiments.measurement.predictions.scaling_settings import grid_settings, rotated
+from experiments.measurement.predictions.setting_choice import TIE_NATS, held_against_the_best, summary
+from experiments.measurement.predictions.signal_displacement import MEASURES, signal_displaced
 from experiments.records import record, study
 from experiments.records.study import load
 from figures.plots.settings_chosen import draw

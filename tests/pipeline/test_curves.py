@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.measurement import bound_curves
-from experiments.measurement.head_curves import head_curves
+from experiments.measurement.heads.curves import head_curves
 from pi_theory.rope import frequencies, score
 
 parts = st.floats(-100, 100)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from experiments.measurement.head_ablation import Jump, loss_jump, treated
-from experiments.measurement.head_scores import Bounds, draw_coefficients
+from experiments.measurement.heads.ablation import Jump, loss_jump, treated
+from experiments.measurement.heads.scores import Bounds, draw_coefficients
 from experiments.records import record, study
 from experiments.records.study import load
 from experiments.studies.tiny_heads_tuned import compare

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from experiments.measurement.attention_displacement import displaced, from_parts
-from experiments.measurement.head_bends import Inside, attended_bends, loss_by_sharpest, units_of
-from experiments.measurement.position_loss import by_bucket, onset, recent_losses
-from experiments.measurement.prediction_curves import predictions
-from experiments.measurement.rank_correlation import over_documents, spearman
+from experiments.measurement.heads.bends import Inside, attended_bends, loss_by_sharpest, units_of
+from experiments.measurement.predictions.attention_displacement import displaced, from_parts
+from experiments.measurement.predictions.position_loss import by_bucket, onset, recent_losses
+from experiments.measurement.predictions.prediction_curves import predictions
+from experiments.measurement.predictions.rank_correlation import over_documents, spearman
 from experiments.records.study import load
 from pi_model.errors import UsageError
 from pi_model.evaluation.perplexity import losses_by_token

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.measurement.own_attention import attended_slopes, attention_shares, own_logits
+from experiments.measurement.heads.own_attention import attended_slopes, attention_shares, own_logits
 from experiments.records import record, study
 from experiments.studies import tiny_recovery
 from figures.plots import recovery

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.measurement import fine_tuning as tuning
+from experiments.measurement.training import fine_tuning as tuning
 from experiments.studies import tiny_short_windows, tiny_tables
 from figures.drawing import tabulate
 from figures.verdicts import EXPERIMENTS

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from experiments.measurement import extended_model, kept
-from experiments.measurement import fine_tuning as tuning
 from experiments.measurement.budget import Budget
+from experiments.measurement.training import fine_tuning as tuning
 from experiments.studies import smollm2_finetune, tiny_methods, tiny_pretrain, tiny_sweep, tiny_tables
 from pi_model.errors import RunError
 from pi_model.models.loading import load_checkpoint

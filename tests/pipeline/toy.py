@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from experiments.measurement.fine_tuning import TOY
+from experiments.measurement.training.fine_tuning import TOY
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
 
 WINDOW, VOCABULARY, HIDDEN, HEAD_DIM, PAIR = 256, 400, 64, 32, 7

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.measurement.excerpts import excerpts
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.kept import Measured, brought, kept, study_folder
 from experiments.measurement.processes import in_processes
+from experiments.measurement.training.excerpts import excerpts
 from pi_model.data.documents import Source
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float, Integer
 
-from experiments.measurement.head_ablation import Head, treated
-from experiments.measurement.rank_correlation import spearman
+from experiments.measurement.heads.ablation import Head, treated
+from experiments.measurement.predictions.rank_correlation import spearman
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.families import CausalLM

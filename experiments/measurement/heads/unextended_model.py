@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measurement.head_scores import Bounds
+from experiments.measurement.heads.scores import Bounds
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.errors import UsageError
 from pi_model.files import sha256_file

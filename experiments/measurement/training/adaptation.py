@@ -22,8 +22,8 @@ def adaptation(
     the end; not tested on a model that does not retrieve from all of its own window.
 
     Args:
-        runs: as `experiments.measurement.fine_tuning.measured_runs` gives them; those of PI (``linear``) and of direct
-            fine-tuning (``none``) with the same factor, learning rate and seed are compared.
+        runs: as `experiments.measurement.training.fine_tuning.measured_runs` gives them; those of PI (``linear``) and
+            of direct fine-tuning (``none``) with the same factor, learning rate and seed are compared.
         base: the measurement of the unextended model.
         window_tokens: L.
         corpus: whose perplexity is compared.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.measurement.fine_tuning import mixture
+from experiments.measurement.training.fine_tuning import mixture
 from pi_model.errors import UsageError
 from pi_model.files import new_folder
 from pi_model.models.companions import copy_companions

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from experiments.measurement.attention_displacement import from_parts, loss_above
-from experiments.measurement.rank_correlation import over_documents, spearman
-from experiments.measurement.scaling_settings import Setting, rotated
-from experiments.measurement.signal_displacement import MEASURES, signal_displaced
+from experiments.measurement.predictions.attention_displacement import from_parts, loss_above
+from experiments.measurement.predictions.rank_correlation import over_documents, spearman
+from experiments.measurement.predictions.scaling_settings import Setting, rotated
+from experiments.measurement.predictions.signal_displacement import MEASURES, signal_displaced
 from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError
 from pi_model.evaluation.perplexity import losses_by_token

@@ -1,7 +1,8 @@
 """The attention that a model pays by its own queries, keys and frequencies: how it is made, and where it goes.
 
-`experiments.measurement.attention_displacement` asks what a method by itself does to untouched heads. Here the heads
-are those of a model that was trained further, so that whatever training did to them is in what they attend to.
+`experiments.measurement.predictions.attention_displacement` asks what a method by itself does to untouched heads. Here
+the heads are those of a model that was trained further, so that whatever training did to them is in what they attend
+to.
 
 Shape suffixes: N layers, T tokens, H query heads, J frequencies, M queries, C classes of keys.
 """

@@ -1,0 +1,1 @@
+"""What studies of trained attention heads measure."""

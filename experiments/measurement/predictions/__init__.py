@@ -1,0 +1,1 @@
+"""What the theory predicts of scaling methods, and what it is held against."""

@@ -1,0 +1,1 @@
+"""What studies of pretraining and fine-tuning share."""
