@@ -22,6 +22,7 @@ STUDIES = (
     "tiny_sweep",
     "tiny_short_windows",
     "tiny_lag",
+    "tiny_context",
     "tiny_pretrain",
     "smollm2_perplexity",
     "smollm2_passkey",

@@ -33,7 +33,8 @@ FIGURES = (
 AWAITED = (
     "smollm2_finetune",
     "finetune_smollm2",
-    "context_gains",
+    "context_tiny",
+    "context_smollm2",
     "ruler_smollm2",
     "tiny_pretrain",
     "short_windows",

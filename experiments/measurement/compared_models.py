@@ -34,10 +34,12 @@ def comparison_folder(name: str, config: dict[str, Any]) -> Path:
 
 
 def weights(config: dict[str, Any]) -> dict[str, str]:
-    """The hash of each model's weights, by where it comes from."""
-    sources = dict.fromkeys([config["model"], *(one.get("model", config["model"]) for one in config["models"])])
+    """The hash of each model's weights, by the name of the model."""
     return {
-        str(source): " ".join(sha256_file(path) for path in weight_files(local_folder(source))) for source in sources
+        one["name"]: " ".join(
+            sha256_file(path) for path in weight_files(local_folder(one.get("model", config["model"])))
+        )
+        for one in config["models"]
     }
 
 

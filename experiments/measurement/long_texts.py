@@ -1,4 +1,4 @@
-"""Long texts whose last tokens are predicted: whole books, whole packages of code, and texts that repeat themselves.
+"""Texts in which far tokens may be worth something: whole packages of code, and texts that repeat themselves.
 
 What a far token is worth depends on the text. In a book it is little, in a package of code the names of other files
 recur, and where a passage is an exact copy of an earlier one, who reads that has only to copy.
@@ -10,35 +10,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pi_model.data.documents import Documents, Selection, Source, load_documents, read_documents
+from pi_model.data.documents import Documents, Selection, Source, read_documents
 from pi_model.data.token_seams import PreTrainedTokenizerBase
 from pi_model.errors import RunError, UsageError
 
 Repeats = Literal["near", "far"]
 
 
-def long_texts(
-    source: Source, tokenizer: PreTrainedTokenizerBase, selection: Selection, *, joined: bool = False
-) -> Documents:
-    """Documents of one source as token ids, each cut to its beginning.
-
-    Args:
-        source: where they come from.
-        tokenizer: the model's own.
-        selection: how long they have to be, to what they are cut, and how many are drawn.
-        joined: join the files of each package first.
+def whole_packages(source: Source, tokenizer: PreTrainedTokenizerBase, selection: Selection) -> Documents:
+    """Packages of a source of code as token ids, each the files of one folder; chosen as `load_documents` does.
 
     Raises:
         RunError: none is long enough.
     """
-    if not joined:
-        return load_documents(source, tokenizer, selection)
     names, tokens = [], []
     for name, text in packages(read_documents(source)).items():
         ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
         if len(ids) >= selection.min_tokens:
             names.append(name)
-            tokens.append(np.asarray(ids[: selection.max_tokens], dtype=np.uint32))
+            tokens.append(np.asarray(ids, dtype=np.uint32))
     if not names:
         raise RunError(f"{source.name}: no package has {selection.min_tokens} tokens")
     numbers = np.arange(len(names))

@@ -24,7 +24,8 @@ STUDY = Study(
     name="tiny_short_windows",
     says="The tiny LLaMA is extended by PI and trained on windows of its old length, for a thousand steps",
     config={
-        **{name: value for name, value in TABLES.config.items() if name != "methods"},
+        **{name: value for name, value in TABLES.config.items() if name not in ("methods", "peak_lrs")},
+        "peak_lr": 3e-4,
         "sequence_tokens": TABLES.config["window_tokens"],  # of a training window, at every factor
         "steps": [100, 400, 1000],
     },

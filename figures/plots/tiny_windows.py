@@ -24,6 +24,8 @@ EXPERIMENTS = ("table1_books", "table2_code")
 def draw() -> Figure:
     tuned = read_runs("tiny_tables")
     config, corpora = tuned.record["config"], tuned.corpora
+    best = sorted({group.peak_lr for group in tuned.best()})
+    rates = f"rate{'s' * (len(best) > 1)} {', '.join(f'{rate:g}' for rate in best)}"
     figure, grid = plt.subplots(1, len(corpora), figsize=(PAGE, 2.6), squeeze=False)
     for axes, letter, corpus in zip(grid[0], "abcd", corpora, strict=False):
         _curves(axes, tuned, corpus)
@@ -33,7 +35,7 @@ def draw() -> Figure:
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axes.set_xlabel("window (tokens)")
-        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, rate {config['peak_lr']:g}, {tuned.seeds}")
+        panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, {rates}, {tuned.seeds}")
     grid[0][0].set_ylabel("perplexity")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)

@@ -9,9 +9,19 @@ from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.context_rules import Reader
 
 
-def context_gains() -> Table:
+def context_tiny() -> Table:
+    """What context is worth to the tiny LLaMA, fine-tuned and not."""
+    return _context("context_tiny")
+
+
+def context_smollm2() -> Table:
+    """What context is worth to SmolLM2-135M."""
+    return _context("context_smollm2")
+
+
+def _context(experiment: str) -> Table:
     """By corpus, how much lower the loss of the same tokens is the more is read before them; a row for each model."""
-    record = read("smollm2_context")
+    record = read(EXPERIMENTS[experiment].study)
     contexts, found = sorted(record["config"]["contexts"]), context_rules.readers(record)
     columns = ("model", f"loss at {contexts[0]}", *map(str, contexts[1:]))
     blocks = tuple(
@@ -25,7 +35,7 @@ def context_gains() -> Table:
     repeated = "Near and far repeats end with passages that stand once before, in the old window or beyond it. "
     if not any("repeats" in settings for settings in record["config"]["corpora"].values()):
         repeated = ""
-    outcome = EXPERIMENTS["context_gains"].outcome()
+    outcome = EXPERIMENTS[experiment].outcome()
     caption = (
         f"{outcome.sentence} Every column scores the same tokens. {repeated}± is half of the 95% interval over texts. "
         f"Tested here on {context_rules.scale(record)}; {runs.measured_on(record)}."

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from statistics import fmean
 
 from experiments.records.record import read
-from figures.tables import head_tables, tuning_tables
-from figures.tables.context_tables import context_gains, ruler_smollm2
+from figures.tables import context_tables, head_tables, tuning_tables
 from figures.tables.decisions import decisions
 from figures.tables.paper_cells import k_max, multiple, named, paper_numbers, shown
 from figures.tables.pretrain_table import tiny_pretrain
@@ -136,8 +135,9 @@ TABLES: dict[str, Callable[[], Table]] = {
     "jump_tiny": head_tables.jump_tiny,
     "jump_smollm2": head_tables.jump_smollm2,
     "finetune_smollm2": finetune_smollm2,
-    "context_gains": context_gains,
-    "ruler_smollm2": ruler_smollm2,
+    "context_tiny": context_tables.context_tiny,
+    "context_smollm2": context_tables.context_smollm2,
+    "ruler_smollm2": context_tables.ruler_smollm2,
     "tiny_pretrain": tiny_pretrain,
 }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from experiments.records.record import Record, read
 from figures.verdicts import fine_tuning_runs as runs
+from figures.verdicts.fine_tuning_runs import by_text
 from figures.verdicts.intervals import Interval, Loss, difference, every
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
@@ -48,7 +49,13 @@ class Reader:
 
 
 @experiment(
-    id="context_gains", study="smollm2_context", group="SmolLM2",
+    id="context_tiny", study="tiny_context", group="tiny",
+    source="Section 3.2, on the same tokens",
+    says="The more of a long text a model sees, the better it predicts, and a model extended by PI and fine-tuned "
+    "gains from tokens beyond its old window.",
+)  # fmt: skip
+@experiment(
+    id="context_smollm2", study="smollm2_context", group="SmolLM2",
     source="Section 3.2, on the same tokens, without fine-tuning",
     says="The more of a long text a model sees, the better it predicts, and a model extended by PI gains from tokens "
     "beyond its old window.",
@@ -104,7 +111,8 @@ def readers(record: Record) -> list[Reader]:
         NotTested: the record has no untouched model, or nothing that is extended.
     """
     window = record["metrics"]["window_tokens"]
-    found = [_reader(one, record["config"]["model"]) for one in record["metrics"]["models"]]
+    texts = record["metrics"]["texts"]
+    found = [_reader(one, record["config"]["model"], texts) for one in record["metrics"]["models"]]
     untouched = [one for one in found if one.context_tokens == window][:1]
     extended = [one for one in found if one.context_tokens > window]
     if not untouched or not extended:
@@ -112,19 +120,23 @@ def readers(record: Record) -> list[Reader]:
     return [*untouched, *extended]
 
 
-def _reader(one: dict[str, Any], trained: str) -> Reader:
+def _reader(one: dict[str, Any], trained: str, texts: dict[str, list[str]]) -> Reader:
     losses = {
-        corpus: {int(context): _loss(by_text) for context, by_text in by_context.items()}
+        corpus: {int(context): _loss(nats, texts[corpus]) for context, nats in by_context.items()}
         for corpus, by_context in one["document_loss_nats"].items()
     }
+    return Reader(one["name"], _how(one, trained), one["context_tokens"], losses)
+
+
+def _how(one: dict[str, Any], trained: str) -> str:
     way = _WAYS.get(one["method"], one["method"])
-    own = one.get("model", trained) != trained
-    how = "Extended and fine-tuned" if own else f"Extended by {way} without training"
-    return Reader(one["name"], how, one["context_tokens"], losses)
+    if "steps" in one:
+        return "Fine-tuned directly" if one["method"] == "none" else f"Extended by {way} and fine-tuned"
+    return "Extended and fine-tuned" if one.get("model", trained) != trained else f"Extended by {way} without training"
 
 
-def _loss(by_text: Sequence[float]) -> Loss:
-    return Loss(statistics.fmean(by_text), documents=len(by_text), by_text=tuple(by_text))
+def _loss(nats: Sequence[float], texts: Sequence[str]) -> Loss:
+    return Loss(statistics.fmean(nats), documents=len(nats), by_text=by_text(nats, texts))
 
 
 def nats(change: Interval) -> str:
@@ -136,8 +148,10 @@ def nats(change: Interval) -> str:
 
 def training(record: Record) -> str:
     """Whether a model of a comparison was fine-tuned: one whose weights are not those of the untouched model."""
-    trained = record["config"]["model"]
-    own = any(one.get("model", trained) != trained for one in record["metrics"]["models"])
+    trained, models = record["config"]["model"], record["metrics"]["models"]
+    if steps := [one["steps"] for one in models if "steps" in one]:
+        return f"fine-tuned for {steps[0]} steps of {record['config']['steps_tokens']} tokens, and not"
+    own = any(one.get("model", trained) != trained for one in models)
     return "fine-tuned models beside untrained ones" if own else "no fine-tuning"
 
 

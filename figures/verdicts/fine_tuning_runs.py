@@ -71,12 +71,17 @@ def evaluation(entry: dict[str, Any], texts: Mapping[str, Sequence[str]] | None 
 
 
 def _loss(row: dict[str, Any], texts: Sequence[str]) -> Loss:
-    """A loss as records write it; several documents of one text count as one."""
-    by_text: dict[str, list[float]] = {}
-    for name, nats in zip(texts, row.get("document_loss_nats", ()), strict=False):
-        by_text.setdefault(name, []).append(nats)
-    means = tuple(map(statistics.fmean, by_text.values()))
+    """A loss as records write it."""
+    means = by_text(row.get("document_loss_nats", ()), texts)
     return Loss(row["loss_nats"], row.get("loss_nats_stderr"), row.get("documents", 1), means)
+
+
+def by_text(losses: Sequence[float], texts: Sequence[str]) -> tuple[float, ...]:
+    """The mean loss of each text: its excerpts are no independent samples, so that an interval counts texts."""
+    found: dict[str, list[float]] = {}
+    for name, nats in zip(texts, losses, strict=False):
+        found.setdefault(name, []).append(nats)
+    return tuple(map(statistics.fmean, found.values()))
 
 
 @dataclass(frozen=True)

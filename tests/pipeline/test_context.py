@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.measurement import long_texts
+from experiments.measurement import context_losses, long_texts
 from experiments.measurement.compared_models import UNTRAINED
-from experiments.studies import smollm2_context
+from experiments.measurement.excerpts import excerpts
+from experiments.records import record
+from experiments.studies import smollm2_context, tiny_context
 from figures.drawing import tabulate
-from figures.verdicts import EXPERIMENTS
+from figures.verdicts import EXPERIMENTS, context_rules
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
 from pi_model.evaluation.perplexity import truncated_perplexity
@@ -59,7 +61,7 @@ def test_from_a_whole_text_the_loss_is_that_of_the_last_tokens_of_one_pass(confi
 
 
 def test_an_interrupted_run_measures_only_what_is_left(config, monkeypatch):
-    measure, calls = smollm2_context.last_loss, []
+    measure, calls = context_losses.last_loss, []
 
     def stops(*args, **more):
         if len(calls) == 5:
@@ -67,12 +69,12 @@ def test_an_interrupted_run_measures_only_what_is_left(config, monkeypatch):
         calls.append(more["context"])
         return measure(*args, **more)
 
-    monkeypatch.setattr(smollm2_context, "last_loss", stops)
+    monkeypatch.setattr(context_losses, "last_loss", stops)
     with pytest.raises(KeyboardInterrupt):
         smollm2_context.run(config, progress=False)
     again = []
     monkeypatch.setattr(
-        smollm2_context, "last_loss", lambda *args, **more: again.append(more["context"]) or measure(*args, **more)
+        context_losses, "last_loss", lambda *args, **more: again.append(more["context"]) or measure(*args, **more)
     )
     made = smollm2_context.run(config, progress=False)
     of_each = len(config["corpora"]) * 3
@@ -94,7 +96,7 @@ def test_of_joined_packages_those_that_are_long_enough_are_drawn_and_cut(config,
     files = [("a/x.py", "x" * 40), ("a/y.py", "y" * 40), ("b/x.py", "x" * 10), ("c/z.py", "z" * 90)]
     monkeypatch.setattr(long_texts, "read_documents", lambda _: iter(files))
     tokenizer = load_checkpoint(config["model"]).tokenizer
-    found = long_texts.long_texts(Source("code"), tokenizer, Selection(60, 60, 8), joined=True)
+    found = excerpts(Source("code"), tokenizer, 60, 2, 0, joined=True)
     assert list(found.names) == ["a", "c"]
     assert tokenizer.decode(found.tokens[0]) == "x" * 40 + "\n\n" + "y" * 18
 
@@ -128,7 +130,7 @@ def outcomes(**changes):
     """By statement, its outcomes by case."""
     synthetic.write("smollm2_context", synthetic.context(**changes), config=synthetic.CONTEXT)
     found = {}
-    for check in EXPERIMENTS["context_gains"].outcome().checks:
+    for check in EXPERIMENTS["context_smollm2"].outcome().checks:
         found.setdefault(check.states, {})[check.case] = check.outcome
     return found
 
@@ -158,7 +160,7 @@ def test_a_gain_that_differs_more_between_texts_than_it_is_large_stays_open(resu
 
 def test_a_record_without_an_extended_model_decides_nothing(results):
     synthetic.write("smollm2_context", synthetic.context(beyond=[]), config=synthetic.CONTEXT)
-    outcome = EXPERIMENTS["context_gains"].outcome()
+    outcome = EXPERIMENTS["context_smollm2"].outcome()
     assert outcome.verdict == "not tested"
     assert "an extended one" in outcome.reason
 
@@ -167,14 +169,14 @@ def test_a_fine_tuned_folder_is_called_fine_tuned(results):
     made = synthetic.context()
     made["models"][1] |= {"model": "tuned", "method": "none", "name": "PI, tuned"}
     synthetic.write("smollm2_context", made, config=synthetic.CONTEXT)
-    outcome = EXPERIMENTS["context_gains"].outcome()
+    outcome = EXPERIMENTS["context_smollm2"].outcome()
     assert any(check.states.startswith("Extended and fine-tuned, tokens beyond") for check in outcome.checks)
     assert "fine-tuned models beside untrained ones" in outcome.scale
 
 
 def test_the_table_shows_the_gain_at_each_context_and_a_dash_where_none_is_served(results):
     synthetic.write("smollm2_context", synthetic.context(noise=0.0), config=synthetic.CONTEXT)
-    shown = tabulate("context_gains", results)
+    shown = tabulate("context_smollm2", results)
     block = shown.content.blocks[0]
     assert block.columns == ("model", "loss at 64", "128", "256", "512")
     assert block.rows[0] == ("untouched", "4.000", "+0.100 ± 0.000", "+0.200 ± 0.000", "–")
@@ -182,9 +184,35 @@ def test_the_table_shows_the_gain_at_each_context_and_a_dash_where_none_is_serve
     assert "5 documents of books" in shown.content.caption
 
 
-@pytest.mark.parametrize("profile", ["", "tiny"])
-def test_the_contexts_go_from_a_fraction_of_the_window_to_beyond_it_by_doublings(profile):
-    config = smollm2_context.STUDY.variant(profile=profile).config
+@pytest.mark.parametrize("study", [smollm2_context.STUDY, tiny_context.STUDY], ids=lambda study: study.name)
+def test_the_contexts_go_from_a_fraction_of_the_window_to_beyond_it_by_doublings(study):
+    config = study.config
     assert all(more == 2 * less for less, more in pairwise(config["contexts"]))
     assert min(config["contexts"]) > config["last_tokens"]
     assert config["last_tokens"] % config["passage_tokens"] == 0
+    assert config["contexts"][0] < study.window < config["contexts"][-1]
+
+
+def test_fine_tuned_models_are_read_beside_those_that_are_not(config, tmp_path):
+    text = next(iter(config["corpora"].values()))["source"]
+    changes = {"mixture": {text: 1.0}, "steps": 2, "steps_tokens": 4 * WINDOW, "warmup_steps": 1, "peak_lr": 1e-3}
+    config = tiny_context.STUDY.config | config | changes | {"models": tiny_context.STUDY.config["models"]}
+    made = tiny_context.run(config, processes=1, progress=False)
+    _, untuned, tuned, direct = made["models"]
+    for one in (untuned, tuned, direct):
+        assert one["context_tokens"] == 4 * WINDOW
+    assert [one.get("steps") for one in made["models"]] == [None, None, 2, 2]
+    assert not any("model" in one for one in made["models"])
+    assert tuned["document_loss_nats"]["letters"][str(WINDOW)] != untuned["document_loss_nats"]["letters"][str(WINDOW)]
+    assert str(tmp_path) not in json.dumps({key: value for key, value in made.items() if key != "texts"})
+    synthetic.write("tiny_context", made, config=config)
+
+
+def test_excerpts_of_one_text_count_as_one_sample(results):
+    made = synthetic.context(noise=0.2, beyond=[("PI ×2", -0.02)])
+    names = {corpus: ["a", "a", "b", "b", "b"] for corpus in made["texts"]}
+    synthetic.write("smollm2_context", made | {"texts": names}, config=synthetic.CONTEXT)
+    (reader,) = context_rules.readers(record.read("smollm2_context"))[1:]
+    for losses in reader.losses["books"].values():
+        assert len(losses.by_text) == 2
+        assert losses.documents == 5

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.measurement import kept
-from experiments.measurement.training.excerpts import excerpts
+from experiments.measurement.excerpts import excerpts
 from experiments.records import record
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import RunError

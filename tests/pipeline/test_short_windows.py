@@ -30,7 +30,7 @@ def test_training_windows_are_short_and_measured_windows_are_long(tmp_path, monk
         return train(recipe, out)
 
     monkeypatch.setattr(tuning, "train", watched)
-    toy = toy_config(tmp_path) | {"factors": [2], "seeds": [0], "steps": [1, 2], "peak_lr": 1e-3}
+    toy = toy_config(tmp_path) | {"factors": [2], "seeds": [0], "steps": [1, 2], "peak_lr": 1e-3, "peak_lrs": [1e-3]}
     short, long = (
         study.run(study.STUDY.config | toy, processes=1, progress=False) for study in (tiny_short_windows, tiny_tables)
     )

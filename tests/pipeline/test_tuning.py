@@ -36,7 +36,7 @@ def by_method(metrics):
 
 
 def test_beyond_the_window_pi_holds_what_extrapolation_loses_and_training_lowers_both(toy):
-    config = tiny_tables.STUDY.config | toy | {"factors": [2], "seeds": [0], "steps": [1, 3], "peak_lr": 1e-3}
+    config = tiny_tables.STUDY.config | toy | {"factors": [2], "seeds": [0], "steps": [1, 3], "peak_lrs": [1e-3]}
     made = tiny_tables.run(config, processes=1, progress=False)
     curves = by_method(made)
     beyond, inside = {}, {}

@@ -48,7 +48,8 @@ def results(tmp_path, monkeypatch):
             for method in sweep["methods"]
         ],
         "tiny_tables": [
-            run(method, factor, tables["peak_lr"], seed, [0, *tables["steps"]])
+            run(method, factor, peak_lr, seed, [0, *tables["steps"]])
+            for peak_lr in tables["peak_lrs"]
             for factor in tables["factors"]
             for seed in tables["seeds"]
             for method in tables["methods"]

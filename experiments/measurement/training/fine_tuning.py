@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from experiments.measurement.excerpts import excerpts
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.kept import Measured, brought, kept, study_folder
 from experiments.measurement.processes import in_processes
-from experiments.measurement.training.excerpts import excerpts
 from pi_model.data.documents import Source
 from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
@@ -118,6 +118,17 @@ def curve(config: dict[str, Any], run: Run, folder: Path) -> list[Measured]:
 
 def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
     context = run.factor * config["window_tokens"]
+    model = fine_tuned(config, run, steps, out)
+    corpora, windows = config["corpora"], [window for window in config["windows"] if window <= context]
+    if steps < config["steps"][-1]:
+        corpora, windows = dict(list(corpora.items())[:1]), [config["window_tokens"], context]
+    perplexity = perplexities(model, config, corpora, windows)
+    return {"step": steps, "perplexity": perplexity, **retrieval(model, config, context)}
+
+
+def fine_tuned(config: dict[str, Any], run: Run, steps: int, out: Path) -> Path:
+    """Trains config["model"] as a run says up to a step, from the newest checkpoint in ``out``; the model's folder."""
+    context = run.factor * config["window_tokens"]
     shorter = config.get("sequence_tokens")  # where training windows are shorter than the new window
     batch = config["steps_tokens"] // (shorter or context)
     recipe = replace(
@@ -137,12 +148,7 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
         checkpoint_every=CHECKPOINT_STEPS,
         keep=1,
     )
-    model = train(recipe, out).model
-    corpora, windows = config["corpora"], [window for window in config["windows"] if window <= context]
-    if steps < config["steps"][-1]:
-        corpora, windows = dict(list(corpora.items())[:1]), [config["window_tokens"], context]
-    perplexity = perplexities(model, config, corpora, windows)
-    return {"step": steps, "perplexity": perplexity, **retrieval(model, config, context)}
+    return train(recipe, out).model
 
 
 def mixture(config: dict[str, Any]) -> tuple[MixturePart, ...]:
@@ -221,7 +227,7 @@ def texts(config: dict[str, Any]) -> dict[str, list[str]]:
     tokenizer = load_checkpoint(config["model"]).tokenizer
     tokens, seed, split = config["document_tokens"], config["documents_seed"], config["split"]
     return {
-        corpus: excerpts(Source(corpus, split=split), tokenizer, tokens, samples, seed).names
+        corpus: list(excerpts(Source(corpus, split=split), tokenizer, tokens, samples, seed).names)
         for corpus, samples in config["corpora"].items()
     }
 

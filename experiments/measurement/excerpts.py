@@ -1,29 +1,16 @@
 """Documents of one length to score: one from each text, and more from long texts where there are too few of them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from pi_model.data.documents import Selection, Source, load_documents
+from experiments.measurement.long_texts import whole_packages
+from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.data.token_seams import PreTrainedTokenizerBase
 from pi_model.errors import RunError
 
 
-@dataclass(frozen=True)
-class Excerpts:
-    """Documents of one length.
-
-    Attributes:
-        names: of the text that each is from. Excerpts of one text are no independent samples, so an interval has to
-            count texts.
-        tokens: the token ids of each.
-    """
-
-    names: list[str]
-    tokens: list[np.ndarray]
-
-
-def excerpts(source: Source, tokenizer: PreTrainedTokenizerBase, tokens: int, samples: int, seed: int) -> Excerpts:
+def excerpts(
+    source: Source, tokenizer: PreTrainedTokenizerBase, tokens: int, samples: int, seed: int, *, joined: bool = False
+) -> Documents:
     """So many documents of so many tokens each, in the order of the texts that they are from.
 
     Args:
@@ -33,11 +20,17 @@ def excerpts(source: Source, tokenizer: PreTrainedTokenizerBase, tokens: int, sa
         samples: how many. Where there are as many texts, these are drawn and each is cut to its beginning. Where there
             are fewer, texts that are long enough give a second excerpt, then a third, which lie evenly spread.
         seed: of the draw.
+        joined: take the files of each package of code as one text.
+
+    Returns:
+        The documents, each named after its text. Excerpts of one text are no independent samples, so an interval has
+        to count texts.
 
     Raises:
         RunError: all texts together do not hold so many excerpts, or none is long enough.
     """
-    whole = load_documents(source, tokenizer, Selection(min_tokens=tokens, samples=samples, seed=seed))
+    load = whole_packages if joined else load_documents
+    whole = load(source, tokenizer, Selection(min_tokens=tokens, samples=samples, seed=seed))
     room = np.array([len(ids) // tokens for ids in whole.tokens])
     if room.sum() < samples:
         raise RunError(
@@ -46,9 +39,9 @@ def excerpts(source: Source, tokenizer: PreTrainedTokenizerBase, tokens: int, sa
     counts = np.zeros_like(room)
     while (left := samples - counts.sum()) > 0:
         counts[np.flatnonzero(room > counts)[:left]] += 1
-    found = Excerpts([], [])
+    names, pieces = [], []
     for name, ids, count in zip(whole.names, whole.tokens, counts, strict=True):
         for start in np.linspace(0, len(ids) - tokens, count).astype(int) if count > 1 else [0]:
-            found.names.append(name)
-            found.tokens.append(ids[start : start + tokens])
-    return found
+            names.append(name)
+            pieces.append(ids[start : start + tokens])
+    return Documents(names, pieces)
