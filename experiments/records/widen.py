@@ -33,21 +33,22 @@ def widen(name: str) -> str:
         What was taken, in a sentence.
 
     Raises:
-        UsageError: there is no such study, it does not consist of runs, its record cannot be used, or it has begun.
+        UsageError: there is no such study, it does not consist of runs, its record is of another config,
+            code or inputs, or it has begun.
         RecordError: the record is missing, or was changed after it was written.
     """
     if name not in STUDIES:
         raise UsageError(f"no study of that name; choose from {', '.join(STUDIES)}")
     study = load(name)
+    if not study.committed or "seeds" not in study.config:
+        raise UsageError("only a recorded study whose config names the seeds of its runs can be widened")
     found = record.read_file(study.path)
-    if not study.committed or "seeds" not in study.config or "runs" not in found["metrics"]:
-        raise UsageError(f"{name}: only a recorded study that lists its fine-tuning runs can be widened")
     now = study.fingerprint()
     if _fixed(found["config"]) != _fixed(study.config) or any(found[key] != now[key] for key in ("code", "inputs")):
-        raise UsageError(f"{name}: its settings, code or inputs changed since its record was made; measure it again")
+        raise UsageError("its settings, code or inputs changed since its record was made; measure it again")
     folder = study_folder(name, study.config)
     if folder.exists():
-        raise UsageError(f"{name}: it has begun already; go on with: {study.command}")
+        raise UsageError(f"it has begun already; go on with: {study.command}")
     kept(folder / "base.json", partial(dict, found["metrics"]["base"]))
     for run in found["metrics"]["runs"]:
         of = Run(run["method"], run["factor"], run["peak_lr"], run["seed"])
