@@ -115,6 +115,8 @@ SHORTER: dict[str, dict[str, str]] = {
     "python -m experiments tiny_jump --keep": {"--keep": "--list"},
     "python -m experiments smollm2_jump": {"smollm2_jump": "smollm2_jump --list"},
     "python -m experiments --list": {},
+    "python -m experiments.records.widen tiny_tables": {"tiny_tables": "--help"},
+    "python -m experiments tiny_tables": {"tiny_tables": "tiny_tables --list"},
     "python -m experiments.records.carry tiny_sweep --since COMMIT": {"COMMIT": "HEAD --help"},
     "python -m experiments.records.adopt FILE.json": {"FILE.json": "--help"},
     "python -m experiments.verify --hashes-only": {
