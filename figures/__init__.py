@@ -15,6 +15,7 @@ FIGURES = (
     "tiny_windows",
     "tiny_steps",
     "tiny_kmax",
+    "tiny_context",
     "smollm2_perplexity",
     "smollm2_passkey",
     "heads_bounds",
@@ -31,6 +32,7 @@ FIGURES = (
 
 # figures and tables whose records take hours or a GPU to make: left out until these are there
 AWAITED = (
+    "tiny_context",
     "smollm2_finetune",
     "finetune_smollm2",
     "context_tiny",

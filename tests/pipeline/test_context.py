@@ -13,7 +13,7 @@ from experiments.measurement.compared_models import UNTRAINED
 from experiments.measurement.excerpts import excerpts
 from experiments.records import record
 from experiments.studies import smollm2_context, tiny_context
-from figures.drawing import tabulate
+from figures.drawing import save, tabulate
 from figures.verdicts import EXPERIMENTS, context_rules
 from pi_model.data.documents import Selection, Source, load_documents
 from pi_model.errors import UsageError
@@ -193,7 +193,7 @@ def test_the_contexts_go_from_a_fraction_of_the_window_to_beyond_it_by_doublings
     assert config["contexts"][0] < study.window < config["contexts"][-1]
 
 
-def test_fine_tuned_models_are_read_beside_those_that_are_not(config, tmp_path):
+def test_fine_tuned_models_are_read_and_drawn_beside_those_that_are_not(config, results, tmp_path):
     text = next(iter(config["corpora"].values()))["source"]
     changes = {"mixture": {text: 1.0}, "steps": 2, "steps_tokens": 4 * WINDOW, "warmup_steps": 1, "peak_lr": 1e-3}
     config = tiny_context.STUDY.config | config | changes | {"models": tiny_context.STUDY.config["models"]}
@@ -206,6 +206,8 @@ def test_fine_tuned_models_are_read_beside_those_that_are_not(config, tmp_path):
     assert tuned["document_loss_nats"]["letters"][str(WINDOW)] != untuned["document_loss_nats"]["letters"][str(WINDOW)]
     assert str(tmp_path) not in json.dumps({key: value for key, value in made.items() if key != "texts"})
     synthetic.write("tiny_context", made, config=config)
+    save("tiny_context", folder=tmp_path)
+    assert (tmp_path / "tiny_context.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_excerpts_of_one_text_count_as_one_sample(results):
