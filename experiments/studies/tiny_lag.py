@@ -65,7 +65,7 @@ def pretrained(config: dict[str, Any], tokens: int, folder: Path, *, progress: b
 
 
 PRETRAINING: dict[str, Any] = {
-    "tokens": [3_932_160, 9_830_400, 19_660_800],  # a fifth, half and all of 4800 steps
+    "tokens": [1_966_080, 4_915_200, 9_830_400],  # a fifth, half and all of 2400 steps
     "global_batch": pretrain_tiny().global_batch,
     "micro_batch": pretrain_tiny().micro_batch,
     "peak_lr": pretrain_tiny().peak_lr,
@@ -90,7 +90,7 @@ STUDY = Study(
         "factor": 4,
         "methods": ["linear", "none"],
         "peak_lr": 3e-4,  # of fine-tuning, as in tiny_tables
-        "seeds": [0, 1],
+        "seeds": [0],
         "steps": [25, 50, 100, 200, 400],
     },
     run=run,

@@ -97,18 +97,18 @@ def interpolated(*, loss=3.0, reach=1.0, steps=(0, 100, 1000)):
     return tables() | {"runs": runs, "resumed": False}
 
 
-def lag(adapts, steps=(0, 25, 50, 100, 200, 400)):
-    """Metrics of ``tiny_lag``, from the steps at which PI and direct fine-tuning adapt, by tokens of pretraining."""
+def lag(caught_up, steps=(0, 25, 50, 100, 200, 400)):
+    """Metrics of ``tiny_lag``, from the step at which direct fine-tuning is as far as PI, by tokens of pretraining."""
 
     def curve(adapted):
         return [entry(step, {WINDOW: 3.0, 4 * WINDOW: 3.0 if step >= adapted else 4.0}, WINDOW) for step in steps]
 
     models = []
-    for tokens, ways in adapts.items():
+    for tokens, step in caught_up.items():
         runs = [
             {"method": method, "factor": 4, "peak_lr": 3e-4, "seed": seed, "curve": curve(adapted)}
             for seed in range(2)
-            for method, adapted in zip(("linear", "none"), ways, strict=True)
+            for method, adapted in (("linear", 0), ("none", step))
         ]
         models.append({"tokens": tokens, "sha256": "0"} | tables() | {"runs": runs})
     return {"models": models, "resumed": False}
