@@ -228,8 +228,8 @@ def falls(group: Group, corpus: str, where: str) -> Check:
         changed((group.at(after), context), (group.at(before), context), corpus) for before, after in pairwise(steps)
     ]
     measured = ", ".join(f"{at(group.at(step), corpus, context)} at step {step}" for step in steps)
-    smallest = max(changes, key=lambda change: change.mean)
-    return Check(states, every(one.below() for one in changes), measured, corpus, group.factor, str(smallest))
+    brief = str(max(changes, key=lambda change: change.mean)) if changes else ""
+    return Check(states, every(one.below() for one in changes), measured, corpus, group.factor, brief)
 
 
 def kept(tuned: Runs, group: Group, corpus: str) -> Check:

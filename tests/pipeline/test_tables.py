@@ -43,6 +43,16 @@ def test_a_row_of_another_length_is_refused():
         Block("ours", ("k", "1 L"), (("PI",),))
 
 
+@pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if one.study == "tiny_tables"])
+def test_runs_that_were_measured_once_show_no_progress_and_break_no_rule(name, results):
+    made = synthetic.tables()
+    for run in made["runs"]:
+        del run["curve"][1:]
+    synthetic.write("tiny_tables", made)
+    falls = [check for check in EXPERIMENTS[name].outcome().checks if "falls from each evaluation" in check.states]
+    assert {check.outcome for check in falls} <= {"open"}
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_without_its_record_names_the_command_and_writes_nothing(results, name):
     with pytest.raises(record.NoRecord, match=r"python -m experiments (tiny_|smollm2_|summaries)"):
