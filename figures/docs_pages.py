@@ -69,8 +69,9 @@ def experiments_page() -> str:
     parts = [
         _WRITTEN.format("make figures"),
         "# The paper's experiments",
-        "Each experiment is broken into statements, and a record decides each by its 95% interval, by the rules in "
-        "[figures/verdicts](../figures/verdicts): a statement *holds*, *fails*, or is *open* where the interval "
+        "Each experiment is broken into statements, and a record decides each by its 95% interval, or by the largest "
+        "score where it speaks of all heads, by the rules in [figures/verdicts](../figures/verdicts): a statement "
+        "*holds*, *fails*, or is *open* where the interval "
         "contains the limit. An experiment is *reproduced* when all of its statements hold, *refuted* when all fail, "
         "*split* when some hold and some fail, *open* otherwise, and *not tested* where no record can decide. Where a "
         "record has the loss of each text, two models are compared text by text; where it has not, intervals are wide. "

@@ -4,7 +4,7 @@ The paper's Table 5 asks what an extension costs on tasks that fit into the old 
 offline, to a length in tokens, and need more than the last sentence. The untouched tokenizer counts the tokens and
 every model reads at most the untouched window, so that all get the same prompts and are compared item by item. The
 harness makes 500 items of each task, length and model before it asks the first, which takes minutes. Twenty items tell
-a collapse from a small loss; that at most two points are lost can be shown with about a hundred or more.
+a collapse from a small loss; that at most two points are lost can be shown with 137 or more.
 """
 
 import shutil

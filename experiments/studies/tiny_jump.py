@@ -57,7 +57,7 @@ STUDY = Study(
     says="The loss of the tiny LLaMA jumps beyond its window; this shows which heads the jump comes from",
     config={
         "model": "tiny-llama",
-        "corpora": {"books": 4, "code": 4},  # documents drawn from each
+        "corpora": {"books": 13, "code": 24},  # documents drawn from each
         "split": "test",
         "seed": 0,
         "tokens": 512,  # of each document

@@ -51,7 +51,7 @@ def table4_kmax() -> Table:
     """How far back a passkey is found by fine-tuning step."""
     paper, tuned = paper_numbers()["table4_kmax"], read_runs("tiny_tables")
     theirs = tuple((named(key), *map(shown, row)) for key, row in paper.items() if key != "steps")
-    found = tuned.best("k_max")
+    found = tuned.best()
     steps = sorted({step for group in found for step in group.steps})
     ours = tuple((tuned.label(group), *(k_max(group, step) for step in steps)) for group in found)
     base = ("untouched", shown(tuned.base.k_max), *["–"] * (len(steps) - 1))
@@ -59,8 +59,7 @@ def table4_kmax() -> Table:
         Block("Paper, by steps", ("k_max", *map(str, paper["steps"])), theirs),
         Block("Here, by steps", ("k_max", *map(str, steps)), (base, *ours)),
     )
-    caption = _caption("table4_kmax", tuned, best="k_max")
-    return Table("Effective context k_max (tokens) by fine-tuning steps", caption, blocks)
+    return Table("Effective context k_max (tokens) by fine-tuning steps", _caption("table4_kmax", tuned), blocks)
 
 
 def table5_original_window() -> Table:
@@ -170,9 +169,9 @@ def _by_window(name: str, title: str, corpus: str) -> Table:
     return Table(title, _caption(name, tuned), blocks)
 
 
-def _caption(name: str, tuned: Runs, *, best: runs.Best = "perplexity") -> str:
+def _caption(name: str, tuned: Runs) -> str:
     """What was found, then at what scale and how it was measured."""
-    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how(best)}Tested here on {tuned.scale}."
+    return f"{EXPERIMENTS[name].outcome().sentence} {tuned.how(chosen=True)}Tested here on {tuned.scale}."
 
 
 def _change(found: list[Evaluation], base: Evaluation, corpus: str, window: int) -> str:

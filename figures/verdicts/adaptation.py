@@ -7,10 +7,12 @@ at the first measured step at which its perplexity in the new window is within 5
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from operator import itemgetter
 
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs
-from figures.verdicts.intervals import Decision, Interval
+from figures.verdicts.intervals import Decision
 
 WITHIN = 1.05
 SOON = 0.2  # the share of the steps that counts as at once
@@ -67,24 +69,32 @@ def reached(tuned: Runs) -> dict[tuple[float, float], dict[str, Reached]]:
 
 
 def caught_up(pi: Group, direct: Group, corpus: str) -> Reached:
-    """When direct fine-tuning comes within 5% of what PI has after as many steps.
+    """From when on direct fine-tuning stays within 5% of what PI has after as many steps.
 
     What both learn besides, as a model does that was pretrained on little, is thereby left out.
     """
-    window = pi.context_tokens
-    return _first_within(
-        [
-            (step, change)
-            for step in direct.steps
-            if (change := runs.change(direct.at(step), window, pi.at(step), window, corpus)) is not None
-        ]
-    )
+    window, limit = pi.context_tokens, math.log(WITHIN)
+    above = [
+        (step, change)
+        for step in direct.steps
+        if (change := runs.change(direct.at(step), window, pi.at(step), window, corpus)) is not None
+    ]
+    possibly = _from_when([(step, change.low < limit) for step, change in above])
+    surely = _from_when([(step, change.high < limit) for step, change in above])
+    return Reached(possibly, surely, direct.steps[-1])
+
+
+def _from_when(found: Sequence[tuple[int, bool]]) -> int | None:
+    """The first step from which on something is so at every step."""
+    stays = list(takewhile(itemgetter(1), reversed(found)))
+    return stays[-1][0] if stays else None
 
 
 def _reached(pi: Group, direct: Group, corpus: str) -> dict[str, Reached]:
     window = pi.context_tokens
     ends = {group.method: runs.value(group.last(), corpus, window) for group in (pi, direct)}
     best = min((pi, direct), key=lambda group: value.perplexity if (value := ends[group.method]) else math.inf)
+    limit = math.log(WITHIN)
     found = {}
     for group in (pi, direct):
         above = [
@@ -92,15 +102,9 @@ def _reached(pi: Group, direct: Group, corpus: str) -> dict[str, Reached]:
             for step in group.steps
             if (change := runs.change(group.at(step), window, best.last(), window, corpus)) is not None
         ]
-        found[group.method] = _first_within(above)
+        found[group.method] = Reached(
+            possibly=next((step for step, change in above if change.low < limit), None),
+            surely=next((step for step, change in above if change.high < limit), None),
+            last=group.steps[-1],
+        )
     return found
-
-
-def _first_within(above: Sequence[tuple[int, Interval]]) -> Reached:
-    """From how far above its limit a perplexity is at each measured step, in nats."""
-    limit = math.log(WITHIN)
-    return Reached(
-        possibly=next((step for step, change in above if change.low < limit), None),
-        surely=next((step for step, change in above if change.high < limit), None),
-        last=above[-1][0],
-    )

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from experiments.records.record import Record, read
 from figures.verdicts.intervals import Interval, Loss, difference, share
 
-Best = Literal["perplexity", "k_max"]
 Part = Literal["whole", "last"]
 
 WAYS = {"none": "direct", "linear": "PI"}  # what rows call the two ways to fine-tune
@@ -28,6 +27,7 @@ class Evaluation:
         last: loss over the last tokens of each window alone, by corpus and window; empty where it was not measured.
         k_max: the farthest distance from which a passkey is found; None where it was not measured.
         accuracy: the share of trials in which a passkey is found, by distance.
+        seed: that of the run; None for a model that no run trained.
     """
 
     step: int
@@ -35,6 +35,7 @@ class Evaluation:
     last: dict[str, dict[int, Loss]]
     k_max: int | None
     accuracy: dict[int, float] = field(default_factory=dict)
+    seed: int | None = None
 
     def measured(self, corpus: str, window: int, part: Part = "whole") -> Loss | None:
         """The loss with what is known of its error, or None where it was not measured."""
@@ -52,12 +53,15 @@ class Evaluation:
         return math.nan if loss is None else math.exp(loss)
 
 
-def evaluation(entry: dict[str, Any], texts: Mapping[str, Sequence[str]] | None = None) -> Evaluation:
+def evaluation(
+    entry: dict[str, Any], texts: Mapping[str, Sequence[str]] | None = None, seed: int | None = None
+) -> Evaluation:
     """A measurement as records write it.
 
     Args:
         entry: the measurement.
         texts: by corpus, the name of the text that each scored document is from.
+        seed: that of the run.
     """
     whole, last = (
         {
@@ -67,7 +71,7 @@ def evaluation(entry: dict[str, Any], texts: Mapping[str, Sequence[str]] | None 
         for part in ("perplexity", "last")
     )
     accuracy = {int(k): share for k, share in entry.get("accuracy", {}).items()}
-    return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"), accuracy)
+    return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"), accuracy, seed)
 
 
 def _loss(row: dict[str, Any], texts: Sequence[str]) -> Loss:
@@ -167,40 +171,37 @@ class Runs:
         """By how much the window was extended, rising."""
         return sorted({group.factor for group in self.groups})
 
-    def best(self, best: Best = "perplexity") -> list[Group]:
-        """Direct and PI runs by rising factor, direct first; of several peak learning rates the best of each.
+    @property
+    def rate(self) -> float | None:
+        """The peak rate at which direct fine-tuning and PI end lowest; None where there is no run.
 
-        Args:
-            best: which one is best: the one that ends with the lowest perplexity at the extended window on the first
-                corpus, or with the longest k_max.
+        As in the paper there is one for both ways and all factors, so that whatever is compared differs in nothing
+        else. It ends with the lowest loss at the extended window on the first corpus, on average over ways and factors.
         """
-
-        def rank(group: Group) -> tuple[float, float]:
-            found = value(group.last(), self.corpora[0], group.context_tokens)
-            perplexity = math.inf if found is None else found.perplexity
-            reach = statistics.fmean(one.k_max or 0 for one in group.last()) if best == "k_max" else 0.0
-            return -reach, perplexity
-
-        chosen: dict[tuple[str, float], Group] = {}
+        ends: dict[float, list[float]] = {}
         for group in self.groups:
-            other = chosen.setdefault((group.method, group.factor), group)
-            if rank(group) < rank(other):
-                chosen[group.method, group.factor] = group
-        return sorted(chosen.values(), key=lambda group: (group.method == "linear", group.factor))
+            found = losses(group.last(), self.corpora[0], group.context_tokens)
+            if group.method in WAYS and found:
+                ends.setdefault(group.peak_lr, []).append(statistics.fmean(found))
+        most = max(map(len, ends.values()), default=0)
+        whole = {rate: statistics.fmean(found) for rate, found in ends.items() if len(found) == most}
+        return min(whole, key=whole.__getitem__, default=None)
+
+    def best(self) -> list[Group]:
+        """Direct and PI runs at the best `rate`, by rising factor, direct first."""
+        found = [group for group in self.groups if group.method in WAYS and group.peak_lr == self.rate]
+        return sorted(found, key=lambda group: (group.method == "linear", group.factor))
 
     def label(self, group: Group) -> str:
         """The name of a row; it has the peak rate where there are several."""
         rate = f", rate {group.peak_lr:g}" if len(self.rates) > 1 else ""
         return f"{group.name} to {group.context_tokens}{rate}"
 
-    def how(self, best: Best | None = None) -> str:
-        """Sentences of a caption: how a row was chosen from several rates, and what ± is with several seeds."""
-        chosen = {
-            "perplexity": "Each row is at the peak rate that ends with the lowest perplexity at its L' on books. ",
-            "k_max": "Each row is at the peak rate that ends with the longest k_max, not with the lowest perplexity. ",
-        }
+    def how(self, *, chosen: bool = False) -> str:
+        """Sentences of a caption: which of several rates its rows have, if one, and what ± is with several seeds."""
         several = any(len(group.curves) > 1 for group in self.groups)
-        return (chosen[best] if best and len(self.rates) > 1 else "") + (
+        rate = f"All rows have the peak rate {self.rate:g}, at which both ways together end lowest at L' on books. "
+        return (rate if chosen and len(self.rates) > 1 else "") + (
             "Means over seeds; ± is their standard deviation, left out where all agree. " if several else ""
         )
 
@@ -251,7 +252,8 @@ def runs_in(record: Record) -> Runs:
     window, texts = metrics["model"]["window_tokens"], metrics.get("texts")
     curves: dict[tuple[float, float, bool, str], list[tuple[Evaluation, ...]]] = {}
     for run in metrics.get("runs", ()):
-        curve = tuple(sorted((evaluation(entry, texts) for entry in run["curve"]), key=lambda one: one.step))
+        entries = (evaluation(entry, texts, run["seed"]) for entry in run["curve"])
+        curve = tuple(sorted(entries, key=lambda one: one.step))
         key = (run["factor"], run["peak_lr"], run["method"] == "linear", run["method"])
         curves.setdefault(key, []).append(curve)
     groups = tuple(
@@ -292,15 +294,31 @@ def change(
         corpus: what was scored.
         part: over which tokens.
     """
+    found, other = paired(found, other)
     ours = [loss for one in found if (loss := one.measured(corpus, to, part)) is not None]
     theirs = [loss for one in other if (loss := one.measured(corpus, of, part)) is not None]
     return difference(ours, theirs) if ours and theirs else None
 
 
+def paired(
+    found: Sequence[Evaluation], other: Sequence[Evaluation]
+) -> tuple[Sequence[Evaluation], Sequence[Evaluation]]:
+    """Those of the seeds that both have, in the same order. A model that no run trained goes with every seed."""
+    one, two = ({model.seed: model for model in models} for models in (found, other))
+    if None in one or None in two:
+        return found, other
+    common = sorted(one.keys() & two.keys(), key=str)
+    return [one[seed] for seed in common], [two[seed] for seed in common]
+
+
+def hits_at(found: Sequence[Evaluation], distances: Sequence[int], trials: int) -> list[int]:
+    """How many passkeys are found at these distances, a number for each seed."""
+    return [sum(round(one.accuracy[k] * trials) for k in distances) for one in found]
+
+
 def found_at(found: Sequence[Evaluation], distances: Sequence[int], trials: int) -> Interval:
-    """The share of passkeys found at these distances, all seeds together."""
-    hits = [round(one.accuracy[k] * trials) for one in found for k in distances]
-    return share(sum(hits), trials * len(hits))
+    """The share of passkeys found at these distances, over all seeds."""
+    return share(hits_at(found, distances, trials), trials * len(distances))
 
 
 def losses(found: Sequence[Evaluation], corpus: str, window: int, part: Part = "whole") -> list[float]:

@@ -72,18 +72,25 @@ class Interval:
         return f"{mean:{form}}{unit} ({low:{form}} to {high:{form}})"
 
 
+def nats(change: Interval) -> str:
+    """Of a difference of losses, as in "-0.120 nats (-0.180 to -0.060)"."""
+    if not math.isfinite(change.high - change.low):
+        return f"{change.mean:+.3f} nats, one document, so no interval"
+    return change.shown("+.3f", " nats")
+
+
 def difference(ours: Sequence[Loss], theirs: Sequence[Loss]) -> Interval:
     """By how many nats our mean loss is above theirs.
 
     Args:
         ours: one loss a seed.
-        theirs: with the same seeds, or a single one that all of ours are compared with.
+        theirs: of the same seeds in the same order, or a single one that all of ours are compared with.
 
     Paired by text where all have losses by text. Otherwise the two are taken as independent samples, which makes the
     interval wider than it has to be; a single document gives no interval, and nothing is decided.
     """
     other = [*theirs] * len(ours) if len(theirs) == 1 else [*theirs]
-    pairs = list(zip(ours, other, strict=False))
+    pairs = list(zip(ours, other, strict=True))
     if all(len(one.by_text) == len(two.by_text) > 1 for one, two in pairs):
         return mean_over_both(np.array([np.subtract(one.by_text, two.by_text) for one, two in pairs]))
     seeds = np.array([one.nats - two.nats for one, two in pairs])
@@ -119,10 +126,46 @@ def _interval(mean: float, parts: Sequence[tuple[float, int]]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def share(hits: int, trials: int) -> Interval:
-    """A share of trials with its exact interval (Clopper and Pearson)."""
-    found = stats.binomtest(hits, trials).proportion_ci(CONFIDENCE)
-    return Interval(hits / trials, float(found.low), float(found.high))
+def share(hits: Sequence[int], trials: int) -> Interval:
+    """A share of trials with its exact interval (Clopper and Pearson), no narrower than that over seeds.
+
+    Args:
+        hits: how many trials succeed, a number for each seed.
+        trials: how many there are of each seed.
+    """
+    return _over_seeds(_proportion(hits, trials, "exact"), np.divide(hits, trials), least=0.0)
+
+
+def share_difference(ours: Sequence[int], theirs: Sequence[int], trials: int) -> Interval:
+    """By how much our share of trials is above theirs, no narrower than the interval over seeds.
+
+    The trials count as independent samples, by the hybrid of two score intervals (Newcombe 1998, method 10).
+
+    Args:
+        ours: how many trials succeed, a number for each seed.
+        theirs: of the same seeds in the same order.
+        trials: how many there are of each seed.
+    """
+    one, two = _proportion(ours, trials, "wilson"), _proportion(theirs, trials, "wilson")
+    mean = one.mean - two.mean
+    low = mean - math.hypot(one.mean - one.low, two.high - two.mean)
+    high = mean + math.hypot(one.high - one.mean, two.mean - two.low)
+    seeds = np.subtract(ours, theirs) / trials
+    return _over_seeds(Interval(mean, low, high), seeds, least=-1.0)
+
+
+def _proportion(hits: Sequence[int], trials: int, method: Literal["exact", "wilson"]) -> Interval:
+    test = stats.binomtest(sum(hits), trials * len(hits))
+    found = test.proportion_ci(CONFIDENCE, method)
+    return Interval(float(test.statistic), float(found.low), float(found.high))
+
+
+def _over_seeds(of_trials: Interval, means_S: np.ndarray, least: float) -> Interval:
+    """The wider of an interval over trials and that over seeds, whose trials are the same; shares end at 1."""
+    of_seeds = _interval(of_trials.mean, [_of_seeds(means_S)])
+    return Interval(
+        of_trials.mean, max(least, min(of_trials.low, of_seeds.low)), min(1.0, max(of_trials.high, of_seeds.high))
+    )
 
 
 def every(decisions: Iterable[Decision]) -> Decision:
@@ -132,7 +175,7 @@ def every(decisions: Iterable[Decision]) -> Decision:
 
 
 def paired_scores(differences: Sequence[float]) -> Interval:
-    """The mean difference of two models' scores on the same items, each from 0 to 1, by Agresti and Min's method.
+    """The mean difference of two models' scores on the same items, each from 0 to 1 (Bonett and Price 2012).
 
     They add two items to the sample, on which one model is wholly right and the other wholly wrong, once each way. So a
     few items on which both models score alike do not pass for a difference of exactly zero. The mean that is given is

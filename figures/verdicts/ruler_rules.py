@@ -9,7 +9,8 @@ from figures.verdicts.context_rules import training
 from figures.verdicts.intervals import Interval, paired_scores
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
-# the paper says of its Table 5 that models extended to 8192 tokens lose up to 2% inside the old window
+# the paper's text says of Table 5 that models extended to 8192 tokens lose up to 2% inside the old window; the table
+# itself has a model that loses 2.9 points on one of five tasks
 LITTLE = 0.02
 # the untouched model's score from which on a task can show a loss: one that it cannot do has nothing to lose
 SOLVED = 0.2
@@ -21,6 +22,7 @@ class Cost:
 
     Attributes:
         model: the extended one's name.
+        method: how it was extended.
         task: its name in the harness.
         length: tokens of an item.
         before: the untouched model's mean score.
@@ -29,6 +31,7 @@ class Cost:
     """
 
     model: str
+    method: str
     task: str
     length: int
     before: float
@@ -43,12 +46,12 @@ class Cost:
 
 @experiment(
     id="ruler_smollm2", study="smollm2_ruler", group="other data", source="Table 5, on tasks of RULER",
-    says="Extended models lose little accuracy on tasks inside the old window.",
+    says="Models extended by PI lose little accuracy on tasks inside the old window.",
 )  # fmt: skip
 def little_is_lost(study: str) -> Decided:
-    """Scores on the same items, untouched and extended, on the tasks that the untouched model can do."""
+    """Scores on the same items, untouched and extended by PI, on the tasks that the untouched model can do."""
     record = read(study)
-    found = costs(record)
+    found = [cost for cost in costs(record) if cost.method == "linear"]
     solved = [cost for cost in found if cost.solved]
     if not solved:
         raise NotTested(
@@ -56,7 +59,7 @@ def little_is_lost(study: str) -> Decided:
         )
     checks = [
         Check(
-            f"Extended, the model loses at most {100 * LITTLE:g} points of accuracy on tasks inside the old window",
+            f"Extended by PI, the model loses at most {100 * LITTLE:g} points on tasks inside the old window",
             cost.change.above(-LITTLE),
             f"{cost.before:.0%} untouched, {cost.after:.0%} extended: {points(cost.change)}",
             f"{cost.model}, {cost.task}, {cost.length} tokens",
@@ -78,7 +81,9 @@ def costs(record: Record) -> list[Cost]:
                 before = untouched["scores"][task][length]
                 differences = [one - other for one, other in zip(after, before, strict=True)]
                 change = paired_scores(differences)
-                found.append(Cost(model["name"], task, int(length), fmean(before), fmean(after), change))
+                found.append(
+                    Cost(model["name"], model["method"], task, int(length), fmean(before), fmean(after), change)
+                )
     return found
 
 

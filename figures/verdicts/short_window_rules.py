@@ -7,7 +7,7 @@ import numpy as np
 
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs, read_runs
-from figures.verdicts.intervals import Interval, mean_over_both
+from figures.verdicts.intervals import share_difference
 from figures.verdicts.tiny_rules import at, changed
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
@@ -43,9 +43,9 @@ def pairs(short: Runs, long: Runs) -> list[Pair]:
     "passkeys.",
 )  # fmt: skip
 def short_windows_do(study: str) -> Decided:
-    """Perplexity and passkeys in the new window, the two ways compared text by text and distance by distance."""
+    """Perplexity and passkeys in the new window, the two ways compared on the same texts and distances."""
     short, long = read_runs(study), read_runs(LONG)
-    found, checks = pairs(short, long), []
+    found, checks, trials = pairs(short, long), [], short.record["config"]["trials"]
     if not found:
         raise NotTested("The two records have no run of the same factor and learning rate.")
     for pair in found:
@@ -58,21 +58,20 @@ def short_windows_do(study: str) -> Decided:
             states += f"{AS_LOW - 1:.0%}"
             measured = f"perplexity {values[0]} on short windows, {values[1]} on long ones: {change}"
             checks.append(Check(states, change.below(math.log(AS_LOW)), measured, corpus, factor, str(change)))
-        more = found_more(ours, theirs)
-        states = "Training PI on short windows finds more passkeys in the new window"
-        measured = f"{mean_accuracy(ours):.0%} on short windows, {mean_accuracy(theirs):.0%} on long ones: "
-        brief = more.shown("+.0%")
-        checks.append(Check(states, more.above(), measured + brief, "passkeys", factor, brief))
+        ours, theirs = map(list, runs.paired(ours, theirs))
+        distances = sorted(ours[0].accuracy)
+        for where, asked in (
+            ("in the new window", distances),
+            ("beyond the old window", [k for k in distances if k > short.window]),
+        ):
+            one, other = (runs.hits_at(side, asked, trials) for side in (ours, theirs))
+            more = share_difference(one, other, trials * len(asked))
+            states = f"Training PI on short windows finds more passkeys {where}"
+            number = trials * len(asked) * len(ours)
+            brief = more.shown("+.0%")
+            measured = f"{sum(one)} of {number} on short windows, {sum(other)} on long ones: {brief}"
+            checks.append(Check(states, more.above(), measured, "passkeys", factor, brief))
     return Decided(f"{short.scale}; beside windows as long as L', {runs.measured_on(long.record)}", tuple(checks))
-
-
-def found_more(ours: list[Evaluation], theirs: list[Evaluation]) -> Interval:
-    """By how much the share of passkeys that is found is above the other's, paired by seed and distance.
-
-    Distances stand where texts do: how far apart the two ways are varies from one to the next.
-    """
-    seeds = zip(ours, theirs, strict=False)
-    return mean_over_both(np.array([[one.accuracy[k] - two.accuracy[k] for k in one.accuracy] for one, two in seeds]))
 
 
 def mean_accuracy(found: list[Evaluation]) -> float:

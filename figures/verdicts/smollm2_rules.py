@@ -7,10 +7,11 @@ from experiments.records.record import NoRecord, read
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs, read_runs
 from figures.verdicts.intervals import Loss, difference
-from figures.verdicts.tiny_rules import at, by_method, changed, falls, kept, less, passkey_everywhere
+from figures.verdicts.tiny_rules import at, by_method, changed, falls, kept, kept_beside, less, passkey_everywhere
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
-# how far above the untouched model's PI starts in the paper's Table 3, extended by 4: 16.10 against 7.20
+# how far above the untouched model's PI starts in the paper's Table 3, extended by 4 and over whole windows: 16.10
+# against 7.20; the paper has no start at a smaller factor
 AT_ONCE = 16.10 / 7.20
 NO_GPU_RUN = "Not measured: it needs a CUDA GPU (python -m experiments.gpu)."
 
@@ -50,7 +51,7 @@ def prevents_the_explosion(study: str) -> Decided:
             ),
             Check(
                 f"In the last {last} of {longest} tokens, PI without fine-tuning has at most {AT_ONCE:.1f} times the "
-                f"untouched model's perplexity in the last of {window}, as in the paper",
+                f"untouched model's perplexity in the last of {window}",
                 costs.below(math.log(AT_ONCE)), str(costs), corpus,
             ),
         ]  # fmt: skip
@@ -87,18 +88,22 @@ def uses_its_window_and_keeps_quality(study: str) -> Decided:
             checks.append(Check(states, start.below(-math.log(2)), measured, corpus, factor, str(start)))
             checks.append(falls(group, corpus, "in the new window"))
             states = (
-                "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one, "
+                "Fine-tuned by PI, the model has a lower perplexity in its new window than in one of the old length, "
                 "whose text is shorter and so not the same"
             )
-            sides = (group.last(), context, f"at {context} tokens"), (base, window, f"untouched at {window}")
-            checks += [less(states, group, corpus, *sides), kept(tuned, group, corpus)]
-            for direct in by_method(best, "none"):
-                # A study that was stopped may have one of them further than the other.
-                step = max({*group.steps} & {*direct.steps})
-                if direct.factor == group.factor and step:
-                    states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
-                    sides = (group.at(step), context, "by PI"), (direct.at(step), context, "directly")
-                    checks.append(less(states, group, corpus, *sides, f"{corpus}, step {step}"))
+            sides = (group.last(), context, f"at {context} tokens"), (group.last(), window, f"at {window}")
+            checks.append(less(states, group, corpus, *sides))
+            direct = next((one for one in by_method(best, "none") if one.factor == factor), None)
+            # A study that was stopped may have one of them further than the other.
+            step = max({*group.steps} & {*direct.steps}) if direct else 0
+            if not direct or not step:
+                checks.append(kept(tuned, group, corpus))
+                continue
+            # Fine-tuning on texts of the same kind lowers the perplexity by itself.
+            checks.append(kept_beside(group.at(step), direct.at(step), window, corpus, factor))
+            states = "After as many steps, PI has a lower perplexity in the new window than direct fine-tuning"
+            sides = (group.at(step), context, "by PI"), (direct.at(step), context, "directly")
+            checks.append(less(states, group, corpus, *sides, f"{corpus}, step {step}"))
     return Decided(tuned.scale, tuple(checks))
 
 

@@ -156,7 +156,9 @@ def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_e
                 level = start + step / FINETUNED["steps"][-1] * (end - start)
                 k_max = factor * WINDOW if method == "linear" and step else WINDOW
                 if step <= stop_after:
-                    curve.append(measured(step, dict.fromkeys(reached, level) | {WINDOW: min(level, 3.01)}, k_max))
+                    curve.append(
+                        measured(step, dict.fromkeys(reached, level) | {WINDOW: min(level + 0.1, 3.01)}, k_max)
+                    )
             runs.append({"method": method, "factor": factor, "peak_lr": 1e-4, "seed": 0, "curve": curve})
         for method in ("linear", "none", "ntk", "yarn"):
             by_window = alone if method == "none" else dict.fromkeys(reached, 4.0 if method == "linear" else 3.5)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from experiments.records import record
 from figures.verdicts import EXPERIMENTS
-from figures.verdicts.adaptation import Reached, reached
+from figures.verdicts.adaptation import Reached, caught_up, reached
 from figures.verdicts.fine_tuning_runs import runs_in
 from tests.pipeline import synthetic
 
@@ -63,3 +63,11 @@ def test_whoever_ends_lowest_gets_there_and_swapping_the_ways_swaps_the_steps(ou
 )
 def test_a_step_between_the_possible_and_the_sure_one_leaves_it_open(found, by_20):
     assert found.by(20) == by_20
+
+
+def test_direct_fine_tuning_has_caught_up_when_it_stays_near_and_not_when_it_passes_by():
+    (direct, pi) = runs_in({"metrics": made([4.0, 3.0, 3.0, 3.0], [4.0, 3.5, 3.2, 3.0]), "config": {}}).groups
+    assert str(caught_up(pi, direct, "books")) == "at step 100"
+    assert str(caught_up(pi, pi, "books")) == "at step 0"
+    (direct, pi) = runs_in({"metrics": made([3.0, 3.0, 3.0, 3.0], [3.5, 3.0, 3.0, 3.5]), "config": {}}).groups
+    assert str(caught_up(pi, direct, "books")) == "never in 100 steps"

@@ -141,16 +141,14 @@ BEYOND = "Extended by {} without training, tokens beyond the old window lower th
 def test_gains_are_paired_by_text_and_decided_for_each_corpus_and_model(results):
     found = outcomes()
     assert found["Untouched, the model predicts better the more of its window it sees"] == {"books": "holds"}
-    assert found[BEYOND.format("YaRN")] == {"YaRN ×2, books": "holds", "YaRN ×2, far repeats": "holds"}
+    assert BEYOND.format("YaRN") not in found  # of which the claim says nothing; it stands in the table
     assert found[BEYOND.format("PI")] == {"PI ×2, books": "fails", "PI ×2, far repeats": "fails"}
 
 
 def test_near_repeats_are_asked_of_the_untouched_model_and_far_ones_of_extended(results):
     cases = {(states.split(",")[0], case) for states, by_case in outcomes().items() for case in by_case}
     assert {how for how, case in cases if "near repeats" in case} == {"Untouched"}
-    assert {how for how, case in cases if "far repeats" in case} == {
-        f"Extended by {way} without training" for way in ("PI", "YaRN")
-    }
+    assert {how for how, case in cases if "far repeats" in case} == {"Extended by PI without training"}
 
 
 def test_a_gain_that_differs_more_between_texts_than_it_is_large_stays_open(results):
@@ -208,6 +206,17 @@ def test_fine_tuned_models_are_read_and_drawn_beside_those_that_are_not(config, 
     synthetic.write("tiny_context", made, config=config)
     save("tiny_context", folder=tmp_path)
     assert (tmp_path / "tiny_context.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_the_paper_says_of_pi_is_not_asked_of_direct_fine_tuning_nor_of_untuned_models(results):
+    made = synthetic.context(beyond=[("PI ×2", -0.05), ("YaRN ×2", 0.4)])
+    untouched, pi, direct = made["models"]
+    tuned = [untouched, pi | {"steps": 9}, pi | {"name": "untuned"}, direct | {"method": "none", "steps": 9}]
+    synthetic.write("tiny_context", made | {"models": tuned}, config=synthetic.CONTEXT | {"steps_tokens": 1})
+    outcome = EXPERIMENTS["context_tiny"].outcome()
+    # What is open is whether it beats the untouched model, which costs as much as is gained.
+    assert {check.outcome for check in outcome.checks if "untouched" not in check.states.lower()} == {"holds"}
+    assert {check.case for check in outcome.checks} == {"books", "near repeats", "PI ×2, books", "PI ×2, far repeats"}
 
 
 def test_excerpts_of_one_text_count_as_one_sample(results):

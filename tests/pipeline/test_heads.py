@@ -13,6 +13,7 @@ from experiments.records import record, study
 from experiments.records.study import load
 from experiments.studies.tiny_heads_tuned import compare
 from figures.drawing import save
+from figures.verdicts import EXPERIMENTS
 from pi_model.errors import UsageError
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
@@ -23,6 +24,7 @@ from pi_theory.interpolation import interpolation_error, published_bound, publis
 from pi_theory.rope import coefficients, frequencies, score
 from pi_theory.scaling import LinearPI
 from tests.model.conftest import byte_tokenizer
+from tests.pipeline import synthetic
 from tests.pipeline.toy import breaking_model, runs_of_letters
 from tests.theory.strategies import coefficients as any_h
 
@@ -290,6 +292,24 @@ def test_a_model_whose_heads_look_back_too_far_is_found_out_and_cured(name, tmp_
     for row in made["heads"]:
         assert row["far"] > 0.5
         assert row["displaced"] > 0.5
+
+
+def jump(results, document_over_within):
+    """The rule's outcomes on a record with these losses by document."""
+    losses = {
+        name: {"over_within": float(np.mean(values)), "document_over_within": values}
+        for name, values in document_over_within.items()
+    }
+    config = {"model": "m", "tokens": 512, "corpora": {"books": 3}}
+    synthetic.write("tiny_jump", {"losses": losses}, config=config)
+    return [check.outcome for check in EXPERIMENTS["jump_tiny"].outcome().checks]
+
+
+def test_the_cause_of_a_jump_is_decided_by_the_interval_over_documents(results):
+    assert jump(results, {"none": [1.9, 2.0, 2.1], "clamp": [0.02, 0.03, 0.01]}) == ["holds", "holds"]
+    assert jump(results, {"none": [1.9, 2.0, 2.1], "clamp": [0.5, 0.6, 0.7]}) == ["holds", "fails"]
+    assert jump(results, {"none": [1.9, 2.0, 2.1], "clamp": [0.0, 0.1, 0.4]}) == ["holds", "open"]
+    assert jump(results, {"none": [2.0], "clamp": [0.0]}) == ["open", "open"]
 
 
 def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothing(toy_records, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figures.verdicts.intervals import Interval, Loss, difference, every, mean_over_both, share
+from figures.verdicts.intervals import Interval, Loss, difference, every, mean_over_both, share, share_difference
 
 finite = st.floats(-5, 5)
 OUTCOMES = st.sampled_from(["holds", "fails", "open"])
@@ -63,8 +63,38 @@ def test_without_losses_by_text_samples_count_as_independent_and_one_document_de
 
 
 def test_a_share_of_trials_has_its_exact_interval():
-    assert share(0, 15).high == pytest.approx(1 - 0.025 ** (1 / 15))
-    assert share(15, 15).low == pytest.approx(0.025 ** (1 / 15))
+    assert share([0], 15).high == pytest.approx(1 - 0.025 ** (1 / 15))
+    assert share([15], 15).low == pytest.approx(0.025 ** (1 / 15))
+    assert share([15, 15], 15) == share([30], 30)
+
+
+counts = st.lists(st.integers(0, 20), min_size=1, max_size=4)
+
+
+@given(counts)
+def test_seeds_that_differ_can_only_widen_the_interval_of_a_share(hits):
+    found, pooled = share(hits, 20), share([sum(hits)], 20 * len(hits))
+    assert 0 <= found.low <= pooled.low <= found.mean <= pooled.high <= found.high <= 1
+
+
+def test_a_share_that_one_seed_of_three_makes_alone_is_open():
+    assert share([15, 0, 0], 15).above(0.2) == "open"
+
+
+@given(counts, st.data())
+def test_swapping_two_shares_mirrors_the_interval_of_their_difference(hits, data):
+    others = data.draw(st.lists(st.integers(0, 20), min_size=len(hits), max_size=len(hits)))
+    one, other = share_difference(hits, others, 20), share_difference(others, hits, 20)
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+    assert -1 <= one.low <= one.mean <= one.high <= 1
+
+
+def test_an_interval_of_two_shares_covers_the_truth_about_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(2000):
+        found = share_difference([int(rng.binomial(40, 0.5))], [int(rng.binomial(40, 0.2))], 40)
+        covered += found.low <= 0.3 <= found.high
+    assert 0.94 <= covered / 2000 <= 0.98
 
 
 @given(st.lists(OUTCOMES))

@@ -85,6 +85,16 @@ def test_a_task_that_the_untouched_model_cannot_do_decides_nothing_and_is_named(
     assert outcome(easy=(10, 0)).verdict == "not tested"
 
 
+def test_other_ways_to_extend_stand_in_the_table_and_not_in_the_verdict(results):
+    made = synthetic.ruler(easy=(180, 180))
+    broken = made["models"][1] | {"name": "YaRN ×2", "method": "yarn"}
+    broken["scores"] = {task: {n: [0.0] * len(s) for n, s in found.items()} for task, found in broken["scores"].items()}
+    made["models"].append(broken)
+    synthetic.write("smollm2_ruler", made, config=synthetic.RULER)
+    assert EXPERIMENTS["ruler_smollm2"].outcome().verdict == "reproduced"
+    assert "YaRN ×2" in {row[0] for row in tabulate("ruler_smollm2", results).content.blocks[0].rows}
+
+
 def test_the_table_of_ruler_shows_each_score_and_the_change_over_items(results):
     synthetic.write("smollm2_ruler", synthetic.ruler(), config=synthetic.RULER)
     shown = tabulate("ruler_smollm2", results)

@@ -61,9 +61,24 @@ def test_training_windows_are_short_and_measured_windows_are_long(tmp_path, monk
 def test_perplexity_within_two_per_cent_is_as_low_and_equal_shares_are_open(results, short, long, verdict, outcomes):
     found = outcome(short, long)
     assert found.verdict == verdict
-    perplexity, passkeys = found.findings
-    assert (perplexity.outcome, passkeys.outcome) == outcomes
-    assert (len(perplexity.checks), len(passkeys.checks)) == (6, 3)
+    perplexity, everywhere, beyond = found.findings
+    assert (perplexity.outcome, everywhere.outcome) == outcomes
+    assert beyond.outcome == everywhere.outcome
+    assert [len(one.checks) for one in found.findings] == [6, 3, 3]
+
+
+def test_seeds_that_only_one_of_the_ways_has_are_left_out(results):
+    long = synthetic.interpolated(loss=3.0)
+    lucky = [
+        run | {"seed": run["seed"] + 1, "curve": [*run["curve"]]} for run in synthetic.interpolated(loss=2.0)["runs"]
+    ]
+    long["runs"] += [run for run in lucky if run["seed"] == 2]
+    synthetic.write("tiny_short_windows", synthetic.interpolated(), config={"trials": 10, "sequence_tokens": WINDOW})
+    synthetic.write("tiny_tables", long)
+    checks = EXPERIMENTS["short_windows"].outcome().findings[0].checks
+    assert {(check.outcome, check.measured.rpartition(": ")[2]) for check in checks} == {
+        ("holds", "+0.0% (+0.0 to +0.0)")
+    }
 
 
 def test_ways_are_compared_after_the_last_step_that_both_were_measured_at(results):

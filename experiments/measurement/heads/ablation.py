@@ -21,6 +21,7 @@ from pi_model.models.families import CausalLM
 Head = tuple[int, int]  # layer, query head
 TREATMENTS = ("none", "linear", "clamp", "local")
 _BLOCK = 512  # queries at once
+_DECIMALS = 6  # of a document's loss: a hundredth of the smallest difference that an interval tells from zero
 
 
 class PerHeadAttention(torch.nn.Module):
@@ -263,7 +264,8 @@ def loss_jump(
 
     Returns:
         ``losses``: by treatment of all heads ("within" is a context of L, "none" the jump), ``loss_nats`` and
-        ``over_within``, the difference on the same tokens, with its ``stderr`` over documents (None for one).
+        ``over_within``, the difference on the same tokens, with that of each document and its ``stderr`` over
+        documents (None for one).
         ``worst_first``: a list of {treatment, order, counts, over_within} when the first heads of an order are treated;
         orders are ranks and random ones. ``heads``: of each head ``far``, ``displaced`` and the given ranks, and
         if `alone` the ``saved_nats`` by clamping it alone. ``rank_correlation``: Spearman's, of each rank with these,
@@ -272,10 +274,15 @@ def loss_jump(
     """
     within = jump.within(bos)
 
-    def over_within(losses: np.ndarray) -> dict[str, float | None]:
+    def over_within(losses: np.ndarray) -> dict[str, Any]:
         difference = losses - within
         error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else None
-        return {"loss_nats": float(losses.mean()), "over_within": float(difference.mean()), "stderr": error}
+        return {
+            "loss_nats": float(losses.mean()),
+            "over_within": float(difference.mean()),
+            "document_over_within": [round(float(one), _DECIMALS) for one in difference],
+            "stderr": error,
+        }
 
     none, observed = jump.observed()
     losses = {"within": over_within(within), "none": over_within(none)}
@@ -313,7 +320,7 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float 
     return float(spearmanr(first, second).statistic)
 
 
-def _verdicts(losses: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:
+def _verdicts(losses: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The paper's account of the jump: the claim, the rule that decides on it, the verdict, and what was measured."""
     jump, clamped = losses["none"]["over_within"] or 0.0, losses["clamp"]["over_within"] or 0.0
     there = jump > 2 * (losses["none"]["stderr"] or 0.0)
