@@ -269,6 +269,7 @@ NUMBERS = (
     Number("JumpTinyTokens", "tiny_jump", "config/tokens", "integer"),
     Number("JumpTinyLast", "tiny_jump", "config/last_tokens", "integer"),
     Number("JumpTinyDocuments", "tiny_jump", "config/corpora/books", "integer"),
+    Number("JumpTinyFiles", "tiny_jump", "config/corpora/code", "integer"),
     Number("JumpTinyHeads", "tiny_jump", "metrics/heads/count()", "integer"),
     Number("JumpTiny", "tiny_jump", "metrics/losses/none/over_within", "2 near"),
     Number("JumpTinyError", "tiny_jump", "metrics/losses/none/stderr", "2 near"),
