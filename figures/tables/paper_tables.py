@@ -122,6 +122,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "table5_original_window": table5_original_window,
     "table6_summaries": table6_summaries,
     "decisions": decisions,
+    "rates_ends": tuning_tables.rates_ends,
     "rates_steps": tuning_tables.rates_steps,
     "rates_kmax": tuning_tables.rates_kmax,
     "adaptation": tuning_tables.adaptation,

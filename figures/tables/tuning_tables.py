@@ -9,7 +9,7 @@ from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.adaptation import WITHIN, reached
-from figures.verdicts.fine_tuning_runs import Group, Runs, Value, read_runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs, Value, read_runs
 from figures.verdicts.short_window_rules import LONG, mean_accuracy, pairs
 
 
@@ -29,6 +29,16 @@ def rates_kmax() -> Table:
     tuned = read_runs("tiny_sweep")
     block = _by_step(tuned, f"k_max in tokens by steps (untouched: {tuned.base.k_max})", k_max)
     return Table("k_max by fine-tuning steps, factor and rate", _caption(tuned), (block,))
+
+
+def rates_ends() -> Table:
+    """Where each run of the paper's length ends, at every factor and rate: in its new window and in the old one."""
+    tuned = read_runs("tiny_tables")
+    rows = [_ends("untouched", [tuned.base], tuned, tuned.window)]
+    rows += [_ends(tuned.label(group), group.last(), tuned, group.context_tokens) for group in _by_factor(tuned)]
+    columns = ("run", *(f"{corpus} at {where}" for corpus in tuned.corpora for where in ("L'", "L")))
+    block = Block("Perplexity at the end", columns, tuple(rows))
+    return Table("Where runs of the paper's length end, by learning rate", _caption(tuned), (block,))
 
 
 def adaptation() -> Table:
@@ -101,9 +111,16 @@ def short_windows() -> Table:
     return Table("PI trained on short windows", caption, (block,))
 
 
+def _ends(name: str, found: list[Evaluation], tuned: Runs, context: int) -> tuple[str, ...]:
+    """A row with the perplexity on each corpus in the new window and in the old one; the untouched model has one."""
+    windows = (context if context > tuned.window else None, tuned.window)
+    values = [runs.value(found, corpus, n) if n else None for corpus in tuned.corpora for n in windows]
+    return (name, *map(shown, values))
+
+
 def _by_step(tuned: Runs, title: str, measured: Callable[[Group, int], object]) -> Block:
     """A row for each factor, method and rate, and a column for each step at which some of them were measured."""
-    found = sorted(tuned.groups, key=lambda group: (group.factor, group.method, group.peak_lr))
+    found = _by_factor(tuned)
     cells = {
         step: [shown(measured(group, step)) for group in found]
         for step in sorted({step for group in found for step in group.steps})
@@ -111,6 +128,10 @@ def _by_step(tuned: Runs, title: str, measured: Callable[[Group, int], object]) 
     cells = {step: column for step, column in cells.items() if set(column) != {shown(None)}}
     labels = [tuned.label(group) for group in found]
     return Block(title, ("run", *map(str, cells)), tuple(zip(labels, *cells.values(), strict=True)))
+
+
+def _by_factor(tuned: Runs) -> list[Group]:
+    return sorted(tuned.groups, key=lambda group: (group.factor, group.method, group.peak_lr))
 
 
 def _at_extended(corpus: str, group: Group, step: int) -> Value | None:

@@ -120,6 +120,15 @@ def test_of_several_rates_all_rows_have_the_one_that_predicts_best_and_say_so(re
     assert len(EXPERIMENTS["adaptation"].outcome().checks) == 2 * 3
 
 
+def test_where_each_run_ends_is_shown_at_every_rate_beside_the_untouched_model(results):
+    synthetic.write("tiny_tables", synthetic.sweep())
+    rows = {row[0]: row[1:] for row in TABLES["rates_ends"]().blocks[0].rows}
+    assert len(rows) == 1 + 2 * 2 * 3
+    assert rows["untouched"] == ("–", "20.09", "–", "20.09")
+    low, high = (float(rows[f"PI ×2 to 512, rate {rate}"][0]) for rate in ("0.0001", "0.001"))
+    assert low < float(rows["untouched"][1]) < high
+
+
 def test_a_rate_that_was_tried_for_some_runs_only_is_not_chosen(results):
     made, lucky = synthetic.tables(), synthetic.tables(pi_end=(2.0, -0.1))
     part = [run | {"peak_lr": 2e-5} for run in lucky["runs"] if (run["method"], run["factor"]) == ("linear", 4)]
