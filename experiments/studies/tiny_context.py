@@ -12,7 +12,6 @@ from experiments.measurement.context_losses import TEXTS, conclusion, context_lo
 from experiments.measurement.kept import brought, study_folder
 from experiments.measurement.pinned_inputs import tiny_llama_and_corpora
 from experiments.measurement.processes import in_processes, processes_here
-from experiments.measurement.training import fine_tuning
 from experiments.measurement.training.fine_tuning import MEASURED, Run, fine_tuned
 from experiments.records.study import Study
 
@@ -30,7 +29,7 @@ def run(config: dict[str, Any], *, processes: int | None = None, progress: bool 
     folders = in_processes(
         [(fine_tuned, config, one, config["steps"], folder / one.name) for one in runs],
         processes or processes_here(),
-        preload=fine_tuning.__name__,
+        preload=fine_tuned.__module__,
         progress=progress,
     )
     # Their folders are extended already, and where they lie is nothing for a record.
@@ -60,14 +59,14 @@ STUDY = Study(
             {"name": "PI ×4", "method": "linear", "factor": 4},
             {"name": "direct ×4", "method": "none", "factor": 4},
         ],
-        "steps": 400,  # by when both are within 5% of where they end, see tiny_tables
+        "steps": 400,
         "steps_tokens": 2048,
-        "peak_lr": 3e-4,
+        "peak_lr": 3e-4,  # at which both are near their end by then, see tiny_tables
         "contexts": [64, 128, 256, 512, 1024],  # read up to the end of each text, the scored tokens included
         "last_tokens": 32,  # that are scored
         "passage_tokens": 16,  # of each passage that is repeated
         "corpora": TEXTS,
-        "texts": 192,  # excerpts of each corpus
+        "texts": 96,  # excerpts of each corpus
         "seed": 0,
         "dtype": "float32",
     },
