@@ -51,9 +51,13 @@ def _end(method: str) -> str:
     return f"metrics/runs/method={method}/curve/-1"
 
 
-def _run(method: str, factor: int) -> str:
+# The peak rate of the rows that the tables of fine-tuning show, and another one that was tried.
+BEST_RATE, OTHER_RATE = 0.0001, 0.0003
+
+
+def _run(method: str, factor: int, rate: float = BEST_RATE) -> str:
     """The evaluations of a run by rising step, of the first seed."""
-    return f"metrics/runs/method={method}&factor={factor}&seed=0/curve"
+    return f"metrics/runs/method={method}&factor={factor}&seed=0&peak_lr={rate}/curve"
 
 
 def _method(method: str, when: str) -> str:
@@ -214,6 +218,25 @@ NUMBERS = (
     Number("TablesStrides", "tiny_tables", "config/strides_a_window", "integer"),
     Number("TablesFactorLeast", "tiny_tables", "config/factors/min()", "integer"),
     Number("TablesFactorMost", "tiny_tables", "config/factors/max()", "integer"),
+    Number("TablesRate", "tiny_tables", f"{_run('linear', 2).removesuffix('/curve')}/peak_lr", "0 scientific"),
+    Number(
+        "TablesOtherRate",
+        "tiny_tables",
+        f"{_run('linear', 2, OTHER_RATE).removesuffix('/curve')}/peak_lr",
+        "0 scientific",
+    ),
+    Number("TablesOld", "tiny_tables", f"{_run('linear', 2)}/-1/perplexity/books/256/perplexity", "2 near"),
+    Number("TablesOldDirect", "tiny_tables", f"{_run('none', 2)}/-1/perplexity/books/256/perplexity", "2 near"),
+    Number(
+        "TablesOldOther", "tiny_tables", f"{_run('linear', 2, OTHER_RATE)}/-1/perplexity/books/256/perplexity", "2 near"
+    ),
+    Number(
+        "TablesOldOtherDirect",
+        "tiny_tables",
+        f"{_run('none', 2, OTHER_RATE)}/-1/perplexity/books/256/perplexity",
+        "2 near",
+    ),
+    Number("ShortWindow", "tiny_short_windows", "config/sequence_tokens", "integer"),
     Number("TablesTrained", "tiny_tables", "metrics/base/perplexity/books/256/perplexity", "2 near"),
     Number("TablesExtrapolated", "tiny_tables", "metrics/base/perplexity/books/512/perplexity", "2 near"),
     Number("TablesUntuned", "tiny_tables", f"{_run('linear', 2)}/0/perplexity/books/512/perplexity", "2 near"),
@@ -376,6 +399,8 @@ NUMBERS = (
 
 _BEFORE = "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one"
 _AHEAD = "In the new window PI ends with a lower perplexity than direct fine-tuning"
+_SHORT = "Training PI on short windows gives as low"
+_FARTHER = "Training PI on short windows finds more passkeys beyond"
 _KEPT = "In the original window the perplexity is at most"
 _EVERYWHERE = "Fine-tuned by PI, the model finds more than"
 _BEYOND = "Fine-tuned directly, the model finds fewer than"
@@ -391,6 +416,9 @@ DECISIONS = tuple(
         ("DecidedCode", "table2_code", _BEFORE, "code"),
         ("DecidedBooksDirect", "table1_books", _AHEAD, "books"),
         ("DecidedCodeDirect", "table2_code", _AHEAD, "code"),
+        ("DecidedShort", "short_windows", _SHORT, "books"),
+        ("DecidedShortCode", "short_windows", _SHORT, "code"),
+        ("DecidedShortKeys", "short_windows", _FARTHER, "passkeys"),
         ("DecidedUntuned", "table3_steps", "Before any fine-tuning, PI has at most half", "books"),
         ("DecidedKept", "table5_original_window", _KEPT, "books"),
         ("DecidedKeptBeside", "table5_original_window", "In the original window PI ends at most", "books"),

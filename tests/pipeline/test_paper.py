@@ -13,9 +13,10 @@ import experiments
 from experiments.records import record
 from experiments.records.record import RecordError
 from figures.tables.paper_tables import TABLES
+from figures.verdicts.fine_tuning_runs import read_runs
 from paper import generate, lint
 from paper.__main__ import FOLDER, build
-from paper.numbers import DECISIONS, NUMBERS, QUOTED, Number
+from paper.numbers import BEST_RATE, DECISIONS, NUMBERS, QUOTED, Number
 
 TEXT = (FOLDER / "main.tex").read_text()
 
@@ -48,6 +49,10 @@ def results(tmp_path_factory):
 def generated(results, tmp_path):
     generate.write(tmp_path)
     return tmp_path
+
+
+def test_the_rate_that_the_prose_speaks_of_is_the_one_that_the_tables_show():
+    assert read_runs("tiny_tables").rate == BEST_RATE
 
 
 def with_text(addition):
