@@ -28,7 +28,7 @@ class Decision:
     experiment: str
     states: str  # how the statement begins
     of: str  # which case, as in "books"
-    factor: int
+    factor: int | None  # None where the statement is not about an extension
 
 
 LLAMA = "metrics/models/name=LLaMA 1 and 2"
@@ -236,6 +236,9 @@ NUMBERS = (
         f"{_run('none', 2, OTHER_RATE)}/-1/perplexity/books/256/perplexity",
         "2 near",
     ),
+    Number("ContextTexts", "tiny_context", "config/texts", "integer"),
+    Number("ContextSteps", "tiny_context", "config/steps", "integer"),
+    Number("ContextFactor", "tiny_context", "config/tuned/0/factor", "integer"),
     Number("ShortWindow", "tiny_short_windows", "config/sequence_tokens", "integer"),
     Number("TablesTrained", "tiny_tables", "metrics/base/perplexity/books/256/perplexity", "2 near"),
     Number("TablesExtrapolated", "tiny_tables", "metrics/base/perplexity/books/512/perplexity", "2 near"),
@@ -407,6 +410,10 @@ _BEYOND = "Fine-tuned directly, the model finds fewer than"
 _SOON = "PI gets within"
 _LATER = "Direct fine-tuning gets within"
 
+_FAR = "Extended by PI and fine-tuned, tokens beyond the old window"
+_NET = "Extended by PI and fine-tuned, the model predicts better from its new window than untouched"
+_PAST = "Extended by PI and fine-tuned, the model predicts better from its new window than fine-tuned directly"
+
 # What decided the statements about fine-tuning on the tiny LLaMA, at the smaller and the larger factor.
 DECISIONS = tuple(
     Decision(f"{macro}{more}", experiment, states, of, factor)
@@ -427,6 +434,15 @@ DECISIONS = tuple(
         ("DecidedBeyond", "table4_kmax", _BEYOND, "passkeys"),
         ("DecidedSoon", "adaptation", _SOON, "books"),
         ("DecidedLater", "adaptation", _LATER, "books"),
+    )
+) + tuple(
+    Decision(macro, "context_tiny", states, f"PI ×4, {corpus}", None)
+    for macro, states, corpus in (
+        ("ContextBooks", _FAR, "books"),
+        ("ContextPackages", _FAR, "packages"),
+        ("ContextFar", _FAR, "far repeats"),
+        ("ContextNet", _NET, "far repeats"),
+        ("ContextDirect", _PAST, "far repeats"),
     )
 )
 

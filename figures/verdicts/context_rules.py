@@ -106,11 +106,11 @@ def _beyond(reader: Reader, untouched: Reader, corpus: str, window: int) -> list
     return [
         Check(
             f"{reader.how}, tokens beyond the old window lower the loss",
-            gain.below(), f"from {window} to {longest} tokens of context {nats(gain)}", case,
+            gain.below(), f"from {window} to {longest} tokens of context {nats(gain)}", case, brief=nats(gain),
         ),
         Check(
             f"{reader.how}, the model predicts better from its new window than untouched from its old one",
-            net.below(), f"from {longest} tokens against {window} untouched {nats(net)}", case,
+            net.below(), f"from {longest} tokens against {window} untouched {nats(net)}", case, brief=nats(net),
         ),
     ]  # fmt: skip
 
@@ -122,6 +122,7 @@ def _more(reader: Reader, direct: Reader, corpus: str, window: int) -> Check:
     return Check(
         f"{reader.how}, the model predicts better from its new window than fine-tuned directly",
         ahead.below(), f"from {longest} tokens against as many, directly, {nats(ahead)}", f"{reader.name}, {corpus}",
+        brief=nats(ahead),
     )  # fmt: skip
 
 
