@@ -169,7 +169,7 @@ def training(record: Record) -> str:
     """Whether a model of a comparison was fine-tuned: one whose weights are not those of the untouched model."""
     trained, models = record["config"]["model"], record["metrics"]["models"]
     if steps := [one["steps"] for one in models if "steps" in one]:
-        return f"fine-tuned for {steps[0]} steps of {record['config']['steps_tokens']} tokens, and not"
+        return f"fine-tuned for {steps[0]} steps of {record['config']['steps_tokens']} tokens (1 seed), and not"
     own = any(one.get("model", trained) != trained for one in models)
     return "fine-tuned models beside untrained ones" if own else "no fine-tuning"
 
