@@ -17,7 +17,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,13 @@ from experiments.measurement.predictions.attention_displacement import displaced
 from experiments.measurement.predictions.position_loss import by_bucket, onset, recent_losses
 from experiments.measurement.predictions.rank_correlation import over_documents, spearman
 from experiments.measurement.predictions.unscaled_checkpoint import unscaled_checkpoint
-from experiments.measurement.training.fine_tuning import CHECKPOINT_STEPS, MEASURED, Run, mixture
+from experiments.measurement.training.fine_tuning import MEASURED, Run, recipe
 from experiments.records.study import Study
 from pi_model.errors import UsageError
 from pi_model.evaluation.perplexity import losses_by_token
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.families import CausalLM
-from pi_model.training.config import Config
 from pi_model.training.loop import train
-from pi_model.training.recipes import tiny
 from pi_theory.displacement import Change, change, moved
 from pi_theory.reach import reach
 from pi_theory.resolution import resolution
@@ -167,32 +164,15 @@ def _curve(config: dict[str, Any], beside: _Untouched, one: Run, steps: list[int
         kept(paths[step], partial(_measured, model, one, beside))
 
     if not all(path.exists() for path in paths.values()):
-        recipe = _recipe(config, one, steps[-1])
-        train(recipe, folder / one.name / "run", measure={step: partial(look, step) for step in paths})
+        train(
+            recipe(config, one, steps[-1]),
+            folder / one.name / "run",
+            measure={step: partial(look, step) for step in paths},
+        )
     return {
         step: {name: np.array(values) for name, values in json.loads(path.read_text()).items()}
         for step, path in paths.items()
     }
-
-
-def _recipe(config: dict[str, Any], one: Run, steps: int) -> Config:
-    batch = config["steps_tokens"] // (one.factor * config["window_tokens"])
-    return replace(
-        tiny(one.factor, direct=one.method == "none"),
-        model=str(config["model"]),
-        window_tokens=config["window_tokens"],
-        data=mixture(config),
-        method=one.method,
-        peak_lr=one.peak_lr,
-        seed=one.seed,
-        warmup_steps=config["warmup_steps"],
-        global_batch=batch,
-        micro_batch=batch,
-        steps=steps,
-        device="cpu",
-        checkpoint_every=CHECKPOINT_STEPS,
-        keep=1,
-    )
 
 
 def _measured(model: CausalLM, one: Run, beside: _Untouched) -> Measured:

@@ -21,7 +21,7 @@ from pi_model.evaluation.passkey import passkey
 from pi_model.evaluation.perplexity import WindowResult, sliding_perplexity
 from pi_model.models.loading import load_checkpoint
 from pi_model.models.sources import local_folder
-from pi_model.training.config import MixturePart
+from pi_model.training.config import Config, MixturePart
 from pi_model.training.loop import train
 from pi_model.training.recipes import pretrain_tiny, tiny
 
@@ -128,10 +128,14 @@ def _after(config: dict[str, Any], run: Run, steps: int, out: Path) -> Measured:
 
 def fine_tuned(config: dict[str, Any], run: Run, steps: int, out: Path) -> Path:
     """Trains config["model"] as a run says up to a step, from the newest checkpoint in ``out``; the model's folder."""
-    context = run.factor * config["window_tokens"]
+    return train(recipe(config, run, steps), out).model
+
+
+def recipe(config: dict[str, Any], run: Run, steps: int) -> Config:
+    """How a run trains config["model"] up to a step, with the keys of `MEASURED` that are about training."""
     shorter = config.get("sequence_tokens")  # where training windows are shorter than the new window
-    batch = config["steps_tokens"] // (shorter or context)
-    recipe = replace(
+    batch = config["steps_tokens"] // (shorter or run.factor * config["window_tokens"])
+    return replace(
         tiny(run.factor, direct=run.method == "none"),
         model=str(config["model"]),
         window_tokens=config["window_tokens"],
@@ -148,7 +152,6 @@ def fine_tuned(config: dict[str, Any], run: Run, steps: int, out: Path) -> Path:
         checkpoint_every=CHECKPOINT_STEPS,
         keep=1,
     )
-    return train(recipe, out).model
 
 
 def mixture(config: dict[str, Any]) -> tuple[MixturePart, ...]:
