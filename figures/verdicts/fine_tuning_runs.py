@@ -189,7 +189,8 @@ class Runs:
 
     def best(self) -> list[Group]:
         """Direct and PI runs at the best `rate`, by rising factor, direct first."""
-        found = [group for group in self.groups if group.method in WAYS and group.peak_lr == self.rate]
+        rate = self.rate
+        found = [group for group in self.groups if group.method in WAYS and group.peak_lr == rate]
         return sorted(found, key=lambda group: (group.method == "linear", group.factor))
 
     def label(self, group: Group) -> str:
@@ -300,13 +301,11 @@ def change(
     return difference(ours, theirs) if ours and theirs else None
 
 
-def paired(
-    found: Sequence[Evaluation], other: Sequence[Evaluation]
-) -> tuple[Sequence[Evaluation], Sequence[Evaluation]]:
+def paired(found: Sequence[Evaluation], other: Sequence[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
     """Those of the seeds that both have, in the same order. A model that no run trained goes with every seed."""
     one, two = ({model.seed: model for model in models} for models in (found, other))
     if None in one or None in two:
-        return found, other
+        return [*found], [*other]
     common = sorted(one.keys() & two.keys(), key=str)
     return [one[seed] for seed in common], [two[seed] for seed in common]
 

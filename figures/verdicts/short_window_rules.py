@@ -50,7 +50,7 @@ def short_windows_do(study: str) -> Decided:
         raise NotTested("The two records have no run of the same factor and learning rate.")
     for pair in found:
         factor, context = pair.short.factor, pair.short.context_tokens
-        ours, theirs = pair.short.at(pair.step), pair.long.at(pair.step)
+        ours, theirs = runs.paired(pair.short.at(pair.step), pair.long.at(pair.step))
         for corpus in short.corpora:
             change = changed((ours, context), (theirs, context), corpus)
             values = [at(side, corpus, context) for side in (ours, theirs)]
@@ -58,7 +58,6 @@ def short_windows_do(study: str) -> Decided:
             states += f"{AS_LOW - 1:.0%}"
             measured = f"perplexity {values[0]} on short windows, {values[1]} on long ones: {change}"
             checks.append(Check(states, change.below(math.log(AS_LOW)), measured, corpus, factor, str(change)))
-        ours, theirs = map(list, runs.paired(ours, theirs))
         distances = sorted(ours[0].accuracy)
         for where, asked in (
             ("in the new window", distances),

@@ -104,11 +104,11 @@ def passkey_everywhere(study: str) -> Decided:
     for group in by_method(tuned.best(), "linear"):
         found, context = group.last(), group.context_tokens
         distances = sorted(found[0].accuracy)
-        quarters = [[k for k in distances if n < 4 * k / context <= n + 1] for n in range(4)]
+        quarters = [part for n in range(4) if (part := [k for k in distances if n < 4 * k / context <= n + 1])]
         # a quarter has trials enough to fail, and one distance alone may be what fails
-        shares = [runs.found_at(found, part, trials) for part in (*filter(None, quarters), *([k] for k in distances))]
-        worst = min(filter(None, quarters), key=lambda part: runs.found_at(found, part, trials).mean)
-        brief = runs.found_at(found, worst, trials).shown(".0%")
+        shares = [runs.found_at(found, part, trials) for part in (*quarters, *([k] for k in distances))]
+        lowest, worst = min(zip(shares, quarters, strict=False), key=lambda one: one[0].mean)
+        brief = lowest.shown(".0%")
         states = (
             f"Fine-tuned by PI, the model finds more than {FOUND:.0%} of passkeys at every distance of its new window"
         )
@@ -228,7 +228,7 @@ def less(states: str, group: Group, corpus: str, one: Side, other: Side, of: str
     """Whether one perplexity is below another: a case of the group's factor, called after the corpus or ``of``."""
     found = changed(one[:2], other[:2], corpus)
     pair = zip(runs.paired(one[0], other[0]), (one, other), strict=True)
-    values = [f"{at([*evaluations], corpus, window)} {called}" for evaluations, (_, window, called) in pair]
+    values = [f"{at(evaluations, corpus, window)} {called}" for evaluations, (_, window, called) in pair]
     measured = f"perplexity {', '.join(values)}: {found}"
     return Check(states, found.below(), measured, of or corpus, group.factor, str(found))
 

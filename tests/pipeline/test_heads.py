@@ -310,6 +310,7 @@ def test_the_cause_of_a_jump_is_decided_by_the_interval_over_documents(results):
     assert jump(results, {"none": [1.9, 2.0, 2.1], "clamp": [0.5, 0.6, 0.7]}) == ["holds", "fails"]
     assert jump(results, {"none": [1.9, 2.0, 2.1], "clamp": [0.0, 0.1, 0.4]}) == ["holds", "open"]
     assert jump(results, {"none": [2.0], "clamp": [0.0]}) == ["open", "open"]
+    assert jump(results, {"none": [-0.2, -0.21, -0.19], "clamp": [-0.2, -0.21, -0.19]}) == ["fails"]
 
 
 def test_fine_tuning_moves_h_and_comparing_a_checkpoint_with_itself_moves_nothing(toy_records, tmp_path):
