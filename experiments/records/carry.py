@@ -44,15 +44,15 @@ def carry(name: str, since: str, before: str = "") -> str:
 
     Args:
         name: of the record: that of its study, with ``@`` and a profile's name after it for that profile's.
-        since: a commit whose code made the record, or is known to compute the same.
+        since: a commit at which the record was current, as it was where it was made.
         before: the name that the study had then, if it had another.
 
     Returns:
         What was compared, in one sentence, as the record now says it too.
 
     Raises:
-        UsageError: there is code that is not committed, the study's config or inputs are not those of the record, or it
-            has no toy size.
+        UsageError: there is code that is not committed, the record is not of that commit's code, the study's config or
+            inputs are not those of the record, or it has no toy size.
         RunError: the two runs differ, or one of them failed.
         RecordError: the record is missing, or was changed after it was written.
     """
@@ -65,7 +65,10 @@ def carry(name: str, since: str, before: str = "") -> str:
     note: Record = {"from": _git("rev-parse", since), "to": _git("rev-parse", "HEAD")}
     with _checkout(since) as then:
         place = _place(then, before or study.name)
-        if source_hashes.sources(place, then) == now["code"]:
+        of_then = source_hashes.sources(place, then)
+        if of_then != found["code"]:
+            raise UsageError(f"{name}: --since: its record is not of that commit's code")
+        if of_then == now["code"]:
             note["how"] = "every definition that the study reaches is the same in both commits"
         else:
             toy = _toy(study)
@@ -175,17 +178,16 @@ def _git(*arguments: str) -> str:
 def main() -> int:
     parser = script_parser("experiments.records.carry", __doc__, "tiny_sweep --since HEAD~1")
     parser.add_argument("names", nargs="+", metavar="NAME", help="The committed records that are carried.")
-    parser.add_argument(
-        "--since", required=True, metavar="COMMIT", help="A commit whose code computes what the record holds."
-    )
+    parser.add_argument("--since", required=True, metavar="COMMIT", help="A commit at which the records were current.")
     parser.add_argument(
         "--before", default="", metavar="NAME", help="The name that the study had at that commit, if it had another."
     )
     asked = parser.parse_args()
+    since = _git("rev-parse", asked.since)  # once, as HEAD may move in the time that this takes
     failed = 0
     for name in asked.names:
         try:
-            print(f"{name}: {carry(name, asked.since, asked.before)}", flush=True)
+            print(f"{name}: {carry(name, since, asked.before)}", flush=True)
         except (UsageError, RunError, RecordError) as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed = 2 if isinstance(error, UsageError) else 1

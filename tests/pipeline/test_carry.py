@@ -66,6 +66,14 @@ def rewritten(root, changes):
     (root / "experiments/studies/demo.py").write_text(text)
 
 
+def measured_at_head(root):
+    """Commits the study as it was, and its record."""
+    rewritten(root, {})
+    commit(root)
+    assert measured(root).returncode == 0
+    commit(root)
+
+
 def carried(root, name="demo"):
     return python(root, "-m", "experiments.records.carry", name, "--since", "HEAD~1")
 
@@ -106,8 +114,8 @@ def test_a_rewrite_that_changes_no_number_carries_the_record_with_a_note(checkou
     ids=str,
 )
 def test_a_change_that_could_change_the_result_does_not(checkout, changes, said):
+    measured_at_head(checkout)
     before = the_record(checkout)
-    git(checkout, "checkout", "--quiet", ":/a step", "--", ".")
     rewritten(checkout, changes)
     commit(checkout)
     done = carried(checkout)
@@ -115,6 +123,17 @@ def test_a_change_that_could_change_the_result_does_not(checkout, changes, said)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert the_record(checkout)["metrics"] == before["metrics"]
+
+
+def test_a_record_is_not_carried_from_a_commit_whose_code_did_not_make_it(checkout):
+    measured_at_head(checkout)
+    for other in ("first", "second"):
+        rewritten(checkout, {"numbers": other})
+        commit(checkout)
+    done = carried(checkout)
+    assert done.returncode == 2
+    assert "demo: --since: its record is not of that commit's code" in done.stderr
+    assert not current(checkout)
 
 
 def test_the_record_of_a_profile_is_carried_by_its_own_settings(checkout):
