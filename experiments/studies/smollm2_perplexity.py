@@ -10,9 +10,10 @@ from typing import Any
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.kept import study_folder
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
+from experiments.measurement.training.fine_tuning import row_by_document
 from experiments.records.study import Study
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
-from pi_model.evaluation.perplexity import WindowResult, truncated_perplexity
+from pi_model.evaluation.perplexity import truncated_perplexity
 from pi_model.files import sha256_file
 from pi_model.models.loading import load_checkpoint
 from pi_model.models.sources import local_folder
@@ -23,7 +24,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
     Returns:
         ``perplexity[method][corpus]["whole" or "last"]``, over all tokens of each cut or over its last ones: a list by
-        window of {window, loss_nats, loss_nats_stderr, perplexity, tokens, documents}; ``trained_window_tokens``;
+        window of {window} and a `row_by_document`; ``trained_window_tokens``;
         ``measured_on``, the documents and hashes of what was read; and ``resumed``, whether part of it was kept from an
         earlier start, which the wall time then leaves out.
     """
@@ -51,22 +52,13 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                         progress_folder=folder / f"{method}-{corpus}",
                         progress=progress,
                     )
-                    out["perplexity"][method].setdefault(corpus, {})[name] = [_row(result) for result in results]
+                    out["perplexity"][method].setdefault(corpus, {})[name] = [
+                        {"window": result.window, **row_by_document(result)} for result in results
+                    ]
             out["measured_on"]["tokenizer"] = tokenizer_sha256(checkpoint.tokenizer)
     out["measured_on"]["checkpoint"] = sha256_file(local_folder(config["model"]) / "model.safetensors")
     shutil.rmtree(folder, ignore_errors=True)
     return out
-
-
-def _row(result: WindowResult) -> dict[str, Any]:
-    return {
-        "window": result.window,
-        "loss_nats": result.loss_nats,
-        "loss_nats_stderr": result.loss_nats_stderr,
-        "perplexity": result.perplexity,
-        "tokens": result.tokens,
-        "documents": len(result.document_loss_nats),
-    }
 
 
 def conclusion(metrics: dict[str, Any]) -> str:

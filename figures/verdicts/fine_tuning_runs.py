@@ -65,7 +65,7 @@ def evaluation(
     """
     whole, last = (
         {
-            corpus: {int(window): _loss(row, (texts or {}).get(corpus, ())) for window, row in rows.items()}
+            corpus: {int(window): recorded_loss(row, (texts or {}).get(corpus, ())) for window, row in rows.items()}
             for corpus, rows in entry.get(part, {}).items()
         }
         for part in ("perplexity", "last")
@@ -74,7 +74,15 @@ def evaluation(
     return Evaluation(entry.get("step", 0), whole, last, entry.get("k_max"), accuracy, seed)
 
 
-def _loss(row: dict[str, Any], texts: Sequence[str]) -> Loss:
+def texts_of(metrics: dict[str, Any]) -> dict[str, list[str]]:
+    """By corpus, the name of the text that each scored document is from, where a record says it."""
+    measured_on = metrics.get("measured_on", {}).items()
+    return metrics.get("texts") or {
+        corpus: said["documents"] for corpus, said in measured_on if isinstance(said, dict) and "documents" in said
+    }
+
+
+def recorded_loss(row: dict[str, Any], texts: Sequence[str]) -> Loss:
     """A loss as records write it."""
     means = by_text(row.get("document_loss_nats", ()), texts)
     return Loss(row["loss_nats"], row.get("loss_nats_stderr"), row.get("documents", 1), means)
@@ -250,7 +258,7 @@ def read_runs(study: str) -> Runs:
 def runs_in(record: Record) -> Runs:
     """The runs in a record."""
     metrics = record["metrics"]
-    window, texts = metrics["model"]["window_tokens"], metrics.get("texts")
+    window, texts = metrics["model"]["window_tokens"], texts_of(metrics)
     curves: dict[tuple[float, float, bool, str], list[tuple[Evaluation, ...]]] = {}
     for run in metrics.get("runs", ()):
         entries = (evaluation(entry, texts, run["seed"]) for entry in run["curve"])
@@ -262,7 +270,7 @@ def runs_in(record: Record) -> Runs:
         for (factor, peak_lr, _, method), seeds in sorted(curves.items())
     )
     untuned = tuple(
-        Group(entry["method"], entry["factor"], round(entry["factor"] * window), 0.0, ((evaluation(entry),),))
+        Group(entry["method"], entry["factor"], round(entry["factor"] * window), 0.0, ((evaluation(entry, texts),),))
         for entry in metrics.get("zero_shot", ())
     )
     gaps = {(gap["method"], gap["factor"]): tuple(gap["steps"]) for gap in metrics.get("not_measured", ())}

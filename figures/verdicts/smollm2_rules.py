@@ -1,12 +1,11 @@
 """Rules for the paper's tables on a released model, SmolLM2-135M: without fine-tuning, and after it."""
 
 import math
-from typing import Any
 
 from experiments.records.record import NoRecord, read
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs, read_runs
-from figures.verdicts.intervals import Loss, difference
+from figures.verdicts.intervals import difference
 from figures.verdicts.tiny_rules import at, by_method, changed, falls, kept, kept_beside, less, passkey_everywhere
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
@@ -25,6 +24,7 @@ def prevents_the_explosion(study: str) -> Decided:
     record = read(study)
     config, checks = record["config"], []
     window = record["metrics"].get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
+    texts = runs.texts_of(record["metrics"])
     longest, last = round(window * config["factor"]), config["last_tokens"]
     if not {window, longest} <= set(config["windows"]):
         raise NotTested(f"The record has no windows of {window} and {longest} tokens.")
@@ -35,7 +35,7 @@ def prevents_the_explosion(study: str) -> Decided:
             for case in parts[corpus]["last"]
         }
         cases = [found["none", longest], found["none", window], found["linear", longest]]
-        alone, own, interpolated = (_loss(case, config["corpora"][corpus]) for case in cases)
+        alone, own, interpolated = (runs.recorded_loss(case, texts.get(corpus, ())) for case in cases)
         rises, starts, costs = (
             difference([one], [other]) for one, other in ((alone, own), (interpolated, alone), (interpolated, own))
         )
@@ -128,11 +128,6 @@ def passkey_after_fine_tuning(study: str) -> Decided:
             f"length, {asked}."
         )
     return passkey_everywhere(study)
-
-
-def _loss(row: dict[str, Any], documents: int) -> Loss:
-    """A loss as the record of untrained methods writes it."""
-    return Loss(math.log(row["perplexity"]), row.get("loss_nats_stderr"), documents)
 
 
 def _fine_tuned(study: str) -> tuple[Runs, list[Group]]:

@@ -134,10 +134,6 @@ def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_e
 
     def measured(step, by_window, k_max):
         one = entry(step, by_window, k_max)
-        for rows in one["perplexity"].values():
-            for row in rows.values():
-                row["perplexity"] = math.exp(row["loss_nats"])
-                row.pop("document_loss_nats", None)
         return one | {
             "last": one["perplexity"],
             "seconds": dict.fromkeys(("training", "perplexity", "passkey"), seconds),
@@ -166,7 +162,7 @@ def finetuned(*, methods=("linear", "none"), stop_after=50, pi_end=2.8, direct_e
         for method in ("linear", "none"):
             if steps := [s for s in FINETUNED["steps"] if method not in methods or s > stop_after]:
                 not_measured.append({"method": method, "factor": factor, "steps": steps})
-    documents = {corpus: {"documents": [f"a {corpus}"], "sha256": "0"} for corpus in ("books", "code")}
+    documents = {corpus: {"documents": names, "sha256": "0"} for corpus, names in TEXTS.items()}
     return {
         "model": {"name": "made-up", "parameters": 2_200_000, "window_tokens": WINDOW},
         "steps_tokens": 4096,

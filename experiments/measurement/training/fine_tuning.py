@@ -219,6 +219,11 @@ def row(result: WindowResult) -> dict[str, Any]:
     }
 
 
+def row_by_document(result: WindowResult) -> dict[str, Any]:
+    """A `row`, and ``document_loss_nats``, the mean loss of each document in order."""
+    return row(result) | {"document_loss_nats": [round(loss, _DECIMALS) for loss in result.document_loss_nats]}
+
+
 def about(config: dict[str, Any]) -> dict[str, Any]:
     """The model of a study, as captions name it."""
     parameters = load_checkpoint(config["model"]).model.num_parameters()
