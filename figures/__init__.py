@@ -15,6 +15,7 @@ FIGURES = (
     "tiny_windows",
     "tiny_steps",
     "tiny_kmax",
+    "tiny_lag",
     "tiny_context",
     "smollm2_perplexity",
     "smollm2_passkey",
@@ -32,6 +33,7 @@ FIGURES = (
 
 # figures and tables whose records take hours or a GPU to make: left out until these are there
 AWAITED = (
+    "tiny_lag",
     "smollm2_finetune",
     "finetune_smollm2",
     "context_smollm2",

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Group, Runs
-from figures.verdicts.intervals import Decision
+from figures.verdicts.intervals import Decision, Interval
 
 WITHIN = 1.05
 SOON = 0.2  # the share of the steps that counts as at once
@@ -73,15 +73,20 @@ def caught_up(pi: Group, direct: Group, corpus: str) -> Reached:
 
     What both learn besides, as a model does that was pretrained on little, is thereby left out.
     """
-    window, limit = pi.context_tokens, math.log(WITHIN)
-    above = [
+    limit, above = math.log(WITHIN), lead(pi, direct, corpus)
+    possibly = _from_when([(step, change.low < limit) for step, change in above])
+    surely = _from_when([(step, change.high < limit) for step, change in above])
+    return Reached(possibly, surely, direct.steps[-1])
+
+
+def lead(pi: Group, direct: Group, corpus: str) -> list[tuple[int, Interval]]:
+    """By how many nats direct fine-tuning is above PI in the new window, after as many steps of both."""
+    window = pi.context_tokens
+    return [
         (step, change)
         for step in direct.steps
         if (change := runs.change(direct.at(step), window, pi.at(step), window, corpus)) is not None
     ]
-    possibly = _from_when([(step, change.low < limit) for step, change in above])
-    surely = _from_when([(step, change.high < limit) for step, change in above])
-    return Reached(possibly, surely, direct.steps[-1])
 
 
 def _from_when(found: Sequence[tuple[int, bool]]) -> int | None:

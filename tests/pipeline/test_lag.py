@@ -3,10 +3,12 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from experiments.measurement import kept
 from experiments.studies import tiny_lag
+from figures.plots import tiny_lag as tiny_lag_figure
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts.adaptation import reached
 from figures.verdicts.lag_rules import by_tokens
@@ -110,3 +112,13 @@ def test_what_both_ways_learn_after_little_pretraining_is_no_lag(results):
     synthetic.write("tiny_lag", made)
     (check,) = EXPERIMENTS["lag"].outcome().checks
     assert (check.outcome, check.measured) == ("holds", "after 1M tokens at step 0, after 2M at step 100")
+
+
+def test_the_figure_of_the_lag_has_a_panel_for_each_model_and_one_for_what_lies_between(results):
+    synthetic.write("tiny_lag", synthetic.lag({1_000_000: 50, 2_000_000: 100}), config={"corpora": {"books": 5}})
+    figure = tiny_lag_figure.draw()
+    *models, lead = figure.axes
+    assert [axes.get_title(loc="left") for axes in models] == ["(a) 1M tokens", "(b) 2M tokens"]
+    between = {line.get_label(): line.get_ydata() for line in lead.lines if not line.get_label().startswith("_")}
+    assert list(between) == ["1M", "2M"]
+    assert [list(np.round(values)) for values in between.values()] == [[172, 172, 0, 0, 0, 0], [172, 172, 172, 0, 0, 0]]

@@ -1,0 +1,60 @@
+"""How far direct fine-tuning lags behind PI, by how long the model was pretrained before.
+
+A tiny LLaMA, stopped after several numbers of tokens of one pretraining and extended from each both ways: perplexity in
+the new window by fine-tuning step, and by how much it is higher after direct fine-tuning than after as many steps by
+PI. Shaded is the 95% interval over texts. Below the dashed line direct fine-tuning counts as caught up.
+"""
+
+import math
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.records.record import read
+from figures.plots.run_grid import LABELS, steps_axis, style
+from figures.style import BLUE, GREEN, PAGE, RED, panel
+from figures.verdicts.adaptation import WITHIN, lead
+from figures.verdicts.fine_tuning_runs import Group, value
+from figures.verdicts.lag_rules import both, by_tokens, millions
+
+EXPERIMENTS = ("lag",)
+
+
+def draw() -> Figure:
+    record = read("tiny_lag")
+    corpus = next(iter(record["config"]["corpora"]))
+    pairs = {tokens: ways for tokens, tuned in by_tokens(record).items() if (ways := both(tuned))}
+    one, *_ = next(iter(pairs.values()))
+    figure, grid = plt.subplots(1, len(pairs) + 1, figsize=(PAGE, 2.2))
+    for axes, letter, (tokens, ways), color in zip(grid, "abcd", pairs.items(), (GREEN, BLUE, RED), strict=False):
+        for group in ways:
+            _curve(axes, group, corpus)
+        panel(axes, letter, f"{millions(tokens)} tokens")
+        _lead(grid[-1], *ways, corpus, label=millions(tokens), color=color)
+    grid[0].set_ylabel(f"perplexity, {corpus}, {one.context_tokens} tokens")
+    grid[0].legend()
+    panel(grid[-1], "abcd"[len(pairs)], "direct above PI (%)")
+    grid[-1].axhline(100 * (WITHIN - 1), color="0.5", lw=0.6, ls="--")
+    grid[-1].legend()
+    for axes in grid:
+        axes.set_xlabel("fine-tuning steps")
+        steps_axis(axes, one.steps)
+    return figure
+
+
+def _curve(axes: Axes, group: Group, corpus: str) -> None:
+    found = [value(group.at(step), corpus, group.context_tokens) for step in group.steps]
+    perplexity = [one.perplexity if one else math.nan for one in found]
+    axes.semilogy(group.steps, perplexity, label=LABELS[group.method], **style(group.method))
+
+
+def _lead(axes: Axes, pi: Group, direct: Group, corpus: str, *, label: str, color: str) -> None:
+    leads = lead(pi, direct, corpus)
+    steps = [step for step, _ in leads]
+    mean, low, high = (
+        [100 * math.expm1(nats) for nats in ends]
+        for ends in zip(*((change.mean, change.low, change.high) for _, change in leads), strict=True)
+    )
+    axes.plot(steps, mean, color=color, marker=".", label=label)
+    axes.fill_between(steps, low, high, color=color, alpha=0.2, lw=0)
