@@ -126,6 +126,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "rates_steps": tuning_tables.rates_steps,
     "rates_kmax": tuning_tables.rates_kmax,
     "adaptation": tuning_tables.adaptation,
+    "lag": tuning_tables.lag,
     "methods": tuning_tables.methods,
     "short_windows": tuning_tables.short_windows,
     "smollm2_windows": smollm2_windows,

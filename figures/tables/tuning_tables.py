@@ -8,8 +8,9 @@ from figures.tables.paper_cells import METHODS, k_max, shown
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.adaptation import WITHIN, reached
+from figures.verdicts.adaptation import WITHIN, caught_up, reached
 from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs, Value, read_runs
+from figures.verdicts.lag_rules import both, by_tokens, millions
 from figures.verdicts.short_window_rules import LONG, mean_accuracy, pairs
 
 
@@ -60,6 +61,30 @@ def adaptation() -> Table:
     )
     caption = f"{EXPERIMENTS['adaptation'].outcome().sentence} {rule}Tested here on {tuned.scale}."
     return Table("When PI and direct fine-tuning have adapted", caption, (block,))
+
+
+def lag() -> Table:
+    """When direct fine-tuning has caught up with PI, by how long the model was pretrained before."""
+    record = read("tiny_lag")
+    models, corpus = by_tokens(record), next(iter(record["config"]["corpora"]))
+    blocks = []
+    for tokens, tuned in models.items():
+        own, beyond = (
+            shown(runs.value([tuned.base], corpus, window)) for window in (tuned.window, tuned.groups[0].context_tokens)
+        )
+        title = f"{millions(tokens)} tokens: untouched {own} at L and {beyond} at L', by steps"
+        blocks.append(_by_step(tuned, title, partial(_at_extended, corpus)))
+    found = {millions(tokens): ways for tokens, tuned in models.items() if (ways := both(tuned))}
+    blocks.append(
+        Block(
+            f"Direct fine-tuning within {WITHIN - 1:.0%} of PI after as many steps, from then on",
+            ("pretrained on", *found),
+            (("", *(str(caught_up(*ways, corpus)) for ways in found.values())),),
+        )
+    )
+    outcome = EXPERIMENTS["lag"].outcome()
+    caption = f"Perplexity on {corpus}. {outcome.sentence} Tested here on {outcome.scale}."
+    return Table("How long direct fine-tuning lags, by pretraining", caption, tuple(blocks))
 
 
 def methods() -> Table:
