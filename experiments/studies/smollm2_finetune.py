@@ -25,7 +25,7 @@ from experiments.measurement.budget import UNLIMITED, Budget
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.kept import Measured, kept, study_folder
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
-from experiments.measurement.training.fine_tuning import about, mixture, row_by_document
+from experiments.measurement.training.fine_tuning import about, mixture, row
 from experiments.records.study import Study
 from pi_model.data.documents import Documents, Selection, Source, load_documents
 from pi_model.errors import RunError, UsageError
@@ -66,7 +66,7 @@ def run(config: dict[str, Any], *, budget: Budget = UNLIMITED) -> dict[str, Any]
         ``resumed``, whether part was kept from an earlier start, which the wall time leaves out.
 
         A measurement is {step, perplexity[corpus][window], last[corpus][window], k_max, accuracy[k], seconds}:
-        perplexity over whole cuts of the documents and over their last tokens, a `row_by_document` each; windows and
+        perplexity over whole cuts of the documents and over their last tokens, a `row` each; windows and
         k in tokens.
 
     Raises:
@@ -227,7 +227,7 @@ def _perplexity(
                 progress_folder=parts / corpus.replace("/", "-"),
                 progress=True,
             )
-            part[corpus] = {str(result.window): row_by_document(result) for result in results}
+            part[corpus] = {str(result.window): row(result) for result in results}
     return found
 
 

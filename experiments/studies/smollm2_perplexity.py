@@ -10,7 +10,7 @@ from typing import Any
 from experiments.measurement.extended_model import extended_model
 from experiments.measurement.kept import study_folder
 from experiments.measurement.pinned_inputs import smollm2_and_corpora
-from experiments.measurement.training.fine_tuning import row_by_document
+from experiments.measurement.training.fine_tuning import row
 from experiments.records.study import Study
 from pi_model.data.documents import Selection, Source, load_documents, tokenizer_sha256
 from pi_model.evaluation.perplexity import truncated_perplexity
@@ -24,7 +24,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
 
     Returns:
         ``perplexity[method][corpus]["whole" or "last"]``, over all tokens of each cut or over its last ones: a list by
-        window of {window} and a `row_by_document`; ``trained_window_tokens``;
+        window of {window} and a `row`; ``trained_window_tokens``;
         ``measured_on``, the documents and hashes of what was read; and ``resumed``, whether part of it was kept from an
         earlier start, which the wall time then leaves out.
     """
@@ -53,7 +53,7 @@ def run(config: dict[str, Any], *, progress: bool = True) -> dict[str, Any]:
                         progress=progress,
                     )
                     out["perplexity"][method].setdefault(corpus, {})[name] = [
-                        {"window": result.window, **row_by_document(result)} for result in results
+                        {"window": result.window, **row(result)} for result in results
                     ]
             out["measured_on"]["tokenizer"] = tokenizer_sha256(checkpoint.tokenizer)
     out["measured_on"]["checkpoint"] = sha256_file(local_folder(config["model"]) / "model.safetensors")

@@ -43,7 +43,7 @@ def grid_of_runs(
         own[0].set_yscale(scale)
         for axes, rate in zip(own, rates, strict=True):
             for group in (group for group in tuned.groups if (group.factor, group.peak_lr) == (factor, rate)):
-                _curve(axes, group, value)
+                curve(axes, group, value)
         of_row = [group for group in tuned.groups if group.factor == factor]
         seeds = max(len(group.curves) for group in of_row)
         window = of_row[0].context_tokens
@@ -56,7 +56,8 @@ def grid_of_runs(
     return figure, grid
 
 
-def _curve(axes: Axes, group: Group, value: Callable[[Evaluation, int], float]) -> None:
+def curve(axes: Axes, group: Group, value: Callable[[Evaluation, int], float]) -> None:
+    """What is drawn of a group's evaluations by step: the mean over seeds, with their range shaded."""
     values = np.array([[value(one, group.context_tokens) for one in group.at(step)] for step in group.steps])
     above = 2.5 if group.method == "none" else 2  # its crosses stay visible on PI's dots
     axes.plot(group.steps, values.mean(1), label=LABELS[group.method], zorder=above, **style(group.method))

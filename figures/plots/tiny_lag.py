@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.records.record import read
-from figures.plots.run_grid import LABELS, steps_axis, style
+from figures.plots.run_grid import curve, steps_axis
 from figures.style import BLUE, GREEN, PAGE, RED, panel
 from figures.verdicts.adaptation import WITHIN, lead
-from figures.verdicts.fine_tuning_runs import Group, value
-from figures.verdicts.lag_rules import both, by_tokens, millions
+from figures.verdicts.fine_tuning_runs import Group
+from figures.verdicts.lag_rules import by_tokens, millions
 
 EXPERIMENTS = ("lag",)
 
@@ -24,29 +24,24 @@ EXPERIMENTS = ("lag",)
 def draw() -> Figure:
     record = read("tiny_lag")
     corpus = next(iter(record["config"]["corpora"]))
-    pairs = {tokens: ways for tokens, tuned in by_tokens(record).items() if (ways := both(tuned))}
+    pairs = {tokens: pair for tokens, tuned in by_tokens(record).items() for pair in tuned.best_pairs()}
     one, *_ = next(iter(pairs.values()))
     figure, grid = plt.subplots(1, len(pairs) + 1, figsize=(PAGE, 2.2))
-    for axes, letter, (tokens, ways), color in zip(grid, "abcd", pairs.items(), (GREEN, BLUE, RED), strict=False):
-        for group in ways:
-            _curve(axes, group, corpus)
+    for axes, letter, (tokens, pair), color in zip(grid, "abcd", pairs.items(), (GREEN, BLUE, RED), strict=False):
+        for group in pair:
+            curve(axes, group, lambda one, window: one.perplexity(corpus, window))
+        axes.set_yscale("log")
         panel(axes, letter, f"{millions(tokens)} tokens")
-        _lead(grid[-1], *ways, corpus, label=millions(tokens), color=color)
+        _lead(grid[-1], *pair, corpus, label=millions(tokens), color=color)
     grid[0].set_ylabel(f"perplexity, {corpus}, {one.context_tokens} tokens")
     grid[0].legend()
     panel(grid[-1], "abcd"[len(pairs)], "direct above PI (%)")
     grid[-1].axhline(100 * (WITHIN - 1), color="0.5", lw=0.6, ls="--")
     grid[-1].legend()
+    steps_axis(grid[-1], one.steps)
     for axes in grid:
         axes.set_xlabel("fine-tuning steps")
-        steps_axis(axes, one.steps)
     return figure
-
-
-def _curve(axes: Axes, group: Group, corpus: str) -> None:
-    found = [value(group.at(step), corpus, group.context_tokens) for step in group.steps]
-    perplexity = [one.perplexity if one else math.nan for one in found]
-    axes.semilogy(group.steps, perplexity, label=LABELS[group.method], **style(group.method))
 
 
 def _lead(axes: Axes, pi: Group, direct: Group, corpus: str, *, label: str, color: str) -> None:

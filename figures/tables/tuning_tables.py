@@ -10,7 +10,7 @@ from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.adaptation import WITHIN, caught_up, reached
 from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs, Value, read_runs
-from figures.verdicts.lag_rules import both, by_tokens, millions
+from figures.verdicts.lag_rules import by_tokens, millions
 from figures.verdicts.short_window_rules import LONG, mean_accuracy, pairs
 
 
@@ -74,12 +74,12 @@ def lag() -> Table:
         )
         title = f"{millions(tokens)} tokens: untouched {own} at L and {beyond} at L', by steps"
         blocks.append(_by_step(tuned, title, partial(_at_extended, corpus)))
-    found = {millions(tokens): ways for tokens, tuned in models.items() if (ways := both(tuned))}
+    pairs = {millions(tokens): pair for tokens, tuned in models.items() for pair in tuned.best_pairs()}
     blocks.append(
         Block(
             f"Direct fine-tuning within {WITHIN - 1:.0%} of PI after as many steps, from then on",
-            ("pretrained on", *found),
-            (("", *(str(caught_up(*ways, corpus)) for ways in found.values())),),
+            ("pretrained on", *pairs),
+            (("", *(str(caught_up(*pair, corpus)) for pair in pairs.values())),),
         )
     )
     outcome = EXPERIMENTS["lag"].outcome()

@@ -5,13 +5,13 @@ at the first measured step at which its perplexity in the new window is within 5
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from operator import itemgetter
 
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.fine_tuning_runs import Group, Runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs
 from figures.verdicts.intervals import Decision, Interval
 
 WITHIN = 1.05
@@ -59,13 +59,7 @@ class Reached:
 
 def reached(tuned: Runs) -> dict[tuple[float, float], dict[str, Reached]]:
     """By factor and rate, and then by method, when it has adapted on the first corpus."""
-    found: dict[tuple[float, float], dict[str, Reached]] = {}
-    for factor in tuned.factors:
-        for rate in tuned.rates:
-            pair = {g.method: g for g in tuned.groups if (g.factor, g.peak_lr) == (factor, rate)}
-            if {"linear", "none"} <= pair.keys():
-                found[factor, rate] = _reached(pair["linear"], pair["none"], tuned.corpora[0])
-    return found
+    return {where: _reached(*pair, tuned.corpora[0]) for where, pair in tuned.pairs.items()}
 
 
 def caught_up(pi: Group, direct: Group, corpus: str) -> Reached:
@@ -81,11 +75,16 @@ def caught_up(pi: Group, direct: Group, corpus: str) -> Reached:
 
 def lead(pi: Group, direct: Group, corpus: str) -> list[tuple[int, Interval]]:
     """By how many nats direct fine-tuning is above PI in the new window, after as many steps of both."""
-    window = pi.context_tokens
+    return _above(direct, pi.at, corpus)
+
+
+def _above(group: Group, other: Callable[[int], list[Evaluation]], corpus: str) -> list[tuple[int, Interval]]:
+    """By how many nats runs are in their new window, at each step, above what they are compared with then."""
+    window = group.context_tokens
     return [
         (step, change)
-        for step in direct.steps
-        if (change := runs.change(direct.at(step), window, pi.at(step), window, corpus)) is not None
+        for step in group.steps
+        if (change := runs.change(group.at(step), window, other(step), window, corpus)) is not None
     ]
 
 
@@ -102,11 +101,7 @@ def _reached(pi: Group, direct: Group, corpus: str) -> dict[str, Reached]:
     limit = math.log(WITHIN)
     found = {}
     for group in (pi, direct):
-        above = [
-            (step, change)
-            for step in group.steps
-            if (change := runs.change(group.at(step), window, best.last(), window, corpus)) is not None
-        ]
+        above = _above(group, lambda _: best.last(), corpus)
         found[group.method] = Reached(
             possibly=next((step for step, change in above if change.low < limit), None),
             surely=next((step for step, change in above if change.high < limit), None),

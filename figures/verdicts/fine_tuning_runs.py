@@ -201,6 +201,22 @@ class Runs:
         found = [group for group in self.groups if group.method in WAYS and group.peak_lr == rate]
         return sorted(found, key=lambda group: (group.method == "linear", group.factor))
 
+    @property
+    def pairs(self) -> dict[tuple[float, float], tuple[Group, Group]]:
+        """The runs by PI and by direct fine-tuning at the same factor and rate, by both, rising."""
+        of = {(group.factor, group.peak_lr, group.method): group for group in self.groups}
+        return {
+            (factor, rate): (of[factor, rate, "linear"], of[factor, rate, "none"])
+            for factor in self.factors
+            for rate in self.rates
+            if {(factor, rate, "linear"), (factor, rate, "none")} <= of.keys()
+        }
+
+    def best_pairs(self) -> list[tuple[Group, Group]]:
+        """PI and direct fine-tuning at the best `rate`, by rising factor."""
+        best = self.rate
+        return [pair for (_, rate), pair in self.pairs.items() if rate == best]
+
     def label(self, group: Group) -> str:
         """The name of a row; it has the peak rate where there are several."""
         rate = f", rate {group.peak_lr:g}" if len(self.rates) > 1 else ""

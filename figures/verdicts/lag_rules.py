@@ -4,7 +4,7 @@ from itertools import combinations
 
 from experiments.records.record import Record, read
 from figures.verdicts.adaptation import WITHIN, caught_up
-from figures.verdicts.fine_tuning_runs import Group, Runs, runs_in
+from figures.verdicts.fine_tuning_runs import Runs, runs_in
 from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 
 
@@ -15,7 +15,9 @@ from figures.verdicts.verdict import Check, Decided, NotTested, experiment
 def lags_the_more(study: str) -> Decided:
     """When direct fine-tuning has caught up, from models of one pretraining; each against those that had less of it."""
     models = by_tokens(read(study))
-    lags = {tokens: caught_up(*ways, tuned.corpora[0]) for tokens, tuned in models.items() if (ways := both(tuned))}
+    lags = {
+        tokens: caught_up(*pair, tuned.corpora[0]) for tokens, tuned in models.items() for pair in tuned.best_pairs()
+    }
     if len(lags) < 2:
         raise NotTested("The record has fewer than two models that were extended both ways.")
     states = f"The more a model was pretrained, the later direct fine-tuning is within {WITHIN - 1:.0%} of PI"
@@ -36,12 +38,6 @@ def by_tokens(record: Record) -> dict[int, Runs]:
     """The runs from each model, by how many tokens it was pretrained on, rising."""
     models = sorted(record["metrics"]["models"], key=lambda model: model["tokens"])
     return {model["tokens"]: runs_in(record | {"metrics": model}) for model in models}
-
-
-def both(tuned: Runs) -> tuple[Group, Group] | None:
-    """A model's runs by PI and by direct fine-tuning, or None where one is missing."""
-    ways = {group.method: group for group in tuned.groups}
-    return (ways["linear"], ways["none"]) if {"linear", "none"} <= ways.keys() else None
 
 
 def millions(tokens: int) -> str:

@@ -37,27 +37,24 @@ def longer_windows_help(study: str, corpus: str) -> Decided:
     """Perplexity by window after fine-tuning: long against short, against the untouched model, PI against direct."""
     tuned = read_runs(study)
     base, window = [tuned.base], tuned.window
-    best = tuned.best()
     checks = []
     if (jump := runs.change(base, 2 * window, base, window, corpus)) is not None:
         states = "Untouched, the model has more than twice the perplexity in windows twice as long as its own"
         measured = f"{at(base, corpus, 2 * window)} in windows of {2 * window} tokens, {at(base, corpus, window)} in "
         measured += f"windows of {window}: {jump}"
         checks.append(Check(states, jump.above(math.log(2)), measured, brief=str(jump)))
-    for group in by_method(best, "linear"):
+    for group in by_method(tuned.best(), "linear"):
         context = group.context_tokens
         states = "Fine-tuned by PI, the model has a lower perplexity in its new window than in one of the old length"
         sides = (group.last(), context, f"at {context} tokens"), (group.last(), window, f"at {window}")
         checks.append(less(states, group, corpus, *sides))
         states = "Fine-tuned by PI, the model has a lower perplexity in its new window than before in its old one"
         checks.append(less(states, group, corpus, sides[0], (base, window, f"untouched at {window}")))
-    for direct in by_method(best, "none"):
-        for group in by_method(best, "linear"):
-            if group.factor == direct.factor:
-                context = group.context_tokens
-                states = "In the new window PI ends with a lower perplexity than direct fine-tuning"
-                sides = (group.last(), context, "by PI"), (direct.last(), context, "directly")
-                checks.append(less(states, group, corpus, *sides))
+    for group, direct in tuned.best_pairs():
+        context = group.context_tokens
+        states = "In the new window PI ends with a lower perplexity than direct fine-tuning"
+        sides = (group.last(), context, "by PI"), (direct.last(), context, "directly")
+        checks.append(less(states, group, corpus, *sides))
     return Decided(tuned.scale, tuple(checks))
 
 
@@ -148,9 +145,7 @@ def quality_is_kept(study: str) -> Decided:
         checks += [kept(tuned, group, corpus) for group in extended]
         checks += [
             kept_beside(group.last(), direct.last(), window, corpus, group.factor)
-            for group in extended
-            for direct in by_method(tuned.best(), "none")
-            if direct.factor == group.factor
+            for group, direct in tuned.best_pairs()
         ]
         states = "The larger the factor, the more perplexity is lost in the original window"
         steps = [runs.change(b.last(), window, a.last(), window, corpus) for a, b in pairwise(extended)]

@@ -164,9 +164,6 @@ def perplexities(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Sliding perplexity of a checkpoint's folder: by corpus and window (as a string, in tokens), a `row` each.
 
-    A row also has ``document_loss_nats``, the mean loss of each document in the order of `excerpts`, so that two models
-    can be compared on the same text.
-
     Args:
         model: the folder.
         config: document_tokens, strides_a_window, split and documents_seed are read.
@@ -189,8 +186,7 @@ def perplexities(
                 bos_id=checkpoint.bos_id,
                 names=documents.names,
             )
-            losses = [round(loss, _DECIMALS) for loss in result.document_loss_nats]
-            found[corpus][str(window)] = row(result) | {"document_loss_nats": losses}
+            found[corpus][str(window)] = row(result)
     return found
 
 
@@ -209,19 +205,18 @@ def retrieval(model: Path, config: dict[str, Any], context: int) -> dict[str, An
 
 
 def row(result: WindowResult) -> dict[str, Any]:
-    """What a record keeps of the perplexity at one window."""
+    """What a record keeps of the perplexity at one window.
+
+    ``document_loss_nats`` is the mean loss of each document in order, so that two models can be compared on each text.
+    """
     return {
         "loss_nats": result.loss_nats,
         "loss_nats_stderr": result.loss_nats_stderr,
         "perplexity": result.perplexity,
         "tokens": result.tokens,
         "documents": len(result.document_loss_nats),
+        "document_loss_nats": [round(loss, _DECIMALS) for loss in result.document_loss_nats],
     }
-
-
-def row_by_document(result: WindowResult) -> dict[str, Any]:
-    """A `row`, and ``document_loss_nats``, the mean loss of each document in order."""
-    return row(result) | {"document_loss_nats": [round(loss, _DECIMALS) for loss in result.document_loss_nats]}
 
 
 def about(config: dict[str, Any]) -> dict[str, Any]:
