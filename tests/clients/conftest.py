@@ -15,7 +15,7 @@ from pi_model.models.extension import extend_checkpoint
 from pi_model.models.gguf_tokenizer import SPLITS
 from pi_model.models.loading import random_llama, random_model
 from pi_theory.scaling import scaling_by_name
-from tests.model.training import small_config, trained
+from tests.model.small_runs import small_config, trained
 
 METHODS = ("linear", "ntk", "dynamic", "yarn", "llama3")
 FOLDERS = ("none", *METHODS, "finetuned")

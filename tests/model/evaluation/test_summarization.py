@@ -85,10 +85,10 @@ def test_prompt_and_summary_never_exceed_the_window(name, words, window, documen
     maker = SummaryPrompts(tokenizer, window, document_tokens=document, summary_tokens=60, bos_id=bos_id)
     prompt = maker.prompt("The grass is green. " * words)
     nothing = len(maker.prompt(""))
-    assert nothing <= len(prompt) <= nothing + document
+    assert nothing - 9 <= len(prompt) <= nothing + document  # at a seam tokens of both sides can merge
     assert len(prompt) + len(maker.target("The sky is blue. " * words)) <= window
     if len(tokenizer("The grass is green. " * words, add_special_tokens=False)["input_ids"]) > document + 9:
-        assert len(prompt) >= nothing + document - 9  # a cut leaves no room unused but for a seam
+        assert len(prompt) >= nothing + document - 9  # a cut leaves no more room unused
 
 
 def test_a_whole_summary_ends_with_the_end_token_and_a_cut_one_does_not():
