@@ -37,7 +37,7 @@ SLOW_MODULES = (
     *("test_plan_memory", "test_smollm2", "test_notebooks", "test_lm_eval", "test_readme", "test_commands"),
     *("test_gpu", "test_training", "test_tuning", "test_bench", "test_contributing", "test_gpu_smoke", "test_figures"),
     *("test_page", "test_tiny_llama", "test_recipes", "test_gpu_records", "test_benchmarks", "test_families"),
-    *("test_claims", "test_docs", "test_heads", "test_proofs", "test_source_hashes", "test_graph", "test_paper"),
+    *("test_claims", "test_docs", "test_heads", "test_proofs", "test_source_hashes", "test_scheduler", "test_paper"),
     *("test_lora", "test_perplexity", "test_gguf_import", "test_finetune_command", "test_passkey", "test_study"),
     *("test_summarization", "test_envelope", "test_gguf", "test_transformers", "test_transformers_4"),
     *("test_written_folders", "test_plain_folder", "test_lag", "test_short_windows"),
