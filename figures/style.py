@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 
 COLUMN = 3.35  # inches: one column
 PAGE = 6.9  # inches: both columns
@@ -65,3 +66,10 @@ def shared_style() -> Iterator[None]:
 def panel(axes: Axes, letter: str, title: str) -> None:
     """A panel's letter and title, flush left."""
     axes.set_title(f"({letter}) {title}", loc="left")
+
+
+def log_perplexity(axes: Axes) -> None:
+    """A logarithmic vertical axis with its ticks named in full, as in 60, also between the powers of ten."""
+    axes.set_yscale("log")
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))

@@ -90,6 +90,8 @@ def shown(value: Any, show: str) -> str:
             if value != 10**exponent:
                 raise ValueError(f"{value} is not a power of ten")
             return f"10^{{{exponent}}}"
+        case ["millions"]:
+            return f"{value / 1e6:.3g}M"
         case [digits, "scientific"]:
             mantissa, exponent_text = f"{Decimal(value):.{digits}e}".split("e")
             return rf"{mantissa}\times10^{{{int(exponent_text)}}}"

@@ -16,7 +16,7 @@ class Number:
     macro: str  # letters only, because TeX allows no others
     study: str  # the study whose record holds it
     path: str  # the place in the record
-    show: str  # "5 near", "5 down", "5 up": decimals and rounding; "3 scientific"; "integer"; "power"; "text"
+    show: str  # "5 near", "5 down", "5 up": decimals, rounding; "3 scientific", "millions", "integer", "power", "text"
     find: str = ""  # where the path leads to a sentence: a regular expression whose group is the number
 
 
@@ -58,6 +58,11 @@ BEST_RATE, OTHER_RATE = 0.0001, 0.0003
 def _run(method: str, factor: int, rate: float = BEST_RATE) -> str:
     """The evaluations of a run by rising step, of the first seed."""
     return f"metrics/runs/method={method}&factor={factor}&seed=0&peak_lr={rate}/curve"
+
+
+def _state(number: int) -> str:
+    """The perplexity of a state of the pretraining, not extended."""
+    return f"metrics/models/{number}/base/perplexity/books"
 
 
 def _method(method: str, when: str) -> str:
@@ -249,6 +254,17 @@ NUMBERS = (
     Number("TablesKeyDirect", "tiny_tables", f"{_run('none', 2)}/-1/k_max", "integer"),
     Number("TablesKeyMore", "tiny_tables", f"{_run('linear', 4)}/-1/k_max", "integer"),
     Number("TablesKeyMoreDirect", "tiny_tables", f"{_run('none', 4)}/-1/k_max", "integer"),
+    # the lag of direct fine-tuning, by pretraining
+    Number("LagFactor", "tiny_lag", "config/factor", "integer"),
+    Number("LagSteps", "tiny_lag", "config/steps/max()", "integer"),
+    Number("LagTokensFew", "tiny_lag", "metrics/models/0/tokens", "millions"),
+    Number("LagTokensHalf", "tiny_lag", "metrics/models/1/tokens", "millions"),
+    Number("LagTokensMost", "tiny_lag", "metrics/models/2/tokens", "millions"),
+    Number("LagOwnFew", "tiny_lag", f"{_state(0)}/256/perplexity", "1 near"),
+    Number("LagOwnMost", "tiny_lag", f"{_state(2)}/256/perplexity", "1 near"),
+    Number("LagBeyondFew", "tiny_lag", f"{_state(0)}/1024/perplexity", "1 near"),
+    Number("LagBeyondMost", "tiny_lag", f"{_state(2)}/1024/perplexity", "1 near"),
+    Number("LagUntunedFew", "tiny_lag", "metrics/models/0/runs/0/curve/0/perplexity/books/1024/perplexity", "1 near"),
     # the same for fewer steps at several rates
     Number("RatesSteps", "tiny_sweep", "config/steps/max()", "integer"),
     Number("RatesDocuments", "tiny_sweep", "config/corpora/books", "integer"),
@@ -410,39 +426,48 @@ _BEYOND = "Fine-tuned directly, the model finds fewer than"
 _SOON = "PI gets within"
 _LATER = "Direct fine-tuning gets within"
 
+_LAG = "The more a model was pretrained"
+
 _FAR = "Extended by PI and fine-tuned, tokens beyond the old window"
 _NET = "Extended by PI and fine-tuned, the model predicts better from its new window than untouched"
 _PAST = "Extended by PI and fine-tuned, the model predicts better from its new window than fine-tuned directly"
 
 # What decided the statements about fine-tuning on the tiny LLaMA, at the smaller and the larger factor.
-DECISIONS = tuple(
-    Decision(f"{macro}{more}", experiment, states, of, factor)
-    for more, factor in (("", 2), ("More", 4))
-    for macro, experiment, states, of in (
-        ("DecidedBooks", "table1_books", _BEFORE, "books"),
-        ("DecidedCode", "table2_code", _BEFORE, "code"),
-        ("DecidedBooksDirect", "table1_books", _AHEAD, "books"),
-        ("DecidedCodeDirect", "table2_code", _AHEAD, "code"),
-        ("DecidedShort", "short_windows", _SHORT, "books"),
-        ("DecidedShortCode", "short_windows", _SHORT, "code"),
-        ("DecidedShortKeys", "short_windows", _FARTHER, "passkeys"),
-        ("DecidedUntuned", "table3_steps", "Before any fine-tuning, PI has at most half", "books"),
-        ("DecidedKept", "table5_original_window", _KEPT, "books"),
-        ("DecidedKeptBeside", "table5_original_window", "In the original window PI ends at most", "books"),
-        ("DecidedKeptCode", "table5_original_window", _KEPT, "code"),
-        ("DecidedEverywhere", "table4_kmax", _EVERYWHERE, "passkeys"),
-        ("DecidedBeyond", "table4_kmax", _BEYOND, "passkeys"),
-        ("DecidedSoon", "adaptation", _SOON, "books"),
-        ("DecidedLater", "adaptation", _LATER, "books"),
+DECISIONS = (
+    tuple(
+        Decision(f"{macro}{more}", experiment, states, of, factor)
+        for more, factor in (("", 2), ("More", 4))
+        for macro, experiment, states, of in (
+            ("DecidedBooks", "table1_books", _BEFORE, "books"),
+            ("DecidedCode", "table2_code", _BEFORE, "code"),
+            ("DecidedBooksDirect", "table1_books", _AHEAD, "books"),
+            ("DecidedCodeDirect", "table2_code", _AHEAD, "code"),
+            ("DecidedShort", "short_windows", _SHORT, "books"),
+            ("DecidedShortCode", "short_windows", _SHORT, "code"),
+            ("DecidedShortKeys", "short_windows", _FARTHER, "passkeys"),
+            ("DecidedUntuned", "table3_steps", "Before any fine-tuning, PI has at most half", "books"),
+            ("DecidedKept", "table5_original_window", _KEPT, "books"),
+            ("DecidedKeptBeside", "table5_original_window", "In the original window PI ends at most", "books"),
+            ("DecidedKeptCode", "table5_original_window", _KEPT, "code"),
+            ("DecidedEverywhere", "table4_kmax", _EVERYWHERE, "passkeys"),
+            ("DecidedBeyond", "table4_kmax", _BEYOND, "passkeys"),
+            ("DecidedSoon", "adaptation", _SOON, "books"),
+            ("DecidedLater", "adaptation", _LATER, "books"),
+        )
     )
-) + tuple(
-    Decision(macro, "context_tiny", states, f"PI ×4, {corpus}", None)
-    for macro, states, corpus in (
-        ("ContextBooks", _FAR, "books"),
-        ("ContextPackages", _FAR, "packages"),
-        ("ContextFar", _FAR, "far repeats"),
-        ("ContextNet", _NET, "far repeats"),
-        ("ContextDirect", _PAST, "far repeats"),
+    + tuple(
+        Decision(macro, "context_tiny", states, f"PI ×4, {corpus}", None)
+        for macro, states, corpus in (
+            ("ContextBooks", _FAR, "books"),
+            ("ContextPackages", _FAR, "packages"),
+            ("ContextFar", _FAR, "far repeats"),
+            ("ContextNet", _NET, "far repeats"),
+            ("ContextDirect", _PAST, "far repeats"),
+        )
+    )
+    + tuple(
+        Decision(macro, "lag", _LAG, of, None)
+        for macro, of in (("LagHalf", "4.92M tokens against 1.97M"), ("LagMost", "9.83M tokens against 4.92M"))
     )
 )
 

@@ -21,14 +21,15 @@ def style(method: str) -> dict[str, Any]:
 
 
 def grid_of_runs(
-    tuned: Runs, value: Callable[[Evaluation, int], float], *, scale: str = "linear", extra_columns: int = 0
+    tuned: Runs, value: Callable[[Evaluation, int], float], *, extra_columns: int = 0
 ) -> tuple[Figure, np.ndarray]:
     """A row for each factor and a column for each learning rate; the mean over seeds, with their range shaded.
+
+    A row shares its vertical axis.
 
     Args:
         tuned: the runs.
         value: what is drawn of an evaluation, given the extended window in tokens.
-        scale: of the vertical axes, which a row shares.
         extra_columns: empty panels on the right of each row.
     """
     factors, rates = tuned.factors, tuned.rates
@@ -40,7 +41,6 @@ def grid_of_runs(
         for axes in own[1:]:
             axes.sharey(own[0])  # before drawing: later, the limits would be those of the first panel alone
             axes.tick_params(which="both", labelleft=False)
-        own[0].set_yscale(scale)
         for axes, rate in zip(own, rates, strict=True):
             for group in (group for group in tuned.groups if (group.factor, group.peak_lr) == (factor, rate)):
                 curve(axes, group, value)

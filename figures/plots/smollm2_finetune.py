@@ -11,10 +11,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from figures.plots.run_grid import LABELS, steps_axis, style
-from figures.style import BLACK, METHOD_STYLES, PAGE, panel
+from figures.style import BLACK, METHOD_STYLES, PAGE, log_perplexity, panel
 from figures.verdicts.fine_tuning_runs import Evaluation, Runs, read_runs
 
 EXPERIMENTS = ("finetune_smollm2", "finetune_smollm2_kmax")
@@ -33,9 +32,7 @@ def draw() -> Figure:
             _curves(axes, tuned, factor, partial(Evaluation.perplexity, corpus=corpus, window=context))
             own = tuned.base.perplexity(corpus, trained)
             axes.axhline(own, color=BLACK, lw=0.6, ls=":", label="untouched, at L")
-            axes.set_yscale("log")
-            for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+            log_perplexity(axes)
             panel(axes, next(letters), f"{corpus}, perplexity at {context}")
         _curves(row[-1], tuned, factor, lambda one: one.k_max or 0)
         row[-1].axhline(tuned.base.k_max or 0, color=BLACK, lw=0.6, ls=":")

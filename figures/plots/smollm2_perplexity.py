@@ -7,10 +7,9 @@ each window and over all of them. The dashed line is the trained window. Few doc
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from experiments.records.record import Record, read
-from figures.style import COLUMN, METHOD_STYLES, PAGE, panel
+from figures.style import COLUMN, METHOD_STYLES, PAGE, log_perplexity, panel
 
 EXPERIMENTS = ("zero_shot",)
 
@@ -55,8 +54,7 @@ def _curves(axes: Axes, record: Record, corpus: str, part: str) -> None:
         axes.semilogy([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
     trained = metrics.get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
     axes.axvline(trained, color="0.5", lw=0.6, ls="--")
-    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.2, 0.5)))
+    log_perplexity(axes)
 
 
 def _windows(axes: Axes, record: Record) -> None:

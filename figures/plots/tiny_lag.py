@@ -1,4 +1,4 @@
-"""How far direct fine-tuning lags behind PI, by how long the model was pretrained before.
+"""The longer a model was pretrained, the longer direct fine-tuning lags behind PI.
 
 A tiny LLaMA, stopped after several numbers of tokens of one pretraining and extended from each both ways: perplexity in
 the new window by fine-tuning step, and by how much it is higher after direct fine-tuning than after as many steps by
@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 
 from experiments.records.record import read
 from figures.plots.run_grid import curve, steps_axis
-from figures.style import BLUE, GREEN, PAGE, RED, panel
+from figures.style import BLACK, PAGE, log_perplexity, panel
 from figures.verdicts.adaptation import WITHIN, lead
 from figures.verdicts.fine_tuning_runs import Group
 from figures.verdicts.lag_rules import by_tokens, millions
 
 EXPERIMENTS = ("lag",)
+
+SHADES = ("0.7", "0.45", BLACK)  # the more pretraining, the darker
 
 
 def draw() -> Figure:
@@ -26,21 +28,25 @@ def draw() -> Figure:
     corpus = next(iter(record["config"]["corpora"]))
     pairs = {tokens: pair for tokens, tuned in by_tokens(record).items() for pair in tuned.best_pairs()}
     one, *_ = next(iter(pairs.values()))
-    figure, grid = plt.subplots(1, len(pairs) + 1, figsize=(PAGE, 2.2))
-    for axes, letter, (tokens, pair), color in zip(grid, "abcd", pairs.items(), (GREEN, BLUE, RED), strict=False):
+    figure, grid = plt.subplots(1, len(pairs) + 1, figsize=(PAGE, 2.3))
+    for axes in grid[1:-1]:
+        axes.sharey(grid[0])
+        axes.tick_params(which="both", labelleft=False)
+    log_perplexity(grid[0])
+    for axes, letter, (tokens, pair), color in zip(grid, "abcd", pairs.items(), SHADES, strict=False):
         for group in pair:
             curve(axes, group, lambda one, window: one.perplexity(corpus, window))
-        axes.set_yscale("log")
         panel(axes, letter, f"{millions(tokens)} tokens")
-        _lead(grid[-1], *pair, corpus, label=millions(tokens), color=color)
+        _lead(grid[-1], *pair, corpus, label=f"{millions(tokens)} tokens", color=color)
     grid[0].set_ylabel(f"perplexity, {corpus}, {one.context_tokens} tokens")
-    grid[0].legend()
     panel(grid[-1], "abcd"[len(pairs)], "direct above PI (%)")
     grid[-1].axhline(100 * (WITHIN - 1), color="0.5", lw=0.6, ls="--")
-    grid[-1].legend()
     steps_axis(grid[-1], one.steps)
     for axes in grid:
         axes.set_xlabel("fine-tuning steps")
+    (ways, way_names), (models, model_names) = (axes.get_legend_handles_labels() for axes in (grid[0], grid[-1]))
+    named = ([*ways, *models], [*way_names, *model_names])
+    figure.legend(*named, loc="outside lower center", ncols=len(ways) + len(models))
     return figure
 
 

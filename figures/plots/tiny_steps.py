@@ -7,9 +7,10 @@ row for each factor, a column for each peak learning rate. On axes of its own, w
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from figures.plots.run_grid import grid_of_runs, steps_axis, style
+from figures.style import log_perplexity
 from figures.tables.paper_cells import paper_numbers
 from figures.verdicts.fine_tuning_runs import read_runs
 
@@ -20,10 +21,9 @@ EXPERIMENTS = ("table3_steps", "adaptation")
 def draw() -> Figure:
     tuned = read_runs("tiny_sweep")
     corpus = tuned.corpora[0]
-    figure, grid = grid_of_runs(tuned, lambda one, window: one.perplexity(corpus, window), scale="log", extra_columns=1)
+    figure, grid = grid_of_runs(tuned, lambda one, window: one.perplexity(corpus, window), extra_columns=1)
     for row in grid:
-        row[0].yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-        row[0].yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        log_perplexity(row[0])
     table = paper_numbers()["table3_pg19_by_step_7B_PI"]
     for axes, factor in zip(grid[:, -1], tuned.factors, strict=True):
         _paper(axes, table["steps"], table.get(f"{factor * WINDOW_7B:g}"), factor)

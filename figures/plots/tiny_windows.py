@@ -10,10 +10,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from figures.plots.run_grid import LABELS, style
-from figures.style import BLACK, PAGE, panel
+from figures.style import BLACK, PAGE, log_perplexity, panel
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.fine_tuning_runs import Evaluation, Runs, read_runs
 
@@ -32,8 +32,7 @@ def draw() -> Figure:
         axes.axvline(tuned.window, color="0.5", lw=0.6, ls="--")
         axes.set_xticks(config["windows"], [str(window) for window in config["windows"]])
         axes.xaxis.set_minor_locator(NullLocator())
-        for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        log_perplexity(axes)
         axes.set_xlabel("window (tokens)")
         panel(axes, letter, f"{corpus}, {max(config['steps'])} steps, {rates}, {tuned.seeds}")
     grid[0][0].set_ylabel("perplexity")

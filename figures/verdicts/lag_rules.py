@@ -27,6 +27,7 @@ def lags_the_more(study: str) -> Decided:
             lags[many].later_than(lags[few]),
             f"after {millions(few)} tokens {lags[few]}, after {millions(many)} {lags[many]}",
             f"{millions(many)} tokens against {millions(few)}",
+            brief=str(lags[many]),
         )
         for few, many in combinations(lags, 2)
     ]
