@@ -91,8 +91,16 @@ def load(task: str, *, length: int | None = None, counted_by: str | Path | None 
     Raises:
         RunError: the task or its data cannot be loaded.
     """
-    metadata = {} if length is None else {"max_seq_lengths": [length], "tokenizer": str(counted_by)}
-    return _loaded(task, _index()[task].yaml_path, metadata)
+    if length is None:
+        return _loaded(task, _index()[task].yaml_path, {})
+    # a copy, since the harness keeps its prompts for a model in the object that it asks
+    return copy.copy(_made(task, length, str(Path(counted_by or "").resolve())))
+
+
+@functools.lru_cache(maxsize=16)
+def _made(task: str, length: int, counted_by: str) -> Any:
+    """A task that makes its items. That takes minutes, and every model of a comparison gets the same ones."""
+    return _loaded(task, _index()[task].yaml_path, {"max_seq_lengths": [length], "tokenizer": counted_by})
 
 
 def load_file(file: Path, task: str, split: str, data: Path | None) -> Any:

@@ -42,6 +42,7 @@ ITEMS = {
         {"sentence": "The cup broke the plate as the _ fell.", "option1": "cup", "option2": "plate", "answer": "2"},
     ],
 }
+OTHERS_OF_RULER = ("niah_single_1", "ruler_vt", "ruler_fwe")
 # (context, continuations, index of the right one) of each item, written out by hand from the task's description.
 WORKED = {
     "boolq": [
@@ -194,10 +195,14 @@ def test_the_command_sets_models_beside_each_other(tiny_folder, folder, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["niah_single_1", "niah_multikey_2", "ruler_vt", "ruler_fwe"])
-def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(task, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("task", "lengths"), [("niah_multikey_2", (1024, 1280)), *((one, (1024,)) for one in OTHERS_OF_RULER)]
+)
+def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(
+    task, lengths, tmp_path, capsys, monkeypatch
+):
     pytest.importorskip("wonderwords")
-    load, made = harness_tasks.load, {1024: [], 1280: []}
+    load, made = harness_tasks.load, {length: [] for length in lengths}
 
     def remembered(*args, length, **settings):
         loaded = load(*args, length=length, **settings)
@@ -211,7 +216,7 @@ def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(tas
     code, printed, _ = ends(capsys, *words, "--limit", 2, "--json", "--quiet")
     assert code == 0
     rows = json.loads(printed)["results"]
-    assert [(row["metric"], row["items"]) for row in rows] == [("1024", 2)] * 2 + [("1280", 2)] * 2
+    assert [(row["metric"], row["items"]) for row in rows] == [(str(n), 2) for n in lengths for _ in range(2)]
     for first, second in made.values():
         assert first == second
         assert len(set(first)) > 1
