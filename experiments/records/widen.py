@@ -1,4 +1,4 @@
-"""Lets a study of fine-tuning runs grow by a seed, a factor or a rate and measure only the runs that its record lacks.
+"""Lets a study of fine-tuning runs grow by a seed, factor, rate or method, and measures only what its record lacks.
 
     python -m experiments.records.widen tiny_tables && python -m experiments tiny_tables
 
@@ -20,7 +20,7 @@ from experiments.records.study import load
 from pi_model.errors import UsageError
 from pi_theory.console import exit_code, script_parser
 
-VARIED = ("methods", "factors", "peak_lrs", "seeds")  # a run is the same whatever else of these is asked for
+VARIED = ("methods", "beside", "factors", "peak_lrs", "seeds")  # a run is the same whatever else of these is asked for
 
 
 def widen(name: str) -> str:

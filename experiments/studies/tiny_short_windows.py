@@ -24,8 +24,9 @@ STUDY = Study(
     name="tiny_short_windows",
     says="The tiny LLaMA is extended by PI and trained on windows of its old length, for a thousand steps",
     config={
-        **{name: value for name, value in TABLES.config.items() if name not in ("methods", "peak_lrs")},
+        **{name: value for name, value in TABLES.config.items() if name not in ("methods", "beside", "peak_lrs")},
         "peak_lr": 3e-4,
+        "seeds": [0],
         "sequence_tokens": TABLES.config["window_tokens"],  # of a training window, at every factor
         "steps": [100, 400, 1000],
     },

@@ -9,7 +9,6 @@ from figures.verdicts import fine_tuning_runs as runs
 
 Cells = tuple[str, ...]
 PAPER = ROOT / "experiments" / "paper_tables.json"
-METHODS = {"none": "none", "linear": "linear (PI)", "ntk": "NTK-aware", "dynamic": "dynamic NTK", "yarn": "YaRN"}
 _PAPER_WAYS = {"None": "untouched", "FT": "direct", "PI": "PI"}
 
 

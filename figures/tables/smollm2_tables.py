@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.records.record import read
-from figures.tables.paper_cells import METHODS, Cells, multiple, named, paper_numbers, shown
+from figures.tables.paper_cells import Cells, multiple, named, paper_numbers, shown
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.fine_tuning_runs import WAYS, Evaluation, Part, Runs, read_runs
+from figures.verdicts.fine_tuning_runs import METHODS, WAYS, Evaluation, Part, Runs, read_runs
 
 _PAPER = {"books": ("PG-19", "table1_pg19"), "code": ("Proof-pile", "table2_proofpile")}
 

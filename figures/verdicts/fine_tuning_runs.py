@@ -15,6 +15,10 @@ from figures.verdicts.intervals import Interval, Loss, difference, share
 Part = Literal["whole", "last"]
 
 WAYS = {"none": "direct", "linear": "PI"}  # what rows call the two ways to fine-tune
+METHODS = {  # and what they call scaling methods
+    "none": "none", "linear": "linear (PI)", "ntk": "NTK-aware", "dynamic": "dynamic NTK", "yarn": "YaRN",
+    "llama3": "Llama-3",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class Group:
     @property
     def name(self) -> str:
         """As in "PI ×2"."""
-        return f"{WAYS.get(self.method, self.method)} ×{self.factor:g}"
+        return f"{WAYS.get(self.method) or METHODS[self.method]} ×{self.factor:g}"
 
     @property
     def steps(self) -> list[int]:

@@ -174,6 +174,7 @@ class Experiment:
         says: what the paper says, a sentence that is clear by itself.
         group: under which heading pages list it.
         decide: reads the record. Raises `NotTested` where it cannot decide, `RecordError` where there is none.
+        larger: the experiment that asks the same of a larger run; where that was tested, pages leave this one out.
     """
 
     id: str
@@ -182,6 +183,7 @@ class Experiment:
     says: str
     group: Group
     decide: Callable[[], Decided]
+    larger: str = ""
 
     def outcome(self) -> Outcome:
         """What its record says; not tested where there is none or it cannot decide."""
@@ -199,7 +201,9 @@ EXPERIMENTS: dict[str, Experiment] = {}  # by id; `figures.verdicts` fills it
 Rule = TypeVar("Rule", bound=Callable[..., Decided])
 
 
-def experiment(*, id: str, study: str, source: str, says: str, group: Group, **asked: Any) -> Callable[[Rule], Rule]:
+def experiment(
+    *, id: str, study: str, source: str, says: str, group: Group, larger: str = "", **asked: Any
+) -> Callable[[Rule], Rule]:
     """Registers the rule below it as what decides an experiment; of several, the one nearest to the rule comes first.
 
     Args:
@@ -208,6 +212,7 @@ def experiment(*, id: str, study: str, source: str, says: str, group: Group, **a
         source: the table or section of the paper.
         says: what the paper says.
         group: under which heading pages list it.
+        larger: the experiment that asks the same of a larger run, if there is one.
         **asked: further arguments of the rule, as the corpus that this experiment asks about.
 
     Raises:
@@ -217,7 +222,7 @@ def experiment(*, id: str, study: str, source: str, says: str, group: Group, **a
     def register(rule: Rule) -> Rule:
         if id in EXPERIMENTS:
             raise ValueError(f"experiment {id!r} is registered twice")
-        EXPERIMENTS[id] = Experiment(id, study, source, says, group, lambda: rule(study, **asked))
+        EXPERIMENTS[id] = Experiment(id, study, source, says, group, lambda: rule(study, **asked), larger)
         return rule
 
     return register
@@ -235,7 +240,9 @@ def counted(verdicts: Sequence[str], noun: str) -> str:
 
 
 def outcomes() -> list[Outcome]:
-    """Every experiment's: by group, and in each the ones that were tested before the others."""
+    """Those that pages list: by group, and in each the ones that were tested before the others."""
     found = [one.outcome() for one in EXPERIMENTS.values()]
+    tested = {one.experiment.id for one in found if one.checks}
+    found = [one for one in found if one.experiment.larger not in tested]
     places = list(GROUPS)
     return sorted(found, key=lambda one: (places.index(one.experiment.group), one.verdict == "not tested"))

@@ -13,7 +13,7 @@ from figures import AWAITED, docs_pages, drawing
 from figures import __main__ as figures
 from figures.__main__ import write_page
 from figures.drawing import drawn
-from figures.verdicts import EXPERIMENTS
+from figures.verdicts import EXPERIMENTS, outcomes
 from figures.verdicts import fine_tuning_runs as runs
 from tests.pipeline import synthetic
 
@@ -119,6 +119,19 @@ def test_the_gpus_rows_stand_as_not_measured_until_its_record_is_there(folder):
     write(label="gpu")
     for name in ("finetune_smollm2_gpu", "finetune_smollm2_kmax_gpu"):
         assert EXPERIMENTS[name].outcome().verdict == "reproduced"
+
+
+def test_the_cpus_rows_are_listed_until_the_gpus_record_says_more(folder):
+    small, large = {"finetune_smollm2", "finetune_smollm2_kmax"}, {"finetune_smollm2_gpu", "finetune_smollm2_kmax_gpu"}
+    write()
+    assert {one.experiment.id for one in outcomes()} >= small | large
+    write(label="gpu")
+    assert {one.experiment.id for one in outcomes()} & (small | large) == large
+    synthetic.write("claims", {"claims": []})
+    write_page(drawn("smollm2_finetune", folder), folder)
+    page = (folder / "index.html").read_text()
+    linked, there = (set(re.findall(rf'{kind}"#?(experiment-[^"]+)"', page)) for kind in ("href=", "id="))
+    assert linked <= there
 
 
 def test_the_gpus_record_gets_a_figure_and_a_table_of_its_own_with_or_without_the_cpus(folder):
