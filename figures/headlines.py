@@ -47,16 +47,16 @@ def _interpolation_is_safe() -> Headline:
     curves = {c["method"]: c for c in record["metrics"]["curves"] if c["hmax"] == hmax}
     bound = {method: max(curve["upper_bound"]) for method, curve in curves.items()}
     reached = {method: max(curve["attained"]) for method, curve in curves.items()}
-    others = [method for method in curves if method not in ("none", "linear", "whole")]
+    others = [value for method, value in reached.items() if method not in ("none", "linear", "whole")]
     # what none exceeds is rounded up, what one reaches down
     none_exceeds, one_reaches = math.ceil(100 * bound["whole"]) / 100, math.floor(100 * reached["linear"]) / 100
-    least, most = (math.floor(pick(reached[method] for method in others)) for pick in (min, max))
     return Headline(
         "Interpolation is safe, in the worst case too",
         f"Of all heads whose scores are at most 1 in the trained window, none exceeds {none_exceeds:.2f} in twice "
         f"the window under Position Interpolation by (L' - 1)/(L - 1); by L'/L, as published, the last distance leaves "
         f"the window, and {one_reaches:.2f} is reached there. Extrapolated, one reaches {math.floor(reached['none'])}; "
-        f"under NTK-aware, dynamic, YaRN and Llama-3 scaling {least} to {most}. "
+        f"under NTK-aware, dynamic, YaRN and Llama-3 scaling "
+        f"{math.floor(min(others))} to {math.floor(max(others))}. "
         "Every value is certified.",
         ("amplification", "claim-stability", "claim-methods.share_stability", "claim-pi.worst"),
         _picture("amplification"),

@@ -207,7 +207,7 @@ def _figures(figures: Sequence[Shown], verdicts: dict[str, str]) -> str:
 def _figure(one: Shown, verdicts: dict[str, str]) -> str:
     assert isinstance(one.content, bytes)
     asked = [f"claim-{id}" for id in one.claims] + [f"experiment-{id}" for id in one.experiments]
-    links = [link for link in asked if link in verdicts]  # some experiments are not listed
+    links = [link for link in asked if link in verdicts]  # a smaller run's is not listed once there is a larger one
     shows = f'<p class="soft">Shows {", ".join(_link(link, verdicts) for link in links)}.</p>' if links else ""
     return (
         f'<article class="card" id="{one.name}"><figure>{_picture(one.content, one.finding, 150, scroll=one.name)}'

@@ -19,6 +19,7 @@ from experiments import STUDIES
 from experiments.records import record
 from experiments.records.record import RecordError, write_atomically
 from figures.verdicts import EXPERIMENTS, Outcome
+from figures.verdicts.lag_rules import millions
 from paper.numbers import DECISIONS, NUMBERS, QUOTED, Decision, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"
@@ -91,7 +92,7 @@ def shown(value: Any, show: str) -> str:
                 raise ValueError(f"{value} is not a power of ten")
             return f"10^{{{exponent}}}"
         case ["millions"]:
-            return f"{value / 1e6:.3g}M"
+            return millions(value)
         case [digits, "scientific"]:
             mantissa, exponent_text = f"{Decimal(value):.{digits}e}".split("e")
             return rf"{mantissa}\times10^{{{int(exponent_text)}}}"

@@ -257,6 +257,7 @@ NUMBERS = (
     # the lag of direct fine-tuning, by pretraining
     Number("LagFactor", "tiny_lag", "config/factor", "integer"),
     Number("LagSteps", "tiny_lag", "config/steps/max()", "integer"),
+    Number("LagRate", "tiny_lag", "config/peak_lr", "0 scientific"),
     Number("LagTokensFew", "tiny_lag", "metrics/models/0/tokens", "millions"),
     Number("LagTokensHalf", "tiny_lag", "metrics/models/1/tokens", "millions"),
     Number("LagTokensMost", "tiny_lag", "metrics/models/2/tokens", "millions"),
@@ -264,7 +265,12 @@ NUMBERS = (
     Number("LagOwnMost", "tiny_lag", f"{_state(2)}/256/perplexity", "1 near"),
     Number("LagBeyondFew", "tiny_lag", f"{_state(0)}/1024/perplexity", "1 near"),
     Number("LagBeyondMost", "tiny_lag", f"{_state(2)}/1024/perplexity", "1 near"),
-    Number("LagUntunedFew", "tiny_lag", "metrics/models/0/runs/0/curve/0/perplexity/books/1024/perplexity", "1 near"),
+    Number(
+        "LagUntunedFew",
+        "tiny_lag",
+        "metrics/models/0/runs/method=linear/curve/0/perplexity/books/1024/perplexity",
+        "1 near",
+    ),
     # the same for fewer steps at several rates
     Number("RatesSteps", "tiny_sweep", "config/steps/max()", "integer"),
     Number("RatesDocuments", "tiny_sweep", "config/corpora/books", "integer"),

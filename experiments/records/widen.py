@@ -20,7 +20,8 @@ from experiments.records.study import load
 from pi_model.errors import UsageError
 from pi_theory.console import exit_code, script_parser
 
-VARIED = ("methods", "beside", "factors", "peak_lrs", "seeds")  # a run is the same whatever else of these is asked for
+# a run is the same whatever else of these is asked for
+VARIED = ("methods", "other_methods", "factors", "peak_lrs", "seeds")
 
 
 def widen(name: str) -> str:

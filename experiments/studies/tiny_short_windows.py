@@ -24,7 +24,9 @@ STUDY = Study(
     name="tiny_short_windows",
     says="The tiny LLaMA is extended by PI and trained on windows of its old length, for a thousand steps",
     config={
-        **{name: value for name, value in TABLES.config.items() if name not in ("methods", "beside", "peak_lrs")},
+        **{
+            name: value for name, value in TABLES.config.items() if name not in ("methods", "other_methods", "peak_lrs")
+        },
         "peak_lr": 3e-4,
         "seeds": [0],
         "sequence_tokens": TABLES.config["window_tokens"],  # of a training window, at every factor
@@ -35,6 +37,6 @@ STUDY = Study(
     window=TABLES.window,
     lengths=(*LENGTHS, "sequence_tokens"),
     live=False,
-    profiles={"paper": TABLES.profiles["paper"], "toy": TOY | {"factors": [2], "seeds": [0]}},
+    profiles={"paper": TABLES.profiles["paper"] | {"seeds": [0]}, "toy": TOY | {"factors": [2], "seeds": [0]}},
     minutes=90,
 )

@@ -51,7 +51,7 @@ def _curves(axes: Axes, record: Record, corpus: str, part: str) -> None:
         label, style = METHOD_STYLES[method]
         cases = metrics["perplexity"][method][corpus][part]
         label = "as trained" if method == "none" else label
-        axes.semilogy([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
+        axes.plot([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
     trained = metrics.get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
     axes.axvline(trained, color="0.5", lw=0.6, ls="--")
     log_perplexity(axes)

@@ -43,7 +43,6 @@ def draw() -> Figure:
 
 def _curves(axes: Axes, tuned: Runs, corpus: str) -> None:
     axes.set_xscale("log")
-    axes.set_yscale("log")
     _curve(axes, [tuned.base], corpus, color=BLACK, marker="v", label="as trained")
     for group in tuned.best():
         look = style(group.method) | {"ls": _LINES.get(round(group.factor), "-.")}

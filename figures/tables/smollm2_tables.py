@@ -84,7 +84,7 @@ def _by_window(tuned: Runs, corpus: str, part: Part, title: str) -> Block:
     measured = {"untouched": tuned.base}
     for group in tuned.untuned:
         if group.method != "none":
-            measured[f"{_way(group.method)} ×{group.factor:g}, not tuned"] = group.curves[0][0]
+            measured[f"{group.name}, not tuned"] = group.curves[0][0]
     fine_tuned = [(group, curve[-1]) for group in tuned.groups for curve in group.curves if curve[-1].step]
     measured |= {f"{group.name}, {end.step} steps": end for group, end in fine_tuned}
     rows = [(name, *(shown(runs.value([one], corpus, n, part)) for n in columns)) for name, one in measured.items()]
@@ -113,7 +113,7 @@ def _by_step(tuned: Runs, head: str, title: str, value: Callable[[Evaluation, fl
             shown(value(measured[step], factor)) if step in measured else "not measured" if step in gap else "–"
             for step in steps
         )
-        rows.append((f"{_way(method)} ×{factor:g} to {round(factor * tuned.window)}", *cells))
+        rows.append((f"{runs.way(method)} ×{factor:g} to {round(factor * tuned.window)}", *cells))
     if head == "k_max":
         rows.insert(0, ("untouched, in its own window", shown(tuned.base.k_max), *["–"] * (len(steps) - 1)))
     return Block(title, (head, *map(str, steps)), tuple(rows))
@@ -121,10 +121,6 @@ def _by_step(tuned: Runs, head: str, title: str, value: Callable[[Evaluation, fl
 
 def _at_extended(corpus: str, window: int) -> Callable[[Evaluation, float], Any]:
     return lambda one, factor: runs.value([one], corpus, round(factor * window))
-
-
-def _way(method: str) -> str:
-    return WAYS.get(method) or METHODS[method]
 
 
 def _caption(tuned: Runs) -> str:

@@ -21,6 +21,11 @@ METHODS = {  # and what they call scaling methods
 }  # fmt: skip
 
 
+def way(method: str) -> str:
+    """What rows call a way to extend a model that is, or could be, fine-tuned."""
+    return WAYS.get(method) or METHODS[method]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One measurement of a model.
@@ -132,7 +137,7 @@ class Group:
     @property
     def name(self) -> str:
         """As in "PI ×2"."""
-        return f"{WAYS.get(self.method) or METHODS[self.method]} ×{self.factor:g}"
+        return f"{way(self.method)} ×{self.factor:g}"
 
     @property
     def steps(self) -> list[int]:

@@ -116,7 +116,7 @@ def uses_its_window_and_keeps_quality(study: str) -> Decided:
 )  # fmt: skip
 @experiment(
     id="finetune_smollm2_kmax", study="smollm2_finetune", source="Table 4, on a released model", group="SmolLM2",
-    larger="finetune_smollm2_gpu",
+    larger="finetune_smollm2_kmax_gpu",
     says="Fine-tuned by PI, a model soon finds a passkey anywhere in its longer window.",
 )  # fmt: skip
 def passkey_after_fine_tuning(study: str) -> Decided:

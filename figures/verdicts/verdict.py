@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from experiments.records.record import RecordError
+from experiments.records.record import NoRecord, RecordError, read
 from figures.verdicts.intervals import Decision
 
 Verdict = Literal["reproduced", "split", "refuted", "open", "not tested"]
@@ -174,7 +174,7 @@ class Experiment:
         says: what the paper says, a sentence that is clear by itself.
         group: under which heading pages list it.
         decide: reads the record. Raises `NotTested` where it cannot decide, `RecordError` where there is none.
-        larger: the experiment that asks the same of a larger run; where that was tested, pages leave this one out.
+        larger: the experiment that asks the same of a larger run; where that has a record, pages leave this one out.
     """
 
     id: str
@@ -242,7 +242,18 @@ def counted(verdicts: Sequence[str], noun: str) -> str:
 def outcomes() -> list[Outcome]:
     """Those that pages list: by group, and in each the ones that were tested before the others."""
     found = [one.outcome() for one in EXPERIMENTS.values()]
-    tested = {one.experiment.id for one in found if one.checks}
-    found = [one for one in found if one.experiment.larger not in tested]
+    measured = {one.id for one in EXPERIMENTS.values() if one.study and _is_measured(one.study)}
+    found = [one for one in found if one.experiment.larger not in measured]
     places = list(GROUPS)
     return sorted(found, key=lambda one: (places.index(one.experiment.group), one.verdict == "not tested"))
+
+
+def _is_measured(study: str) -> bool:
+    """Whether there is a record, be it one that cannot decide or was changed since."""
+    try:
+        read(study)
+    except NoRecord:
+        return False
+    except RecordError:
+        return True
+    return True

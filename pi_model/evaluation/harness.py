@@ -94,10 +94,10 @@ def load(task: str, *, length: int | None = None, counted_by: str | Path | None 
     if length is None:
         return _loaded(task, _index()[task].yaml_path, {})
     # a copy, since the harness keeps its prompts for a model in the object that it asks
-    return copy.copy(_made(task, length, str(Path(counted_by or "").resolve())))
+    return copy.copy(_made(task, length, str(counted_by)))
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
 def _made(task: str, length: int, counted_by: str) -> Any:
     """A task that makes its items. That takes minutes, and every model of a comparison gets the same ones."""
     return _loaded(task, _index()[task].yaml_path, {"max_seq_lengths": [length], "tokenizer": counted_by})

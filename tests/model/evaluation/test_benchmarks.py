@@ -11,6 +11,7 @@ from pi_model.errors import RunError
 from pi_model.evaluation import harness as harness_tasks
 from pi_model.evaluation.benchmarks import TASK_FILES, TASKS, Scores, benchmark, check
 from pi_model.models.loading import random_llama
+from pi_model.models.sources import local_folder
 from tests.harness import harness
 from tests.model.cli.test_commands import ends
 from tests.model.conftest import byte_tokenizer
@@ -203,13 +204,19 @@ def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(
 ):
     pytest.importorskip("wonderwords")
     load, made = harness_tasks.load, {length: [] for length in lengths}
+    make, times = harness_tasks._loaded, []
 
     def remembered(*args, length, **settings):
         loaded = load(*args, length=length, **settings)
         made[length].append([item["input"] for item in loaded.eval_docs])
         return loaded
 
+    def counted(*arguments):
+        times.append(arguments)
+        return make(*arguments)
+
     monkeypatch.setattr(harness_tasks, "load", remembered)
+    monkeypatch.setattr(harness_tasks, "_loaded", counted)
     extended = tmp_path / "extended"
     assert ends(capsys, "extend", "tiny-llama", "--factor", "4", "--out", extended)[0] == 0
     words = ["benchmark", "--model", "tiny-llama", "--model", extended, "--tasks", task, "--lengths", *made]
@@ -220,6 +227,18 @@ def test_a_task_of_ruler_runs_without_a_hub_on_the_same_items_for_each_model(
     for first, second in made.values():
         assert first == second
         assert len(set(first)) > 1
+    assert len(times) == len(lengths)  # they are made once for both models
+
+
+def test_items_that_are_made_anew_are_the_same():
+    pytest.importorskip("wonderwords")
+    folder = local_folder("tiny-llama")
+    made = []
+    for _ in range(2):
+        harness_tasks._made.cache_clear()
+        docs = harness_tasks.load("niah_multikey_2", length=1024, counted_by=folder).eval_docs
+        made.append([item["input"] for item in docs])
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,17 @@ def test_a_widened_study_trains_only_what_its_record_lacks(study, monkeypatch):
     narrow = study()
     before = measured(narrow)
     recorded(narrow, before)
-    wide = study(seeds=[0, 1])
+    wide = study(seeds=[0, 1], other_methods=["yarn"])
     assert "1 runs are taken" in widen.widen("tiny_tables")
-    seeds, train = [], fine_tuning.train
-    monkeypatch.setattr(fine_tuning, "train", lambda recipe, out: seeds.append(recipe.seed) or train(recipe, out))
+    trained, train = set(), fine_tuning.train
+
+    def watched(recipe, out):
+        trained.add((recipe.method, recipe.seed))
+        return train(recipe, out)
+
+    monkeypatch.setattr(fine_tuning, "train", watched)
     after = measured(wide)
-    assert set(seeds) == {1}
+    assert trained == {("linear", 1), ("yarn", 0)}
     assert after["base"] == before["base"]
     assert after["runs"][0] == before["runs"][0]
     assert after["resumed"]

@@ -37,7 +37,7 @@ def by_method(metrics):
 
 def test_beyond_the_window_pi_holds_what_extrapolation_loses_and_training_lowers_both(toy):
     config = tiny_tables.STUDY.config | toy | {"factors": [2], "seeds": [0], "steps": [1, 3], "peak_lrs": [1e-3]}
-    made = tiny_tables.run(config | {"beside": ["yarn"]}, processes=1, progress=False)
+    made = tiny_tables.run(config | {"other_methods": ["yarn"]}, processes=1, progress=False)
     curves = by_method(made)
     assert list(curves) == ["linear", "none", "yarn"]
     beyond, inside = {}, {}
