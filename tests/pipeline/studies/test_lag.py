@@ -120,5 +120,5 @@ def test_the_figure_of_the_lag_has_a_panel_for_each_model_and_one_for_what_lies_
     *models, lead = figure.axes
     assert [axes.get_title(loc="left") for axes in models] == ["(a) 1M tokens", "(b) 2M tokens"]
     between = {line.get_label(): line.get_ydata() for line in lead.lines if not line.get_label().startswith("_")}
-    assert list(between) == ["1M", "2M"]
+    assert list(between) == ["1M tokens", "2M tokens"]
     assert [list(np.round(values)) for values in between.values()] == [[172, 172, 0, 0, 0, 0], [172, 172, 172, 0, 0, 0]]
