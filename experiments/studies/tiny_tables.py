@@ -41,7 +41,6 @@ STUDY = Study(
         "trials": 10,
         "factors": [2, 4],
         "methods": ["linear", "none"],
-        "other_methods": ["yarn"],
         "peak_lrs": [1e-4, 3e-4],  # the best of 200 steps is 3e-4, see tiny_sweep, and of a thousand 1e-4
         "seeds": [0, 1],
         "steps": [25, 50, 100, 200, 400, 700, 1000],
