@@ -250,6 +250,7 @@ NUMBERS = (
     Number("TablesUntuned", "tiny_tables", f"{_run('linear', 2)}/0/perplexity/books/512/perplexity", "2 near"),
     Number("TablesTuned", "tiny_tables", f"{_run('linear', 2)}/-1/perplexity/books/512/perplexity", "2 near"),
     Number("TablesDirect", "tiny_tables", f"{_run('none', 2)}/-1/perplexity/books/512/perplexity", "2 near"),
+    Number("TablesSeeds", "tiny_tables", "config/seeds/count()", "integer"),
     Number("TablesKey", "tiny_tables", f"{_run('linear', 2)}/-1/k_max", "integer"),
     Number("TablesKeyDirect", "tiny_tables", f"{_run('none', 2)}/-1/k_max", "integer"),
     Number("TablesKeyMore", "tiny_tables", f"{_run('linear', 4)}/-1/k_max", "integer"),

@@ -78,7 +78,7 @@ STUDY = Study(
         "factor": 2.0,
         "methods": ["none", "linear", "ntk", "yarn"],
         "windows": [1024, 2048, 4096, 8192, 10240, 12288, 14336, 16384],
-        "corpora": {"books": 8, "code": 8},  # documents drawn from each
+        "corpora": {"books": 1, "code": 1},  # documents drawn from each
         "split": "test",
         "seed": 0,
         "averaging": "token",
@@ -91,7 +91,7 @@ STUDY = Study(
     lengths=("windows", "last_tokens"),
     live=False,
     conclusion=conclusion,
-    minutes=180,
+    minutes=40,
     profiles={
         "gpu": {"device": "cuda", "corpora": {"books": 20, "code": 20}},
         "toy": {"windows": [128, 256], "last_tokens": 64},
