@@ -9,6 +9,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter
 
+from figures.verdicts.method_names import METHODS
+
 COLUMN = 3.35  # inches: one column
 PAGE = 6.9  # inches: both columns
 
@@ -17,11 +19,11 @@ BLACK, ORANGE, BLUE, GREEN, RED, PURPLE = "#000000", "#E69F00", "#0072B2", "#009
 
 METHOD_STYLES: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("none (extrapolation)", {"color": RED, "ls": "-", "marker": "x"}),
-    "linear": ("linear (PI)", {"color": BLUE, "ls": "-", "marker": "o"}),
-    "ntk": ("NTK-aware", {"color": ORANGE, "ls": "--", "marker": "s"}),
-    "dynamic": ("dynamic NTK", {"color": PURPLE, "ls": ":", "marker": "D"}),
-    "yarn": ("YaRN", {"color": GREEN, "ls": "-.", "marker": "^"}),
-    "llama3": ("Llama-3", {"color": BLACK, "ls": (0, (1, 1)), "marker": "v"}),
+    "linear": (METHODS["linear"], {"color": BLUE, "ls": "-", "marker": "o"}),
+    "ntk": (METHODS["ntk"], {"color": ORANGE, "ls": "--", "marker": "s"}),
+    "dynamic": (METHODS["dynamic"], {"color": PURPLE, "ls": ":", "marker": "D"}),
+    "yarn": (METHODS["yarn"], {"color": GREEN, "ls": "-.", "marker": "^"}),
+    "llama3": (METHODS["llama3"], {"color": BLACK, "ls": (0, (1, 1)), "marker": "v"}),
 }
 
 _SETTINGS: Any = {

@@ -20,6 +20,7 @@ from experiments.records import record
 from experiments.records.record import RecordError, write_atomically
 from figures.verdicts import EXPERIMENTS, Outcome
 from figures.verdicts.lag_rules import millions
+from figures.verdicts.method_names import NOT_TUNED
 from paper.numbers import DECISIONS, NUMBERS, QUOTED, Decision, Number
 
 FOLDER = Path(__file__).resolve().parent / "generated"
@@ -38,7 +39,6 @@ _QUANTITIES = {  # as the heads studies name them
     "trivial": r"\quad over $\frac d2\hmax$",
     "sum": r"\quad over $\sum_j|h_j|$",
 }
-_METHODS = {"none": "as trained", "linear": "linear (PI)", "ntk": "NTK-aware", "yarn": "YaRN"}
 
 
 def look_up(value: Any, path: str) -> Any:
@@ -201,7 +201,7 @@ def smollm2_tex(read: Callable[[str], record.Record]) -> str:
             for row in perplexity[method][corpus]["last"]
             if row["window"] in windows
         ]
-        rows.append(f"{_METHODS[method]} & " + " & ".join(found) + r" \\")
+        rows.append(f"{NOT_TUNED[method]} & " + " & ".join(found) + r" \\")
     body = "\n".join([rf"\toprule & {groups} \\", rf"window & {head} \\ \midrule", *rows, r"\bottomrule"])
     return f"\\begin{{tabular}}{{l{'r' * len(windows) * len(corpora)}}}\n{body}\n\\end{{tabular}}\n"
 

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.records.record import read
-from figures.style import COLUMN, METHOD_STYLES, panel
+from figures.style import COLUMN, panel
+from figures.verdicts.method_names import NOT_TUNED
 
 
 def draw() -> Figure:
@@ -26,7 +27,7 @@ def draw() -> Figure:
         axes.set_yticks(np.arange(0.5, len(config["contexts"]) - 1), minor=True)
         axes.grid(which="minor", color="white", lw=0.6)
         axes.tick_params(which="minor", length=0)
-        panel(axes, letter, "as trained" if method == "none" else METHOD_STYLES[method][0])
+        panel(axes, letter, NOT_TUNED[method])
     grid[0][0].set_ylabel("window (tokens)")
     figure.colorbar(image, ax=grid[0].tolist(), label=f"share found, {config['trials']} keys a cell", ticks=[0, 0.5, 1])
     return figure

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.records.record import Record, read
 from figures.style import COLUMN, METHOD_STYLES, PAGE, log_perplexity, panel
+from figures.verdicts.method_names import NOT_TUNED
 
 EXPERIMENTS = ("zero_shot",)
 
@@ -48,10 +49,9 @@ def teaser() -> Figure:
 def _curves(axes: Axes, record: Record, corpus: str, part: str) -> None:
     metrics = record["metrics"]
     for method in record["config"]["methods"]:
-        label, style = METHOD_STYLES[method]
         cases = metrics["perplexity"][method][corpus][part]
-        label = "as trained" if method == "none" else label
-        axes.plot([c["window"] for c in cases], [c["perplexity"] for c in cases], label=label, **style)
+        windows, perplexities = zip(*((case["window"], case["perplexity"]) for case in cases), strict=True)
+        axes.plot(windows, perplexities, label=NOT_TUNED[method], **METHOD_STYLES[method][1])
     trained = metrics.get("trained_window_tokens", 8192)  # SmolLM2's; older records do not hold it
     axes.axvline(trained, color="0.5", lw=0.6, ls="--")
     log_perplexity(axes)

@@ -8,7 +8,8 @@ from figures.tables.paper_cells import Cells, multiple, named, paper_numbers, sh
 from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
-from figures.verdicts.fine_tuning_runs import METHODS, WAYS, Evaluation, Part, Runs, read_runs
+from figures.verdicts.fine_tuning_runs import WAYS, Evaluation, Part, Runs, read_runs
+from figures.verdicts.method_names import METHODS, NOT_TUNED
 
 _PAPER = {"books": ("PG-19", "table1_pg19"), "code": ("Proof-pile", "table2_proofpile")}
 
@@ -40,7 +41,7 @@ def smollm2_windows() -> Table:
             ("perplexity at", *map(str, config["windows"])),
             tuple(
                 (
-                    "as trained" if method == "none" else METHODS[method],
+                    NOT_TUNED[method],
                     *(shown(case["perplexity"]) for case in found[method][corpus][part]),
                 )
                 for method in config["methods"]

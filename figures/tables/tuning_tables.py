@@ -9,8 +9,9 @@ from figures.tables.table import Block, Table
 from figures.verdicts import EXPERIMENTS
 from figures.verdicts import fine_tuning_runs as runs
 from figures.verdicts.adaptation import WITHIN, caught_up, reached
-from figures.verdicts.fine_tuning_runs import METHODS, Evaluation, Group, Runs, Value, read_runs
+from figures.verdicts.fine_tuning_runs import Evaluation, Group, Runs, Value, read_runs
 from figures.verdicts.lag_rules import by_tokens, millions
+from figures.verdicts.method_names import METHODS
 from figures.verdicts.short_window_rules import LONG, mean_accuracy, pairs
 
 

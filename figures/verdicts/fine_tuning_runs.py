@@ -11,14 +11,11 @@ from typing import Any, Literal
 
 from experiments.records.record import Record, read
 from figures.verdicts.intervals import Interval, Loss, difference, share
+from figures.verdicts.method_names import METHODS
 
 Part = Literal["whole", "last"]
 
 WAYS = {"none": "direct", "linear": "PI"}  # what rows call the two ways to fine-tune
-METHODS = {  # and what they call scaling methods
-    "none": "none", "linear": "linear (PI)", "ntk": "NTK-aware", "dynamic": "dynamic NTK", "yarn": "YaRN",
-    "llama3": "Llama-3",
-}  # fmt: skip
 
 
 def way(method: str) -> str:

@@ -241,9 +241,8 @@ def counted(verdicts: Sequence[str], noun: str) -> str:
 
 def outcomes() -> list[Outcome]:
     """Those that pages list: by group, and in each the ones that were tested before the others."""
-    found = [one.outcome() for one in EXPERIMENTS.values()]
-    measured = {one.id for one in EXPERIMENTS.values() if one.study and _is_measured(one.study)}
-    found = [one for one in found if one.experiment.larger not in measured]
+    listed = (one for one in EXPERIMENTS.values() if not (one.larger and _is_measured(EXPERIMENTS[one.larger].study)))
+    found = [one.outcome() for one in listed]
     places = list(GROUPS)
     return sorted(found, key=lambda one: (places.index(one.experiment.group), one.verdict == "not tested"))
 

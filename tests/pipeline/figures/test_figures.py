@@ -9,6 +9,8 @@ from experiments.records import record, study
 from experiments.records.study import load
 from figures import FIGURES, drawing, style
 from figures.drawing import save, script_of
+from figures.verdicts import EXPERIMENTS
+from pi_theory import CLAIMS
 
 # the same studies at toy size: seconds in all
 TOY = {
@@ -95,3 +97,10 @@ def test_a_caption_names_the_readers_own_model_and_a_studys_own_as_before():
     assert drawing.own_models(profile) == []
     assert drawing.named("SmolLM2-135M extended.", []) == "SmolLM2-135M extended."
     assert style.model_name({"model": "smollm2-135m"}) == "SmolLM2-135M"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_names_claims_and_experiments_that_exist(name):
+    script = script_of(name)
+    assert CLAIMS.keys() >= {*getattr(script, "CLAIMS", ())}
+    assert EXPERIMENTS.keys() >= {*getattr(script, "EXPERIMENTS", ())}
