@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,3 +68,13 @@ def ranks(processes: int) -> list[dict[str, str]]:
         port = free.getsockname()[1]
     group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     return [group | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+
+
+def ended(pid: str) -> bool:
+    """Whether a process ends within ten seconds, be it that nobody has asked for its exit code yet."""
+    for _ in range(100):
+        found = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
+        if not found or found.startswith("Z"):
+            return True
+        time.sleep(0.1)
+    return False

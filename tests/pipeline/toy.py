@@ -16,6 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from experiments.measurement.training.fine_tuning import TOY
 from pi_model.data.passkey_wording import FILLER, KEY_LINE, QUESTION, TASK
+from pi_model.models.loading import random_llama
+from tests.model.conftest import byte_tokenizer
 
 WINDOW, VOCABULARY, HIDDEN, HEAD_DIM, PAIR = 256, 400, 64, 32, 7
 SHARPNESS, COPYING = 25.0, 8.0
@@ -93,3 +95,11 @@ def shape(value: Any) -> Any:
             named = {"by name": named["books"]}
         return {key: shape(one) for key, one in named.items()}
     return [shape(value[0])] if value and isinstance(value, list) else type(value).__name__
+
+
+def model_and_text(folder: Path, window: int) -> Path:
+    """Puts a random model with a tokenizer of bytes into folder/model, and a text into folder/text.txt."""
+    random_llama(vocab_size=260, max_position_embeddings=window).save_pretrained(folder / "model")
+    byte_tokenizer().save_pretrained(folder / "model")
+    (folder / "text.txt").write_text(" ".join(f"{n} times {n} is {n * n}." for n in range(200)))
+    return folder

@@ -18,6 +18,7 @@ from experiments.runner import scheduler
 from experiments.runner.gpu_queue import DONE, TO_DO, Job
 from experiments.runner.scheduler import Step
 from experiments.studies import tiny_pretrain
+from tests.forks import ended
 from tests.pipeline import synthetic
 from tests.pipeline.toy import WINDOW, breaking_model, runs_of_letters
 
@@ -87,19 +88,9 @@ time.sleep(600)
     # Long enough for the job to start its child, on a busy machine too.
     assert gpu.work([job("hangs", minutes=5 / 60, script=hangs), job("b")], 5.1) == []
     assert time.monotonic() - start < 60
-    assert gone((place / "child").read_text())
+    assert ended((place / "child").read_text())
     assert gpu.work([job("hangs", minutes=5 / 60, script=hangs), job("b")], 2.0) == []
     assert log(place) == ["b"]  # the other has had its share
-
-
-def gone(pid):
-    """Whether a process has ended, be it that nobody has asked for its exit code yet."""
-    for _ in range(100):
-        found = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
-        if not found or found.startswith("Z"):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_what_is_not_finished_goes_on_when_all_have_had_their_share(job, place):
@@ -115,7 +106,6 @@ import pathlib, signal, sys
 from experiments.runner import gpu_queue as gpu
 from experiments.runner import scheduler
 from experiments.records import record
-from experiments.runner import scheduler
 from tests.pipeline.runner.test_gpu import of_command
 scheduler.LOGS, scheduler.DURATIONS = pathlib.Path({str(place / "logs")!r}), pathlib.Path({str(place / "durations")!r})
 signal.signal(signal.SIGTERM, gpu._stop)
@@ -130,7 +120,7 @@ gpu.work([of_command("x", (sys.executable, "-c", job), lambda: gpu.TO_DO, path)]
     time.sleep(0.5)  # until the runner waits for it
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(60) == 143
-    assert gone((place / "pid").read_text())
+    assert ended((place / "pid").read_text())
 
 
 def test_the_archive_unpacks_into_a_checkout(job, place):

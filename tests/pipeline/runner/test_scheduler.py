@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from experiments.runner import scheduler
 from experiments.runner.scheduler import Step, run_steps
+from tests.forks import ended
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +69,6 @@ time.sleep(600)
 def test_a_step_whose_time_is_over_is_not_begun(build):
     assert run_steps([step("never", f"open({str(build / 'never')!r}, 'w')", deadline=time.time() - 1)]) == 1
     assert not (build / "never").exists()
-
-
-def ended(pid):
-    """Whether a process has ended, be it that nobody has asked for its exit code yet."""
-    for _ in range(100):
-        found = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()
-        if not found or found.startswith("Z"):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=5)

@@ -25,7 +25,7 @@ from pi_theory.rope import coefficients, frequencies, score
 from pi_theory.scaling import LinearPI
 from tests.model.conftest import byte_tokenizer
 from tests.pipeline import synthetic
-from tests.pipeline.toy import breaking_model, runs_of_letters
+from tests.pipeline.toy import breaking_model, model_and_text, runs_of_letters
 from tests.theory.strategies import coefficients as any_h
 
 PROVED = ("taylor", "sharp", "eq8_first", "eq8_last", "trivial", "sum")
@@ -247,11 +247,8 @@ def test_a_jump_that_one_head_makes_is_saved_by_that_head_and_by_no_other():
 @pytest.fixture(scope="module")
 def toy_records(tmp_path_factory):
     """Every study of heads, on a random model and a text of its own."""
-    folder = tmp_path_factory.mktemp("toy")
-    random_llama(vocab_size=260, max_position_embeddings=WINDOW).save_pretrained(folder / "model")
-    byte_tokenizer().save_pretrained(folder / "model")
+    folder = model_and_text(tmp_path_factory.mktemp("toy"), WINDOW)
     text = folder / "text.txt"
-    text.write_text(" ".join(f"{n} times {n} is {n * n}." for n in range(200)))
     common = {"model": str(folder / "model"), "corpora": {str(text): 1}}
     heads = common | {"tokens": WINDOW, "pairs": 8, "factor": 2, "programs": 2}
     jump = common | {"tokens": 2 * WINDOW, "short_tokens": WINDOW, "last_tokens": 16, "counts": [1, 2], "draws": 1}

@@ -23,7 +23,7 @@ from pi_theory.reach import reach
 from pi_theory.resolution import bend, bend_cap, linear_cap_ratio
 from pi_theory.rope import frequencies, score
 from pi_theory.scaling import LinearPI, NoScaling, Yarn, attention_factor
-from tests.model.conftest import byte_tokenizer
+from tests.pipeline.toy import model_and_text
 
 WINDOW, D = 32, 8
 KIND = {"head_dim": D, "base": 10_000, "window": WINDOW}
@@ -153,12 +153,7 @@ def test_the_curves_of_predictions_are_those_of_the_theory():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A random model with a tokenizer, and a text."""
-    folder = tmp_path_factory.mktemp("toy")
-    random_llama(vocab_size=260, max_position_embeddings=WINDOW).save_pretrained(folder / "model")
-    byte_tokenizer().save_pretrained(folder / "model")
-    (folder / "text.txt").write_text(" ".join(f"{n} times {n} is {n * n}." for n in range(200)))
-    return folder
+    return model_and_text(tmp_path_factory.mktemp("toy"), WINDOW)
 
 
 SMALL: dict[str, dict[str, object]] = {

@@ -15,12 +15,12 @@ from figures.style import shared_style
 from pi_model.errors import UsageError
 from pi_model.examine.heads import queries_and_keys
 from pi_model.models.extension import extend_checkpoint
-from pi_model.models.loading import load_checkpoint, random_llama
+from pi_model.models.loading import load_checkpoint
 from pi_theory.displacement import change
 from pi_theory.rope import frequencies, score
 from pi_theory.scaling import LinearPI, NoScaling
-from tests.model.conftest import byte_tokenizer
 from tests.pipeline.figures.test_axes import outside
+from tests.pipeline.toy import model_and_text
 
 WINDOW, D = 32, 8
 KIND = {"head_dim": D, "base": 10_000, "window": WINDOW}
@@ -32,12 +32,7 @@ def ids(tokens):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A random model with a tokenizer, and a text."""
-    folder = tmp_path_factory.mktemp("toy")
-    random_llama(vocab_size=260, max_position_embeddings=WINDOW).save_pretrained(folder / "model")
-    byte_tokenizer().save_pretrained(folder / "model")
-    (folder / "text.txt").write_text(" ".join(f"{n} times {n} is {n * n}." for n in range(200)))
-    return folder
+    return model_and_text(tmp_path_factory.mktemp("toy"), WINDOW)
 
 
 def test_the_own_attention_of_an_extended_model_is_that_of_transformers(folder, tmp_path):
